@@ -1,0 +1,162 @@
+"""Fly-through paths: keyframes, smooth interpolation, JSON in nerfstudio's keys.
+
+The file says where the camera is in OpenGL axes (right, up, backward), as nerfstudio does; in the program poses are in
+Mitsuba's axes (left, up, forward). Only this module converts.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy.interpolate import Akima1DInterpolator
+from scipy.spatial.transform import Rotation, RotationSpline
+
+from renderer.frame import Camera
+
+MAX_FRAMES = 1_000_000
+_OPENGL_TO_MITSUBA = np.diag([-1.0, 1.0, -1.0, 1.0])
+
+
+class PathError(ValueError):
+    """A path file that cannot be used; the message is one line that names the file and the cause."""
+
+
+@dataclass(frozen=True, eq=False)
+class Keyframe:
+    """to_world: (4, 4) float64 in Mitsuba's axes, without scale; fov_y in degrees."""
+
+    to_world: np.ndarray
+    fov_y: float
+
+
+@dataclass(frozen=True, eq=False)
+class CameraPath:
+    """Keyframes at equal distances in time, and the smooth flight through them.
+
+    Positions and field of view follow modified Akima splines (which hardly overshoot: a flight stays in its room),
+    orientations a rotation spline with continuous angular velocity. Every keyframe is met exactly.
+    """
+
+    keyframes: tuple[Keyframe, ...]
+    fps: float
+    seconds: float
+
+    def __len__(self) -> int:
+        return max(1, round(self.fps * self.seconds))
+
+    def camera(self, index: int, width: int, height: int) -> Camera:
+        """The view of frame `index` >= 0. Past its end the flight goes back and forth, so any length can be asked."""
+        last = len(self) - 1
+        folded = index % (2 * last) if last else 0
+        to_world, fov_y = self._frames
+        i = min(folded, 2 * last - folded)
+        return Camera(to_world[i], float(fov_y[i]), width, height)
+
+    @cached_property
+    def _frames(self) -> tuple[np.ndarray, np.ndarray]:
+        """Poses (N, 4, 4) and vertical fields of view (N,) of all frames."""
+        poses = np.stack([k.to_world for k in self.keyframes])
+        fov_y = np.array([k.fov_y for k in self.keyframes])
+        if len(self.keyframes) == 1:
+            return np.repeat(poses, len(self), axis=0), np.repeat(fov_y, len(self))
+        knots = np.linspace(0.0, 1.0, len(self.keyframes))
+        times = np.linspace(0.0, 1.0, len(self))
+        # Some scenes mirror their camera. A spline needs proper rotations, so the mirror steps aside for a moment.
+        mirror = np.diag([np.sign(np.linalg.det(poses[0, :3, :3])), 1.0, 1.0])
+        rotation = RotationSpline(knots, Rotation.from_matrix(poses[:, :3, :3] @ mirror))(times).as_matrix()
+        frames = np.tile(np.eye(4), (len(self), 1, 1))
+        frames[:, :3, :3] = rotation @ mirror
+        frames[:, :3, 3] = Akima1DInterpolator(knots, poses[:, :3, 3], method="makima")(times)
+        return frames, np.clip(Akima1DInterpolator(knots, fov_y, method="makima")(times), 0.1, 179.0)
+
+
+def load_path(file: str | os.PathLike[str]) -> CameraPath:
+    """Reads a path.json: every frame from `camera_path`, or, where that is absent or empty, `keyframes` to fly through.
+
+    Raises PathError naming the file and the cause.
+    """
+    file = Path(file)
+    try:
+        return _from_json(json.loads(file.read_text(encoding="utf-8")))
+    except OSError as error:
+        raise PathError(f"{file}: cannot read the camera path: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise PathError(f"{file}: not a camera path: not a text file") from error
+    except json.JSONDecodeError as error:
+        raise PathError(f"{file}: not valid JSON: line {error.lineno}: {error.msg}") from error
+    except _Invalid as error:
+        raise PathError(f"{file}: not a camera path: {error}") from error
+
+
+def save_path(path: CameraPath, file: str | os.PathLike[str]) -> None:
+    """Writes the keyframes, to be edited by hand or in a viewer. Matrices are row-major, OpenGL axes."""
+    keyframes = [
+        {"matrix": [round(float(v), 6) for v in (k.to_world @ _OPENGL_TO_MITSUBA).ravel()], "fov": round(k.fov_y, 4)}
+        for k in path.keyframes
+    ]
+    rows = ",\n".join("    " + json.dumps(k | {"aspect": 1.0}) for k in keyframes)
+    head = f'"camera_type": "perspective",\n  "fps": {path.fps:g},\n  "seconds": {path.seconds:g}'
+    Path(file).write_text(f'{{\n  {head},\n  "keyframes": [\n{rows}\n  ]\n}}\n', encoding="utf-8")
+
+
+class _Invalid(Exception):
+    pass
+
+
+def _from_json(document: Any) -> CameraPath:
+    if not isinstance(document, dict):
+        raise _Invalid("the top level is not an object")
+    if document.get("camera_path"):
+        frames = _keyframes(document["camera_path"], "camera_path", "camera_to_world")
+        fps = _number(document.get("fps", 24), "fps")
+        return CameraPath(frames, fps, len(frames) / fps)
+    if not document.get("keyframes"):
+        raise _Invalid("it has neither 'camera_path' nor 'keyframes'")
+    for key in ("fps", "seconds"):
+        if key not in document:
+            raise _Invalid(f"'{key}' is missing")
+    fps, seconds = _number(document["fps"], "fps"), _number(document["seconds"], "seconds")
+    if fps * seconds > MAX_FRAMES:
+        raise _Invalid(f"fps x seconds is more than {MAX_FRAMES} frames")
+    return CameraPath(_keyframes(document["keyframes"], "keyframes", "matrix"), fps, seconds)
+
+
+def _keyframes(entries: Any, name: str, matrix_key: str) -> tuple[Keyframe, ...]:
+    if not isinstance(entries, list) or len(entries) > MAX_FRAMES:
+        raise _Invalid(f"'{name}' is not a list of at most {MAX_FRAMES} entries")
+    keyframes = tuple(_keyframe(entry, f"{name}[{i}]", matrix_key) for i, entry in enumerate(entries))
+    if len({bool(np.linalg.det(k.to_world[:3, :3]) < 0) for k in keyframes}) > 1:
+        raise _Invalid(f"'{name}': some matrices are mirrored and some are not")
+    return keyframes
+
+
+def _keyframe(entry: Any, where: str, matrix_key: str) -> Keyframe:
+    if not isinstance(entry, dict):
+        raise _Invalid(f"{where} is not an object")
+    for key in (matrix_key, "fov"):
+        if key not in entry:
+            raise _Invalid(f"{where}: '{key}' is missing")
+    try:
+        matrix = np.array(entry[matrix_key], dtype=np.float64).reshape(4, 4)
+    except (TypeError, ValueError):
+        raise _Invalid(f"{where}: '{matrix_key}' is not 16 numbers") from None
+    axes = matrix[:3, :3]
+    # A JSON file may hold NaN and Infinity, and an edited one five digits: both end up here.
+    if not np.isfinite(matrix).all() or np.abs(axes.T @ axes - np.eye(3)).max() > 1e-3:
+        raise _Invalid(f"{where}: '{matrix_key}' is not a rotation and a position")
+    fov_y = _number(entry["fov"], f"{where}: fov")
+    if fov_y >= 180:
+        raise _Invalid(f"{where}: 'fov' must be below 180 degrees")
+    return Keyframe(matrix @ _OPENGL_TO_MITSUBA, fov_y)
+
+
+def _number(value: Any, name: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < float("inf"):
+        raise _Invalid(f"'{name}' is not a number above zero")
+    return float(value)

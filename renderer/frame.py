@@ -1,0 +1,48 @@
+"""The data that travels between renderer, denoiser and app. No Mitsuba in here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+
+@dataclass(frozen=True, eq=False)
+class Camera:
+    """A pinhole view of the scene, in Mitsuba's axes.
+
+    to_world: (4, 4) float64, camera to world without scale. Columns are left (+x), up (+y), forward (+z), position.
+    fov_y:    vertical field of view of the whole film in degrees, in (0, 180).
+    width, height: size of the picture in pixels.
+    """
+
+    to_world: np.ndarray
+    fov_y: float
+    width: int
+    height: int
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """One noisy rendering with its features; each (H, W, 3) float32 on one torch device.
+
+    color:  linear radiance.
+    albedo: in [0, 1]; 0 on mirrors, glass, lights and the background.
+    normal: shading normal in world space, length up to 1 (shorter where samples of a pixel disagree).
+    """
+
+    color: torch.Tensor
+    albedo: torch.Tensor
+    normal: torch.Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class NoisyPair:
+    """Two independent renderings `a` and `b` of one view, `spp` samples per pixel each; `index` is the frame number."""
+
+    a: Frame
+    b: Frame
+    camera: Camera
+    spp: int
+    index: int
