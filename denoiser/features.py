@@ -1,0 +1,42 @@
+"""From rendered frames to network input and back: tone map, features, and the only change of layout (HWC -> NCHW)."""
+
+from __future__ import annotations
+
+import torch
+
+from renderer.frame import Frame
+
+FEATURE_VERSION = 1
+CHANNELS = 9
+
+
+def tone_map(value: torch.Tensor) -> torch.Tensor:
+    """T(v) = (v / (1 + v)) ** (1 / 2.2) for v >= 0, elementwise, in [0, 1] (Lehtinen et al. 2018, section 3.3).
+
+    Negative values count as 0 and infinity as 1; NaN stays NaN.
+    """
+    value = value.clamp(0.0, torch.finfo(value.dtype).max)
+    return (value / (1.0 + value)).pow(1.0 / 2.2)
+
+
+def finite(image: torch.Tensor) -> torch.Tensor:
+    """The image with every pixel that has a non-finite channel set to 0. image: (..., 3)."""
+    return torch.where(torch.isfinite(image).all(dim=-1, keepdim=True), image, 0.0)
+
+
+def network_input(frame: Frame) -> torch.Tensor:
+    """(1, 9, H, W) float32 in [-0.5, 0.5]: T(color), albedo, normal. Non-finite pixels become 0 before anything else."""
+    features = torch.cat(
+        [tone_map(finite(frame.color)) - 0.5, finite(frame.albedo) - 0.5, finite(frame.normal) * 0.5], dim=-1
+    )
+    return to_planes(features)
+
+
+def to_planes(image: torch.Tensor) -> torch.Tensor:
+    """(H, W, C) -> (1, C, H, W), a view."""
+    return image.permute(2, 0, 1).unsqueeze(0)
+
+
+def from_planes(planes: torch.Tensor) -> torch.Tensor:
+    """(N, C, H, W) -> (N, H, W, C), a view."""
+    return planes.permute(0, 2, 3, 1)

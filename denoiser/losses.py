@@ -1,0 +1,19 @@
+"""Training losses."""
+
+from __future__ import annotations
+
+import torch
+
+EPSILON = 0.01
+
+
+def hdr_loss(output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    """L_HDR = mean (f - y)^2 / (max(f, 0) + 0.01)^2, a scalar; the denominator's gradient is taken as zero.
+
+    output, target: (N, 3, H, W) linear radiance. Pixels whose target has a non-finite channel count nothing.
+    Lehtinen et al. 2018, section 3.3. The clamp is ours: without it an output near -0.01 divides by zero, and a fresh
+    network never recovers.
+    """
+    valid = torch.isfinite(target).all(dim=1, keepdim=True)
+    difference = output - torch.where(valid, target, output.detach())
+    return (difference / (output.detach().clamp(min=0.0) + EPSILON)).square().mean()

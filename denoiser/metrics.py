@@ -1,0 +1,33 @@
+"""Image quality against a reference."""
+
+from __future__ import annotations
+
+import torch
+
+from denoiser.features import finite, tone_map
+
+PSNR_FORMULA = "PSNR = -10 log10 mean (T(shown) - T(reference))^2, T(v) = (v / (1 + v))^(1 / 2.2), over all pixels and channels"
+MAX_DECIBELS = 100.0
+
+
+def psnr(image: torch.Tensor, reference: torch.Tensor) -> float:
+    """PSNR_FORMULA in dB, at most 100. image, reference: (H, W, 3) linear radiance; non-finite pixels count as black."""
+    return decibels(_tone_mapped_mse(image, reference))
+
+
+def noise_floor(half_a: torch.Tensor, half_b: torch.Tensor) -> float:
+    """How far, in dB, the mean of two independent halves is from the truth: no PSNR against it can be trusted beyond.
+
+    Half the difference of the halves has the variance of the error of their mean.
+    """
+    return decibels(_tone_mapped_mse(half_a, half_b) / 4.0)
+
+
+def decibels(mse: float) -> float:
+    """-10 log10 mse, at most MAX_DECIBELS."""
+    return MAX_DECIBELS if mse <= 0.0 else min(MAX_DECIBELS, -10.0 * torch.tensor(mse, dtype=torch.float64).log10().item())
+
+
+def _tone_mapped_mse(a: torch.Tensor, b: torch.Tensor) -> float:
+    difference = tone_map(finite(a)).double() - tone_map(finite(b)).double()
+    return difference.square().mean().item()

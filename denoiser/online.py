@@ -1,0 +1,131 @@
+"""OnlineDenoiser: the public face of the denoiser, for any renderer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch.func import functional_call
+
+from denoiser.checkpoint import load_checkpoint, save_checkpoint
+from denoiser.features import finite, from_planes, network_input
+from denoiser.trainer import Trainer, TrainingSettings
+from denoiser.unet import UNet
+from denoiser.weights import load_weights, save_weights
+from denoiser.worker import PublishedWeights, TrainerThread
+from renderer.frame import NoisyPair
+
+Pacing = Literal["lockstep", "free"]
+
+
+class DeviceError(ValueError):
+    """A torch device that this machine does not have; the message is one line."""
+
+
+def choose_device(name: str = "auto") -> torch.device:
+    """The torch device to train on: CUDA where there is one, else the CPU, or the one named. Raises DeviceError."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise DeviceError(f"torch device '{name}' does not work here: {str(error).splitlines()[0]}") from error
+    return device
+
+
+class OnlineDenoiser:
+    """Learns to denoise while it denoises; training runs in a background thread.
+
+    lockstep: `denoise` waits until everything submitted is trained, so that the same seed gives the same pictures.
+    free:     `denoise` takes the newest finished weights and never waits; pairs that training had no time for are
+              counted in `skipped_pairs`.
+
+    Frames may come from any renderer:
+
+    >>> import torch
+    >>> from denoiser.online import OnlineDenoiser
+    >>> from renderer.frame import Camera, Frame, NoisyPair
+    >>> def render(seed: int) -> Frame:  # your renderer: (H, W, 3) float32 each
+    ...     noise = torch.Generator().manual_seed(seed)
+    ...     color = torch.rand(32, 48, 3, generator=noise)
+    ...     return Frame(color, albedo=torch.full_like(color, 0.5), normal=torch.zeros_like(color))
+    >>> camera = Camera(torch.eye(4).numpy(), fov_y=45.0, width=48, height=32)
+    >>> with OnlineDenoiser(pacing="lockstep") as denoiser:
+    ...     for index in range(2):
+    ...         pair = NoisyPair(render(2 * index), render(2 * index + 1), camera, spp=8, index=index)
+    ...         denoiser.submit(pair)
+    ...         picture = denoiser.denoise(pair)
+    >>> picture.shape
+    torch.Size([32, 48, 3])
+    """
+
+    def __init__(
+        self,
+        settings: TrainingSettings = TrainingSettings(),
+        device: str = "auto",
+        pacing: Pacing = "free",
+    ) -> None:
+        self.settings, self.device = settings, choose_device(device)
+        self._pacing = pacing
+        self._trainer = Trainer(settings, self.device)
+        self._thread = TrainerThread(self._trainer)
+        # A skeleton: denoising runs it with published parameters, never with those that are being trained.
+        self._network = UNet().to(self.device, memory_format=torch.channels_last).requires_grad_(False)
+
+    def __enter__(self) -> OnlineDenoiser:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Stops training after the iterations in hand."""
+        self._thread.stop()
+
+    @property
+    def skipped_pairs(self) -> int:
+        """Pairs submitted but never trained on, because a newer one came first."""
+        return self._thread.skipped_pairs
+
+    def submit(self, pair: NoisyPair) -> None:
+        """Hands a pair to the training thread. Raises RuntimeError where training has failed."""
+        self._thread.submit(pair)
+
+    def weights(self) -> PublishedWeights:
+        """The weights that `denoise` would use now; lockstep waits for them."""
+        return self._thread.finish() if self._pacing == "lockstep" else self._thread.latest()
+
+    def denoise(self, pair: NoisyPair) -> torch.Tensor:
+        """The average of both denoised halves: (H, W, 3) float32 linear radiance >= 0 on the training device."""
+        parameters = dict(self.weights().parameters)
+        images = torch.cat([network_input(pair.a), network_input(pair.b)]).to(self.device)
+        with torch.no_grad():
+            both = functional_call(
+                self._network, parameters, (images.contiguous(memory_format=torch.channels_last),)
+            )
+            return finite(from_planes(both).mean(dim=0)).clamp(min=0.0)
+
+    def save(self, file: str | Path, about: Mapping[str, object] | None = None) -> None:
+        """Writes the weights as safetensors, with `about` (scene, hash: JSON values) in the metadata. Raises OSError."""
+        published = self.weights()
+        settings = {"steps": published.steps, "learning_rate": self.settings.learning_rate, "crop": self.settings.crop}
+        save_weights(Path(file), published.parameters, settings | dict(about or {}))
+
+    def load(self, file: str | Path) -> dict[str, object]:
+        """Goes on from saved weights (with a fresh optimiser); returns their metadata. Raises WeightsError."""
+        parameters, about = load_weights(Path(file))
+        self._thread.apply(lambda trainer: trainer.network.load_state_dict(parameters))
+        return about
+
+    def save_checkpoint(self, file: Path, progress: Mapping[str, object]) -> None:
+        """Writes everything that training needs to go on as if it had never stopped. Raises OSError."""
+        self._thread.apply(lambda trainer: save_checkpoint(file, trainer, progress))
+
+    def load_checkpoint(self, file: Path) -> dict[str, object]:
+        """Goes on from a checkpoint of the same settings; returns its `progress`. Raises WeightsError."""
+        progress: dict[str, object] = {}
+        self._thread.apply(lambda trainer: progress.update(load_checkpoint(file, trainer)))
+        return progress

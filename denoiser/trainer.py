@@ -1,0 +1,86 @@
+"""One network, its optimiser and its training step. No threads in here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from denoiser.features import network_input, to_planes
+from denoiser.losses import hdr_loss
+from denoiser.unet import UNet
+from renderer.frame import NoisyPair
+
+ADAM_BETAS = (0.9, 0.99)
+ADAM_EPSILON = 1e-8
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """The paper's values. crop in pixels; a frame smaller than the crop is trained on whole."""
+
+    iterations: int = 8
+    crop: int = 256
+    learning_rate: float = 3e-4
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class TrainingReport:
+    """One frame's training: mean loss over its finite steps (NaN where there was none), and how many were skipped."""
+
+    loss: float
+    skipped: int
+
+
+class Trainer:
+    """Trains on one noisy pair at a time: input from half `a`, target from half `b`.
+
+    The halves are independent, so that the target's noise averages out of the gradient (Noise2Noise's condition). A step
+    whose loss or gradient is not finite changes nothing and is counted.
+    """
+
+    def __init__(self, settings: TrainingSettings, device: torch.device) -> None:
+        self.settings = settings
+        self.steps = 0
+        self.skipped = 0
+        self._device = device
+        # Crops and initial weights come from generators of our own: the same seed gives the same run.
+        self.generator = torch.Generator().manual_seed(settings.seed)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(settings.seed)
+            self.network = UNet()
+        self.network.to(device, memory_format=torch.channels_last)
+        self.optimizer = torch.optim.Adam(
+            self.network.parameters(), lr=settings.learning_rate, betas=ADAM_BETAS, eps=ADAM_EPSILON
+        )
+
+    def train(self, pair: NoisyPair) -> TrainingReport:
+        """`settings.iterations` steps, each on a random crop of this pair."""
+        images = network_input(pair.a).to(self._device), to_planes(pair.b.color).to(self._device)
+        losses = [self.step(*self._crop(*images)) for _ in range(self.settings.iterations)]
+        finite = [loss for loss in losses if loss is not None]
+        return TrainingReport(sum(finite) / len(finite) if finite else float("nan"), len(losses) - len(finite))
+
+    def step(self, image: torch.Tensor, target: torch.Tensor) -> float | None:
+        """One iteration. image: (N, 9, H, W) network input, target: (N, 3, H, W) linear radiance. None if skipped."""
+        self.steps += 1
+        self.optimizer.zero_grad(set_to_none=True)
+        loss = hdr_loss(self.network(image.contiguous(memory_format=torch.channels_last)), target)
+        loss.backward()
+        # A norm is finite if and only if every gradient is: one number to look at instead of a million.
+        norm = torch.nn.utils.get_total_norm([p.grad for p in self.network.parameters() if p.grad is not None])
+        value, norm_value = torch.stack([loss.detach(), norm]).tolist()
+        if not (abs(value) < float("inf") and norm_value < float("inf")):
+            self.skipped += 1
+            return None
+        self.optimizer.step()
+        return value
+
+    def _crop(self, *images: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """The same random window of all images (1, C, H, W)."""
+        height, width = images[0].shape[-2:]
+        rows, columns = min(self.settings.crop, height), min(self.settings.crop, width)
+        top = int(torch.randint(height - rows + 1, (), generator=self.generator))
+        left = int(torch.randint(width - columns + 1, (), generator=self.generator))
+        return tuple(image[..., top : top + rows, left : left + columns] for image in images)

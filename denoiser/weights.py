@@ -1,0 +1,78 @@
+"""Trained weights as safetensors files, with what they are in the metadata. Never pickle."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from denoiser.features import CHANNELS, FEATURE_VERSION
+from denoiser.unet import UNet
+
+FORMAT = "noisewalk weights 1"
+ARCHITECTURE = "paper-unet"
+
+
+class WeightsError(ValueError):
+    """A weights file that cannot be used; the message is one line that names the file and the cause."""
+
+
+def save_weights(file: Path, parameters: Mapping[str, torch.Tensor], metadata: Mapping[str, object]) -> None:
+    """Writes the parameters, with `metadata` (scene, hash, steps, settings: JSON values). Raises OSError."""
+    described = {
+        "format": FORMAT,
+        "architecture": ARCHITECTURE,
+        "feature_version": str(FEATURE_VERSION),
+        "training": json.dumps(dict(metadata), sort_keys=True),
+    }
+    write_tensors(file, parameters, described)
+
+
+def load_weights(file: Path) -> tuple[dict[str, torch.Tensor], dict[str, object]]:
+    """Parameters on the CPU, and the metadata given to `save_weights`. Raises WeightsError."""
+    parameters, described = read_tensors(file)
+    if described.get("format") != FORMAT:
+        raise WeightsError(f"{file}: not a noisewalk weights file")
+    if described.get("architecture") != ARCHITECTURE:
+        raise WeightsError(f"{file}: weights of architecture '{described.get('architecture')}', needed '{ARCHITECTURE}'")
+    if described.get("feature_version") != str(FEATURE_VERSION):
+        version = described.get("feature_version")
+        raise WeightsError(f"{file}: weights for feature version {version}, this program has {FEATURE_VERSION}")
+    with torch.device("meta"):
+        expected = {name: tensor.shape for name, tensor in UNet(CHANNELS).state_dict().items()}
+    if {name: tensor.shape for name, tensor in parameters.items()} != expected:
+        raise WeightsError(f"{file}: the layers are not those of '{ARCHITECTURE}'")
+    if not all(torch.isfinite(tensor).all() for tensor in parameters.values()):
+        raise WeightsError(f"{file}: the weights are not finite")
+    try:
+        return parameters, json.loads(described["training"])
+    except (KeyError, ValueError) as error:
+        raise WeightsError(f"{file}: damaged metadata") from error
+
+
+def write_tensors(file: Path, tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, str]) -> None:
+    """Writes a safetensors file aside, then renames it: a crash leaves the old file or the new. Raises OSError."""
+    temporary = file.with_name(f"{file.name}.{os.getpid()}.tmp")
+    try:
+        save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, temporary, dict(metadata))
+        temporary.replace(file)
+    except SafetensorError as error:
+        raise OSError(f"cannot write {file}: {error}") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def read_tensors(file: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
+    """All tensors, on the CPU, and the metadata of a safetensors file. Raises WeightsError."""
+    try:
+        with safe_open(file, framework="pt") as stored:
+            return {name: stored.get_tensor(name) for name in stored.keys()}, stored.metadata() or {}
+    except FileNotFoundError as error:
+        raise WeightsError(f"{file}: no such file") from error
+    except (SafetensorError, OSError) as error:
+        raise WeightsError(f"{file}: not a safetensors file, or cut short ({error})") from error

@@ -1,0 +1,119 @@
+"""The background training thread: a mailbox of one pair in, published weights out."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+
+from denoiser.trainer import Trainer, TrainingReport
+from renderer.frame import NoisyPair
+
+
+@dataclass(frozen=True, eq=False)
+class PublishedWeights:
+    """A complete copy of the network's parameters that nobody writes to any more, and how they came about."""
+
+    parameters: Mapping[str, torch.Tensor]
+    steps: int
+    report: TrainingReport
+    milliseconds: float
+
+
+class TrainerThread:
+    """Owns a Trainer while it runs. All methods are for the owner's thread.
+
+    An exception of the thread is raised in the owner, at its next call.
+    """
+
+    def __init__(self, trainer: Trainer) -> None:
+        self._trainer = trainer
+        self._condition = threading.Condition()
+        self._waiting: NoisyPair | None = None
+        self._busy = False
+        self._stop = False
+        self._failure: BaseException | None = None
+        self._skipped_pairs = 0
+        self._published = _snapshot(trainer, TrainingReport(float("nan"), 0), 0.0)
+        self._thread = threading.Thread(target=self._run, name="trainer", daemon=True)
+        self._thread.start()
+
+    @property
+    def skipped_pairs(self) -> int:
+        """Pairs that a newer one replaced before training got to them."""
+        return self._skipped_pairs
+
+    def submit(self, pair: NoisyPair) -> None:
+        """Puts the pair into the mailbox, where it replaces one that still waits. Returns at once."""
+        with self._condition:
+            self._raise_failure()
+            self._skipped_pairs += self._waiting is not None
+            self._waiting = pair
+            self._condition.notify_all()
+
+    def latest(self) -> PublishedWeights:
+        """The newest published weights. Never waits for training."""
+        with self._condition:
+            self._raise_failure()
+            return self._published
+
+    def finish(self) -> PublishedWeights:
+        """Waits until everything submitted is trained and published."""
+        with self._condition:
+            self._wait_until_idle()
+            return self._published
+
+    def apply(self, change: Callable[[Trainer], None]) -> None:
+        """Runs `change` on the trainer while no training runs, after everything submitted, and publishes the outcome."""
+        with self._condition:
+            self._wait_until_idle()
+            # Training starts under this lock only: the trainer is ours until it is released.
+            change(self._trainer)
+            self._published = _snapshot(self._trainer, self._published.report, self._published.milliseconds)
+
+    def stop(self) -> None:
+        """Ends the thread after the iterations in hand, and joins it. May be called twice."""
+        with self._condition:
+            self._stop = True
+            self._condition.notify_all()
+        self._thread.join()
+
+    def _wait_until_idle(self) -> None:
+        # A wait without a bound cannot be interrupted by Ctrl-C on every platform.
+        while (self._waiting is not None or self._busy) and self._failure is None:
+            self._condition.wait(0.2)
+        self._raise_failure()
+
+    def _raise_failure(self) -> None:
+        if self._failure is not None:
+            raise RuntimeError(f"training failed: {self._failure}") from self._failure
+
+    def _run(self) -> None:
+        try:
+            while (pair := self._next()) is not None:
+                start = time.perf_counter()
+                report = self._trainer.train(pair)
+                published = _snapshot(self._trainer, report, 1e3 * (time.perf_counter() - start))
+                with self._condition:
+                    self._published, self._busy = published, False
+                    self._condition.notify_all()
+        except BaseException as error:  # noqa: BLE001 (whatever it is, the owner must hear of it)
+            with self._condition:
+                self._failure = error
+                self._condition.notify_all()
+
+    def _next(self) -> NoisyPair | None:
+        with self._condition:
+            while self._waiting is None and not self._stop:
+                self._condition.wait()
+            pair, self._waiting = self._waiting, None
+            self._busy = not self._stop
+            return None if self._stop else pair
+
+
+def _snapshot(trainer: Trainer, report: TrainingReport, milliseconds: float) -> PublishedWeights:
+    parameters = {name: value.detach().clone() for name, value in trainer.network.state_dict().items()}
+    return PublishedWeights(parameters, trainer.steps, report, milliseconds)

@@ -1,0 +1,220 @@
+"""Picks the Mitsuba variant, and proves in a child process that it renders.
+
+A broken LLVM aborts the whole process (versions 14 and 15 do, with Dr.Jit 1.5), and no `try` catches that. So every
+candidate renders a tiny picture in a process of its own first; what LLVM proved is remembered in the cache directory.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import glob
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+VARIANTS = ("cuda_ad_rgb", "llvm_ad_rgb", "scalar_rgb")
+PROBE_SECONDS = 120
+
+_PROBE = """
+import sys
+import mitsuba as mi
+mi.set_variant(sys.argv[1])
+import numpy as np
+scene = mi.load_dict({
+    "type": "scene", "integrator": {"type": "path", "max_depth": 3}, "light": {"type": "constant"},
+    "ball": {"type": "sphere", "bsdf": {"type": "roughplastic"}},
+    "sensor": {"type": "perspective", "to_world": mi.ScalarTransform4f().translate([0, 0, -4]),
+               "film": {"type": "hdrfilm", "width": 8, "height": 8}}})
+mean = float(np.array(mi.render(scene, spp=4)).mean())
+assert 0.5 < mean < 2.0, f"rendered a wrong picture (mean {mean})"
+"""
+
+_LLVM_PATTERNS = (
+    "/usr/lib/llvm-*/lib/libLLVM*.so*",
+    "/usr/lib/*-linux-gnu/libLLVM*.so*",
+    "/usr/lib64/libLLVM*.so*",
+    "/usr/lib/libLLVM*.so*",
+    "/usr/local/lib/libLLVM*.so*",
+    "/opt/homebrew/opt/llvm*/lib/libLLVM*.dylib",
+    "/usr/local/opt/llvm*/lib/libLLVM*.dylib",
+    "C:/Program Files/LLVM/bin/LLVM-C.dll",
+)
+
+
+class BackendError(ValueError):
+    """A variant that this machine cannot run; the message is one line."""
+
+
+@dataclass(frozen=True)
+class Proof:
+    """What one candidate did in its child process. `llvm` is the library it used, or empty."""
+
+    variant: str
+    llvm: str
+    works: bool
+    detail: str
+
+
+@dataclass(frozen=True)
+class Backend:
+    """The chosen variant, and why. `proofs` holds all that was tried, in order."""
+
+    variant: str
+    llvm: str
+    reason: str
+    proofs: tuple[Proof, ...]
+
+    def activate(self) -> None:
+        """Makes the variant current in this thread (Mitsuba keeps it per thread)."""
+        if self.llvm:
+            os.environ["DRJIT_LIBLLVM_PATH"] = self.llvm
+        import mitsuba as mi
+
+        mi.set_variant(self.variant)
+
+
+def choose_backend(variant: str = "auto", cache_dir: Path | None = None) -> Backend:
+    """The first of CUDA, LLVM and scalar that works here, or the one asked for.
+
+    Raises BackendError where the name is unknown or the variant asked for does not work.
+    """
+    if variant not in ("auto", *VARIANTS):
+        raise BackendError(f"unknown variant '{variant}': choose one of auto, {', '.join(VARIANTS)}")
+    memory = _Memory(cache_dir)
+    proofs: list[Proof] = []
+    for proof in _candidates(VARIANTS if variant == "auto" else (variant,), memory):
+        proofs.append(proof)
+        if proof.works:
+            reason = _reason(proof, proofs[:-1]) if variant == "auto" else "asked for, and it works"
+            return Backend(proof.variant, proof.llvm, reason, tuple(proofs))
+    failures = "; ".join(dict.fromkeys(_blame(p) for p in proofs))
+    raise BackendError(f"Mitsuba variant '{variant}' does not work here: {failures}")
+
+
+def survey() -> list[Proof]:
+    """Proves every variant and every LLVM found, afresh (for `noisewalk doctor`)."""
+    return list(_candidates(VARIANTS, _Memory(None)))
+
+
+def find_llvm() -> list[str]:
+    """LLVM libraries of this machine: first the one DRJIT_LIBLLVM_PATH names, then newest to oldest."""
+    found: dict[str, str] = {}
+    for pattern in _LLVM_PATTERNS:
+        for file in glob.glob(pattern):
+            if re.search(r"LLVM(-C)?([-.]?\d[\d.]*)?\.(so|dylib|dll)[\d.]*$", file):
+                found.setdefault(os.path.realpath(file), file)
+    newest_first = sorted(found.values(), key=_llvm_version, reverse=True)
+    named = os.environ.get("DRJIT_LIBLLVM_PATH")
+    return [named, *(f for f in newest_first if f != named)] if named else newest_first
+
+
+def _llvm_version(file: str) -> tuple[int, ...]:
+    digits = re.findall(r"\d+", Path(os.path.realpath(file)).name) or re.findall(r"\d+", file)
+    return tuple(int(d) for d in digits)
+
+
+def _candidates(variants: tuple[str, ...], memory: _Memory) -> Iterator[Proof]:
+    for variant in variants:
+        if variant == "cuda_ad_rgb":
+            missing = [name for name in ("libcuda.so.1", "libnvoptix.so.1") if not can_load(name)]
+            if missing and sys.platform != "win32":
+                yield Proof(variant, "", False, f"{' and '.join(missing)} not found")
+            else:
+                yield _prove(variant, "")
+        elif variant == "llvm_ad_rgb":
+            libraries = find_llvm()
+            if not libraries:
+                yield Proof(variant, "", False, "no LLVM library found")
+            for llvm in libraries:
+                yield memory.recall(llvm) or memory.remember(_prove(variant, llvm))
+        else:
+            yield _prove(variant, "") if memory.empty else Proof(variant, "", True, "needs nothing but the processor")
+
+
+def can_load(library: str) -> bool:
+    """Whether the dynamic loader finds the library."""
+    try:
+        ctypes.CDLL(library)
+    except OSError:
+        return False
+    return True
+
+
+def _prove(variant: str, llvm: str) -> Proof:
+    environment = os.environ | ({"DRJIT_LIBLLVM_PATH": llvm} if llvm else {})
+    command = [sys.executable, "-c", _PROBE, variant]
+    try:
+        child = subprocess.run(
+            command, env=environment, capture_output=True, text=True, errors="replace", timeout=PROBE_SECONDS
+        )
+    except subprocess.TimeoutExpired:
+        return Proof(variant, llvm, False, f"no picture after {PROBE_SECONDS} s")
+    if child.returncode == 0:
+        return Proof(variant, llvm, True, "rendered a test picture")
+    if child.returncode < 0:
+        return Proof(variant, llvm, False, f"the test render was killed by signal {-child.returncode}")
+    last_line = (child.stderr.strip().splitlines() or ["no message"])[-1]
+    return Proof(variant, llvm, False, last_line[:200])
+
+
+def _blame(proof: Proof) -> str:
+    return f"{proof.llvm}: {proof.detail}" if proof.llvm else proof.detail
+
+
+def _reason(proof: Proof, failed: list[Proof]) -> str:
+    if proof.variant == "cuda_ad_rgb":
+        return "a CUDA GPU with OptiX renders fastest"
+    without = "; ".join(f"{p.variant}: {_blame(p)}" for p in failed if p.variant != proof.variant)
+    if proof.variant == "llvm_ad_rgb":
+        return f"LLVM is the fastest on a processor ({without})"
+    return f"always works, slowest ({without}; a newer LLVM is about three times faster)"
+
+
+class _Memory:
+    """Remembers what each LLVM library did, by its identity (path, size, time) and our versions.
+
+    Without a directory it remembers nothing. A file that cannot be read or written costs a probe, nothing else.
+    """
+
+    def __init__(self, cache_dir: Path | None) -> None:
+        self._file = cache_dir / "llvm.json" if cache_dir else None
+        self.empty = cache_dir is None
+        self._proofs: dict[str, dict] = {}
+        if self._file is not None:
+            try:
+                self._proofs = json.loads(self._file.read_text())
+            except (OSError, ValueError):
+                pass
+
+    def recall(self, llvm: str) -> Proof | None:
+        try:
+            return Proof(**self._proofs[self._key(llvm)])
+        except (KeyError, TypeError):
+            return None
+
+    def remember(self, proof: Proof) -> Proof:
+        if self._file is not None:
+            self._proofs[self._key(proof.llvm)] = asdict(proof)
+            try:
+                self._file.parent.mkdir(parents=True, exist_ok=True)
+                temporary = self._file.with_suffix(f".{os.getpid()}.tmp")
+                temporary.write_text(json.dumps(self._proofs, indent=1))
+                temporary.replace(self._file)
+            except OSError:
+                pass
+        return proof
+
+    @staticmethod
+    def _key(llvm: str) -> str:
+        try:
+            stat = os.stat(llvm)
+            identity = f"{stat.st_size} {stat.st_mtime_ns}"
+        except OSError:
+            identity = "missing"
+        return f"{os.path.realpath(llvm)} {identity} mitsuba {version('mitsuba')} drjit {version('drjit')}"

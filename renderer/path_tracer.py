@@ -1,0 +1,99 @@
+"""Renders noisy pairs: path traced color with albedo and normals, twice, independently."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import torch
+
+from renderer.frame import Camera, Frame, NoisyPair
+from renderer.scene import Scene
+
+# Seeds are 32 bits. The upper half belongs to references, so that no training noise is ever in a reference.
+_SEED_SPACE = 2**31
+MAX_SAMPLES = 2**28
+
+
+def frame_seed(run_seed: int, index: int, half: int) -> int:
+    """Seed of one half (0 or 1) of frame `index` < 2**30: never repeated within a run, below 2**31."""
+    return (run_seed * 0x9E3779B1 + 2 * index + half) % _SEED_SPACE
+
+
+def reference_seed(index: int, half: int) -> int:
+    """Seed of pass `index` < 2**30 of a reference's half: disjoint from every frame's."""
+    return _SEED_SPACE + (2 * index + half) % _SEED_SPACE
+
+
+class View:
+    """The scene's sensor, moved from view to view without recompiling kernels.
+
+    The film gets its size once. The scene's crop window keeps its place: `width` x `height` is what is rendered, the
+    film around it grows in proportion.
+    """
+
+    def __init__(self, scene: Scene, width: int, height: int) -> None:
+        import mitsuba as mi
+
+        self.scene, self.width, self.height = scene, width, height
+        film = scene.film
+        scale = width / film.crop_size[0], height / film.crop_size[1]
+        self._film_size = [max(1, round(n * s)) for n, s in zip(film.size, scale, strict=True)]
+        offset = [min(round(n * s), f - c) for n, s, f, c in zip(film.crop_offset, scale, self._film_size, (width, height), strict=True)]
+        self._params = mi.traverse(scene.sensor)
+        self._params["film.size"] = self._film_size
+        self._params["film.crop_size"] = [width, height]
+        self._params["film.crop_offset"] = offset
+        self._params.update()
+
+    def look(self, camera: Camera) -> None:
+        """Moves the sensor. Raises ValueError where the camera's size is not this view's."""
+        import mitsuba as mi
+
+        if (camera.width, camera.height) != (self.width, self.height):
+            raise ValueError(f"camera is {camera.width}x{camera.height}, the film {self.width}x{self.height}")
+        aspect = self._film_size[0] / self._film_size[1]
+        self._params["to_world"] = mi.ScalarTransform4f(camera.to_world)
+        self._params["x_fov"] = math.degrees(2 * math.atan(math.tan(math.radians(camera.fov_y) / 2) * aspect))
+        self._params.update()
+
+    def render(self, integrator: Any, spp: int, seed: int) -> Any:
+        """The picture as a Dr.Jit tensor (height, width, channels), possibly not evaluated yet."""
+        import mitsuba as mi
+
+        return mi.render(self.scene.mi_scene, sensor=self.scene.sensor, integrator=integrator, spp=spp, seed=seed)
+
+
+class PathTracer:
+    """Renders pairs of `width` x `height` at `spp` samples per pixel each, with seeds that follow from `seed`.
+
+    The scene's variant must be current in the calling thread. Tensors are on the GPU with CUDA variants, on the CPU
+    otherwise, and share Dr.Jit's memory where it has any (the scalar variant's are copied).
+    """
+
+    def __init__(self, scene: Scene, width: int, height: int, spp: int, seed: int) -> None:
+        import mitsuba as mi
+
+        if width * height * spp > MAX_SAMPLES:
+            raise ValueError(f"{width}x{height} at {spp} spp is more than {MAX_SAMPLES} samples in one launch")
+        self._view = View(scene, width, height)
+        self._spp, self._seed = spp, seed
+        # A nested aov(path) costs twice as much as `path` and a childless `aov` with the same seed (same pixel samples).
+        self._features = mi.load_dict({"type": "aov", "aovs": "albedo:albedo,normal:sh_normal"})
+
+    def render_pair(self, camera: Camera, index: int) -> NoisyPair:
+        """Frame `index` of the walk, twice: the halves share nothing but the view."""
+        self._view.look(camera)
+        a, b = (self._render(frame_seed(self._seed, index, half)) for half in (0, 1))
+        return NoisyPair(a, b, camera, self._spp, index)
+
+    def _render(self, seed: int) -> Frame:
+        color = _to_torch(self._view.render(self._view.scene.integrator, self._spp, seed))
+        features = _to_torch(self._view.render(self._features, self._spp, seed))
+        # Mitsuba's albedo reaches 187 on rough conductors.
+        return Frame(color, features[..., 0:3].clamp(0.0, 1.0), features[..., 3:6])
+
+
+def _to_torch(image: Any) -> torch.Tensor:
+    return image.torch() if hasattr(image, "torch") else torch.from_numpy(np.array(image, dtype=np.float32))

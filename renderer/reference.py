@@ -1,0 +1,162 @@
+"""References: progressive, on disk, resumable after a kill, in two independent halves."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from renderer.frame import Camera
+from renderer.path_tracer import View, reference_seed
+from renderer.scene import Scene
+
+FORMAT = "noisewalk reference 1"
+MAX_BYTES = 4 * 2**30
+SAVE_SECONDS = 5.0
+SAMPLES_PER_PASS = 2**22
+
+
+class CacheError(ValueError):
+    """A cached reference that cannot be used; the message is one line that names the file and the cause."""
+
+
+@dataclass(frozen=True, eq=False)
+class Reference:
+    """a, b: (H, W, 3) float32 linear radiance, independent, `spp / 2` samples per pixel each."""
+
+    a: np.ndarray
+    b: np.ndarray
+    spp: int
+
+    @property
+    def mean(self) -> np.ndarray:
+        """(H, W, 3) float32: the reference itself, from all `spp` samples."""
+        return (self.a + self.b) / 2
+
+
+class ReferenceCache:
+    """References of `scene` at one size, kept under `folder`.
+
+    The key holds all that decides the picture: the scene's content and files, integrator, camera and size, not spp: a
+    later call with more spp goes on where the last one stopped. Files are written aside and renamed. Above `max_bytes`
+    the longest unused go.
+    """
+
+    def __init__(self, folder: Path, scene: Scene, width: int, height: int, max_bytes: int = MAX_BYTES) -> None:
+        self._folder, self._scene, self._max_bytes = folder, scene, max_bytes
+        self._size = width, height
+        self._view: View | None = None
+
+    def file(self, camera: Camera) -> Path:
+        """Where the reference of this view is, or would be."""
+        film = self._scene.film
+        view = np.asarray(camera.to_world, dtype=np.float32).round(6) + 0.0  # adding 0 turns -0 into 0
+        key = hashlib.sha256(self._scene.content_hash.encode())
+        key.update(view.tobytes())
+        key.update(repr((round(camera.fov_y, 4), self._size, film.size, film.crop_offset, film.crop_size)).encode())
+        return self._folder / f"{self._scene.name}-{key.hexdigest()[:24]}.safetensors"
+
+    def get(self, camera: Camera, spp: int, progress: Callable[[int], None] = lambda spp: None) -> Reference:
+        """The reference of this view with at least `spp` samples per pixel: loaded, continued or rendered.
+
+        `progress` gets the samples per pixel that are there, after every pass; what it raises ends the rendering, and
+        what was rendered is kept. Raises CacheError for a corrupt file, OSError where the cache cannot be written.
+        """
+        file = self.file(camera)
+        halves, per_half, passes = self._load(file) if file.exists() else self._blank()
+        progress(2 * per_half)
+        if 2 * per_half < spp:
+            halves, per_half = self._render(file, camera, halves, per_half, passes, spp, progress)
+        else:
+            os.utime(file)  # used now: the last to go
+        return Reference(halves[0].astype(np.float32), halves[1].astype(np.float32), 2 * per_half)
+
+    def _blank(self) -> tuple[list[np.ndarray], int, int]:
+        width, height = self._size
+        return [np.zeros((height, width, 3)) for _ in range(2)], 0, 0
+
+    def _render(
+        self,
+        file: Path,
+        camera: Camera,
+        halves: list[np.ndarray],
+        per_half: int,
+        passes: int,
+        spp: int,
+        progress: Callable[[int], None],
+    ) -> tuple[list[np.ndarray], int]:
+        if self._view is None:
+            self._view = View(self._scene, *self._size)
+        self._view.look(camera)
+        target = -(-spp // 2)
+        pass_spp = min(target, max(1, SAMPLES_PER_PASS // (self._size[0] * self._size[1])))
+        saved_at, saved_passes = time.monotonic(), passes
+        try:
+            while per_half < target:
+                rendered = [
+                    np.array(self._view.render(self._scene.integrator, pass_spp, reference_seed(passes, half)))
+                    for half in (0, 1)
+                ]
+                per_half, passes = per_half + pass_spp, passes + 1
+                halves = [h + (r - h) * (pass_spp / per_half) for h, r in zip(halves, rendered, strict=True)]
+                progress(2 * per_half)
+                if time.monotonic() - saved_at > SAVE_SECONDS:
+                    self._save(file, halves, per_half, passes)
+                    saved_at, saved_passes = time.monotonic(), passes
+        finally:
+            if passes > saved_passes:
+                self._save(file, halves, per_half, passes)
+        return halves, per_half
+
+    def _load(self, file: Path) -> tuple[list[np.ndarray], int, int]:
+        hint = "delete it, or run 'noisewalk cache --clear'"
+        try:
+            with safe_open(file, framework="numpy") as stored:
+                metadata = stored.metadata() or {}
+                if metadata.get("format") != FORMAT:
+                    raise CacheError(f"{file}: not a reference of this version: {hint}")
+                halves = [stored.get_tensor(name) for name in ("a", "b")]
+                per_half, passes = int(metadata["spp_per_half"]), int(metadata["passes"])
+        except (SafetensorError, KeyError, ValueError) as error:
+            if isinstance(error, CacheError):
+                raise
+            raise CacheError(f"{file}: corrupt reference ({error}): {hint}") from error
+        if any(h.shape != (self._size[1], self._size[0], 3) or not np.isfinite(h).all() for h in halves):
+            raise CacheError(f"{file}: corrupt reference (wrong size or not finite): {hint}")
+        return [h.astype(np.float64) for h in halves], per_half, passes
+
+    def _save(self, file: Path, halves: list[np.ndarray], per_half: int, passes: int) -> None:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        self._make_room(file)
+        metadata = {"format": FORMAT, "spp_per_half": str(per_half), "passes": str(passes), "scene": self._scene.name}
+        temporary = file.with_suffix(f".{os.getpid()}.tmp")
+        try:
+            save_file(dict(zip("ab", (h.astype(np.float32) for h in halves), strict=True)), temporary, metadata)
+            temporary.replace(file)
+        except SafetensorError as error:
+            raise OSError(f"{file}: cannot be written: {error}") from error
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    def _make_room(self, keep: Path) -> None:
+        """Deletes the longest unused references, and what a killed process left, until one more fits."""
+        needed = 2 * self._size[0] * self._size[1] * 3 * 4
+        oldest_first = sorted(cached_files(self._folder), key=lambda f: f.stat().st_mtime)
+        total = sum(f.stat().st_size for f in oldest_first)
+        for file in oldest_first:
+            abandoned = file.suffix == ".tmp" and time.time() - file.stat().st_mtime > 3600
+            if abandoned or (total + needed > self._max_bytes and file != keep):
+                total -= file.stat().st_size
+                file.unlink(missing_ok=True)
+
+
+def cached_files(folder: Path) -> list[Path]:
+    """All files of a reference cache."""
+    return [f for f in folder.glob("*") if f.suffix in (".safetensors", ".tmp")]
