@@ -25,7 +25,7 @@ def finite(image: torch.Tensor) -> torch.Tensor:
 
 
 def network_input(frame: Frame) -> torch.Tensor:
-    """(1, 9, H, W) float32 in [-0.5, 0.5]: T(color), albedo, normal. Non-finite pixels become 0 before anything else."""
+    """(1, 9, H, W) float32 in [-0.5, 0.5]: T(color), albedo, normal. Non-finite pixels count as 0."""
     features = torch.cat(
         [tone_map(finite(frame.color)) - 0.5, finite(frame.albedo) - 0.5, finite(frame.normal) * 0.5], dim=-1
     )

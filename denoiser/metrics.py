@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 
 from denoiser.features import finite, tone_map
 
-PSNR_FORMULA = "PSNR = -10 log10 mean (T(shown) - T(reference))^2, T(v) = (v / (1 + v))^(1 / 2.2), over all pixels and channels"
+PSNR_FORMULA = (
+    "PSNR = -10 log10 mean (T(shown) - T(reference))^2, T(v) = (v / (1 + v))^(1 / 2.2), over all pixels and channels"
+)
 MAX_DECIBELS = 100.0
 
 
 def psnr(image: torch.Tensor, reference: torch.Tensor) -> float:
-    """PSNR_FORMULA in dB, at most 100. image, reference: (H, W, 3) linear radiance; non-finite pixels count as black."""
+    """PSNR_FORMULA in dB. image, reference: (H, W, 3) linear radiance; non-finite pixels count as black."""
     return decibels(_tone_mapped_mse(image, reference))
 
 
@@ -25,7 +29,7 @@ def noise_floor(half_a: torch.Tensor, half_b: torch.Tensor) -> float:
 
 def decibels(mse: float) -> float:
     """-10 log10 mse, at most MAX_DECIBELS."""
-    return MAX_DECIBELS if mse <= 0.0 else min(MAX_DECIBELS, -10.0 * torch.tensor(mse, dtype=torch.float64).log10().item())
+    return MAX_DECIBELS if mse <= 0.0 else min(MAX_DECIBELS, -10.0 * math.log10(mse))
 
 
 def _tone_mapped_mse(a: torch.Tensor, b: torch.Tensor) -> float:

@@ -12,7 +12,7 @@ from torch.func import functional_call
 from denoiser.checkpoint import load_checkpoint, save_checkpoint
 from denoiser.features import finite, from_planes, network_input
 from denoiser.trainer import Trainer, TrainingSettings
-from denoiser.unet import UNet
+from denoiser.unet import build_network
 from denoiser.weights import load_weights, save_weights
 from denoiser.worker import PublishedWeights, TrainerThread
 from renderer.frame import NoisyPair
@@ -73,7 +73,7 @@ class OnlineDenoiser:
         self._trainer = Trainer(settings, self.device)
         self._thread = TrainerThread(self._trainer)
         # A skeleton: denoising runs it with published parameters, never with those that are being trained.
-        self._network = UNet().to(self.device, memory_format=torch.channels_last).requires_grad_(False)
+        self._network = build_network(self.device).requires_grad_(False)
 
     def __enter__(self) -> OnlineDenoiser:
         return self
@@ -103,13 +103,11 @@ class OnlineDenoiser:
         parameters = dict(self.weights().parameters)
         images = torch.cat([network_input(pair.a), network_input(pair.b)]).to(self.device)
         with torch.no_grad():
-            both = functional_call(
-                self._network, parameters, (images.contiguous(memory_format=torch.channels_last),)
-            )
+            both = functional_call(self._network, parameters, (images.contiguous(memory_format=torch.channels_last),))
             return finite(from_planes(both).mean(dim=0)).clamp(min=0.0)
 
     def save(self, file: str | Path, about: Mapping[str, object] | None = None) -> None:
-        """Writes the weights as safetensors, with `about` (scene, hash: JSON values) in the metadata. Raises OSError."""
+        """Writes the weights as safetensors, `about` (scene, hash: JSON values) in the metadata. Raises OSError."""
         published = self.weights()
         settings = {"steps": published.steps, "learning_rate": self.settings.learning_rate, "crop": self.settings.crop}
         save_weights(Path(file), published.parameters, settings | dict(about or {}))

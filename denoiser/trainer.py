@@ -8,7 +8,7 @@ import torch
 
 from denoiser.features import network_input, to_planes
 from denoiser.losses import hdr_loss
-from denoiser.unet import UNet
+from denoiser.unet import build_network
 from renderer.frame import NoisyPair
 
 ADAM_BETAS = (0.9, 0.99)
@@ -36,8 +36,8 @@ class TrainingReport:
 class Trainer:
     """Trains on one noisy pair at a time: input from half `a`, target from half `b`.
 
-    The halves are independent, so that the target's noise averages out of the gradient (Noise2Noise's condition). A step
-    whose loss or gradient is not finite changes nothing and is counted.
+    The halves are independent, so that the target's noise averages out of the gradient (Noise2Noise's condition).
+    A step whose loss or gradient is not finite changes nothing and is counted.
     """
 
     def __init__(self, settings: TrainingSettings, device: torch.device) -> None:
@@ -49,8 +49,7 @@ class Trainer:
         self.generator = torch.Generator().manual_seed(settings.seed)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(settings.seed)
-            self.network = UNet()
-        self.network.to(device, memory_format=torch.channels_last)
+            self.network = build_network(device)
         self.optimizer = torch.optim.Adam(
             self.network.parameters(), lr=settings.learning_rate, betas=ADAM_BETAS, eps=ADAM_EPSILON
         )

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from denoiser.features import CHANNELS, FEATURE_VERSION
 from denoiser.unet import UNet
@@ -39,7 +39,9 @@ def load_weights(file: Path) -> tuple[dict[str, torch.Tensor], dict[str, object]
     if described.get("format") != FORMAT:
         raise WeightsError(f"{file}: not a noisewalk weights file")
     if described.get("architecture") != ARCHITECTURE:
-        raise WeightsError(f"{file}: weights of architecture '{described.get('architecture')}', needed '{ARCHITECTURE}'")
+        raise WeightsError(
+            f"{file}: weights of architecture '{described.get('architecture')}', needed '{ARCHITECTURE}'"
+        )
     if described.get("feature_version") != str(FEATURE_VERSION):
         version = described.get("feature_version")
         raise WeightsError(f"{file}: weights for feature version {version}, this program has {FEATURE_VERSION}")
@@ -57,12 +59,11 @@ def load_weights(file: Path) -> tuple[dict[str, torch.Tensor], dict[str, object]
 
 def write_tensors(file: Path, tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, str]) -> None:
     """Writes a safetensors file aside, then renames it: a crash leaves the old file or the new. Raises OSError."""
+    contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     temporary = file.with_name(f"{file.name}.{os.getpid()}.tmp")
     try:
-        save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, temporary, dict(metadata))
+        temporary.write_bytes(save(contiguous, dict(metadata)))
         temporary.replace(file)
-    except SafetensorError as error:
-        raise OSError(f"cannot write {file}: {error}") from error
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -71,7 +72,7 @@ def read_tensors(file: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
     """All tensors, on the CPU, and the metadata of a safetensors file. Raises WeightsError."""
     try:
         with safe_open(file, framework="pt") as stored:
-            return {name: stored.get_tensor(name) for name in stored.keys()}, stored.metadata() or {}
+            return {name: stored.get_tensor(name) for name in stored.keys()}, stored.metadata() or {}  # noqa: SIM118
     except FileNotFoundError as error:
         raise WeightsError(f"{file}: no such file") from error
     except (SafetensorError, OSError) as error:

@@ -67,7 +67,7 @@ class TrainerThread:
             return self._published
 
     def apply(self, change: Callable[[Trainer], None]) -> None:
-        """Runs `change` on the trainer while no training runs, after everything submitted, and publishes the outcome."""
+        """Runs `change` on the idle trainer, after everything submitted is trained, and publishes the outcome."""
         with self._condition:
             self._wait_until_idle()
             # Training starts under this lock only: the trainer is ours until it is released.

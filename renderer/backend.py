@@ -6,6 +6,7 @@ candidate renders a tiny picture in a process of its own first; what LLVM proved
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import glob
 import json
@@ -187,10 +188,8 @@ class _Memory:
         self.empty = cache_dir is None
         self._proofs: dict[str, dict] = {}
         if self._file is not None:
-            try:
+            with contextlib.suppress(OSError, ValueError):
                 self._proofs = json.loads(self._file.read_text())
-            except (OSError, ValueError):
-                pass
 
     def recall(self, llvm: str) -> Proof | None:
         try:

@@ -36,7 +36,9 @@ def default_path(scene: Scene) -> CameraPath:
     # In the camera's axes: left, up, forward. It starts and ends at the scene's own view, and never backs off from it.
     # Sway and rise grow with the approach: a camera often stands with its back against a wall.
     approach = (1 - np.cos(phase)) / 2
-    shape = np.stack([SWAY * np.sin(2 * phase) * approach, RISE * np.sin(phase) * approach, APPROACH * approach], axis=1)
+    shape = np.stack(
+        [SWAY * np.sin(2 * phase) * approach, RISE * np.sin(phase) * approach, APPROACH * approach], axis=1
+    )
     axes = np.diag([_clear_scale(scene, depth * shape * axis, CLEARANCE * nearest) for axis in np.eye(3)])
     offsets = depth * shape @ axes
     offsets *= _clear_scale(scene, offsets, CLEARANCE * nearest)

@@ -38,13 +38,13 @@ class View:
 
         self.scene, self.width, self.height = scene, width, height
         film = scene.film
-        scale = width / film.crop_size[0], height / film.crop_size[1]
-        self._film_size = [max(1, round(n * s)) for n, s in zip(film.size, scale, strict=True)]
-        offset = [min(round(n * s), f - c) for n, s, f, c in zip(film.crop_offset, scale, self._film_size, (width, height), strict=True)]
+        scale = np.array([width, height]) / np.array(film.crop_size)
+        self._film_size = np.maximum((np.array(film.size) * scale).round().astype(int), [width, height])
+        offset = np.minimum((np.array(film.crop_offset) * scale).round().astype(int), self._film_size - [width, height])
         self._params = mi.traverse(scene.sensor)
-        self._params["film.size"] = self._film_size
+        self._params["film.size"] = self._film_size.tolist()
         self._params["film.crop_size"] = [width, height]
-        self._params["film.crop_offset"] = offset
+        self._params["film.crop_offset"] = offset.tolist()
         self._params.update()
 
     def look(self, camera: Camera) -> None:
@@ -53,7 +53,7 @@ class View:
 
         if (camera.width, camera.height) != (self.width, self.height):
             raise ValueError(f"camera is {camera.width}x{camera.height}, the film {self.width}x{self.height}")
-        aspect = self._film_size[0] / self._film_size[1]
+        aspect = float(self._film_size[0] / self._film_size[1])
         self._params["to_world"] = mi.ScalarTransform4f(camera.to_world)
         self._params["x_fov"] = math.degrees(2 * math.atan(math.tan(math.radians(camera.fov_y) / 2) * aspect))
         self._params.update()
@@ -79,7 +79,7 @@ class PathTracer:
             raise ValueError(f"{width}x{height} at {spp} spp is more than {MAX_SAMPLES} samples in one launch")
         self._view = View(scene, width, height)
         self._spp, self._seed = spp, seed
-        # A nested aov(path) costs twice as much as `path` and a childless `aov` with the same seed (same pixel samples).
+        # A nested aov(path) costs twice as much as `path` and a childless `aov` with the same seed.
         self._features = mi.load_dict({"type": "aov", "aovs": "albedo:albedo,normal:sh_normal"})
 
     def render_pair(self, camera: Camera, index: int) -> NoisyPair:

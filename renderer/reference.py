@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 
 from renderer.frame import Camera
 from renderer.path_tracer import View, reference_seed
@@ -138,10 +138,9 @@ class ReferenceCache:
         metadata = {"format": FORMAT, "spp_per_half": str(per_half), "passes": str(passes), "scene": self._scene.name}
         temporary = file.with_suffix(f".{os.getpid()}.tmp")
         try:
-            save_file(dict(zip("ab", (h.astype(np.float32) for h in halves), strict=True)), temporary, metadata)
+            stored = {name: half.astype(np.float32) for name, half in zip("ab", halves, strict=True)}
+            temporary.write_bytes(save(stored, metadata))
             temporary.replace(file)
-        except SafetensorError as error:
-            raise OSError(f"{file}: cannot be written: {error}") from error
         finally:
             temporary.unlink(missing_ok=True)
 

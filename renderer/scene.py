@@ -1,4 +1,4 @@
-"""Opens a scene: bundled name or path of a Mitsuba 3 XML file -> Scene, with its start camera, path and content hash."""
+"""Opens a scene: bundled name or path of a Mitsuba 3 XML file -> Scene."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def open_scene(name: str, variant: str, max_depth: int | None = None) -> Scene:
     try:
         integrator = mi.load_dict(integrator_settings)
         loaded = mi.parser.instantiate(config, state)
-        mi_scene = loaded[0] if isinstance(loaded, list) else loaded
+        mi_scene: Any = loaded[0] if isinstance(loaded, list) else loaded
     except RuntimeError as error:
         raise SceneError(_one_line(file, error)) from error
     if not mi_scene.emitters() and not any(n.type == mi.ObjectType.Emitter for n in state.nodes):
@@ -170,10 +170,10 @@ def _replace_filter_and_sampler(file: Path, state: Any) -> None:
 
 
 def _resolve_files(file: Path, state: Any) -> list[Path]:
-    """Makes every file that a plugin names absolute, so that nothing global has to be changed, and checks it is there."""
+    """Makes every file that a plugin names absolute, so that nothing global has to change, and checks it is there."""
     import mitsuba as mi
 
-    resolver = mi.file_resolver()
+    resolver: Any = mi.file_resolver()  # type: ignore[operator]
     named = []
     for node in state.nodes:
         if "filename" not in node.props or node.props.type("filename") != mi.Properties.Type.String:
@@ -201,7 +201,7 @@ def _integrator_settings(file: Path, state: Any, max_depth: int | None) -> tuple
     warnings = []
     if usable:
         references = mi.Properties.Type.ResolvedReference
-        kept = {k: usable[0][k] for k in usable[0].keys() if usable[0].type(k) != references}
+        kept = {k: usable[0][k] for k in list(usable[0].keys()) if usable[0].type(k) != references}
         settings: dict[str, Any] = {"type": usable[0].plugin_name()} | kept
     else:
         settings = {"type": "path"}

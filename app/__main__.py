@@ -1,0 +1,230 @@
+"""The command line: words -> frozen options -> command. Imports stay lazy, so that help and errors come at once."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import re
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+from app.errors import EXIT_INTERRUPTED, EXIT_USAGE, UsageError
+from app.options import FRAME_SIZE, REFERENCE_SPP, Output, WalkOptions
+
+if TYPE_CHECKING:
+    from app.console import Talk
+
+DEFAULTS = WalkOptions()
+USAGE = """\
+noisewalk SCENE --headless [options]   walk a path, train and denoise, leave a run folder
+noisewalk reference SCENE [options]    render the references of a path ahead of time
+noisewalk scenes                       list the bundled scenes
+noisewalk path SCENE -o path.json      write out the path that a walk would take
+noisewalk export RUN -o FILE           take the trained network out of a run folder
+noisewalk cache [--clear]              size of the reference cache, or clear it
+noisewalk doctor                       what this machine can do
+
+SCENE is a bundled name or the path of a Mitsuba 3 XML file. 'noisewalk COMMAND --help' has the options."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command and returns its exit code; every foreseeable failure is one line and code 2."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        return _run(words)
+    except (ValueError, OSError, MemoryError) as error:
+        if not _is_for_people(error):
+            raise
+        return _fail(error)
+    except KeyboardInterrupt:
+        print("\nnoisewalk: interrupted", file=sys.stderr)
+        return EXIT_INTERRUPTED
+
+
+def _run(words: list[str]) -> int:
+    if not words or words[0] in ("-h", "--help"):
+        print(USAGE)
+        return 0 if words else EXIT_USAGE
+    if words[0] == "--version":
+        from importlib.metadata import version
+
+        print(f"noisewalk {version('noisewalk')}")
+        return 0
+    command = COMMANDS.get(words[0])
+    return command(words[1:]) if command else _walk(words)
+
+
+def _is_for_people(error: Exception) -> bool:
+    """Whether the message says all there is to know; anything else is a defect, and deserves its traceback."""
+    named = {"UsageError", "SceneError", "PathError", "BackendError", "CacheError", "WeightsError", "DeviceError"}
+    return isinstance(error, (OSError, MemoryError)) or bool(named & {c.__name__ for c in type(error).__mro__})
+
+
+def _fail(error: Exception) -> int:
+    message = re.sub(r"\s+", " ", str(error)) or type(error).__name__
+    if isinstance(error, OSError) and error.filename is not None:
+        message = f"{error.filename}: {error.strerror}"
+    print(f"noisewalk: error: {message}", file=sys.stderr)
+    return EXIT_USAGE
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{message} ('{self.prog} --help' lists the options)")
+
+
+def _walk(words: list[str]) -> int:
+    parser = _walk_parser("noisewalk")
+    parser.add_argument("--headless", action="store_true", help="walk the path without a window")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="run folder; default: runs/SCENE, numbered")
+    given = parser.parse_args(words)
+    if not given.headless:
+        raise UsageError("the viewer is not part of this version yet: add --headless")
+    options, talk = _walk_options(given), _talk(given)
+    from app.headless import walk
+
+    return walk(options, talk)
+
+
+def _reference(words: list[str]) -> int:
+    given = _walk_parser("noisewalk reference").parse_args(words)
+    from app.tools import reference
+
+    return reference(_walk_options(given), _talk(given))
+
+
+def _scenes(words: list[str]) -> int:
+    given = _talk_options(_Parser("noisewalk scenes")).parse_args(words)
+    from app.tools import scenes
+
+    return scenes(_talk(given))
+
+
+def _path(words: list[str]) -> int:
+    parser = _walk_parser("noisewalk path")
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help="where to write path.json")
+    given = parser.parse_args(words)
+    from app.tools import path
+
+    return path(_walk_options(given), given.output, _talk(given))
+
+
+def _export(words: list[str]) -> int:
+    parser = _talk_options(_Parser("noisewalk export"))
+    parser.add_argument("run", type=Path, metavar="RUN", help="run folder")
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help="the .safetensors to write")
+    given = parser.parse_args(words)
+    from app.tools import export
+
+    return export(given.run, given.output, _talk(given))
+
+
+def _cache(words: list[str]) -> int:
+    parser = _talk_options(_Parser("noisewalk cache"))
+    parser.add_argument("--clear", action="store_true", help="delete all cached references")
+    parser.add_argument("--cache-dir", type=Path, default=DEFAULTS.cache_dir, metavar="DIR")
+    given = parser.parse_args(words)
+    from app.tools import cache
+
+    return cache(WalkOptions(cache_dir=given.cache_dir), given.clear, _talk(given))
+
+
+def _doctor(words: list[str]) -> int:
+    parser = _talk_options(_Parser("noisewalk doctor"))
+    _machine_options(parser)
+    given = parser.parse_args(words)
+    from app.doctor import doctor
+
+    return doctor(WalkOptions(device=given.device, variant=given.variant, cache_dir=given.cache_dir), _talk(given))
+
+
+COMMANDS: dict[str, Callable[[list[str]], int]] = {
+    "reference": _reference,
+    "scenes": _scenes,
+    "path": _path,
+    "export": _export,
+    "cache": _cache,
+    "doctor": _doctor,
+}
+
+
+def _walk_parser(prog: str) -> argparse.ArgumentParser:
+    d = DEFAULTS
+    parser = _talk_options(_Parser(prog, epilog="see also: noisewalk --help"))
+    parser.add_argument("scene", metavar="SCENE", help="bundled name or Mitsuba 3 XML file")
+    parser.add_argument("--frames", type=_whole(1, 10**6), default=d.frames, help="default: %(default)s")
+    size = "default: {} with a GPU, {} without".format(*FRAME_SIZE)
+    parser.add_argument("--width", type=_whole(1, 8192), help=f"pixels; {size}")
+    parser.add_argument("--height", type=_whole(1, 8192), help=f"pixels; {size}")
+    parser.add_argument("--spp", type=_whole(1, 4096), default=d.spp, help="of each half; default: %(default)s")
+    parser.add_argument(
+        "--iterations", type=_whole(0, 10**4), default=d.iterations, help="training steps a frame; default: %(default)s"
+    )
+    parser.add_argument("--crop", type=_whole(1, 8192), default=d.crop, help="pixels; default: %(default)s")
+    parser.add_argument("--learning-rate", type=_learning_rate, default=d.learning_rate, help="default: %(default)s")
+    parser.add_argument("--seed", type=_whole(0, 2**31 - 1), default=d.seed, help="default: %(default)s")
+    parser.add_argument("--max-depth", type=_whole(1, 10**4), help="longest light path; default: the scene's")
+    parser.add_argument("--path", type=Path, metavar="FILE", help="path.json to fly; default: the scene's own")
+    spp = "default: {} with a GPU, {} without".format(*REFERENCE_SPP)
+    parser.add_argument("--reference-spp", type=_whole(2, 10**6), help=spp)
+    parser.add_argument(
+        "--reference-every", type=_whole(1, 10**6), default=d.reference_every, help="frames; default: %(default)s"
+    )
+    parser.add_argument("--weights", type=Path, metavar="FILE", help="trained weights to start from")
+    _machine_options(parser)
+    return parser
+
+
+def _machine_options(parser: argparse.ArgumentParser) -> None:
+    d = DEFAULTS
+    parser.add_argument("--device", default=d.device, help="where torch trains: auto, cpu, cuda, ...")
+    parser.add_argument(
+        "--variant", default=d.variant, help="how Mitsuba renders: auto, cuda_ad_rgb, llvm_ad_rgb, scalar_rgb"
+    )
+    parser.add_argument("--cache-dir", type=Path, default=d.cache_dir, metavar="DIR", help="default: %(default)s")
+
+
+def _talk_options(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
+    parser.add_argument("--quiet", action="store_true", help="no notes and no progress, only warnings and errors")
+    parser.add_argument("--json", action="store_true", help="print the result as one line of JSON")
+    return parser
+
+
+def _walk_options(given: argparse.Namespace) -> WalkOptions:
+    names = {field.name for field in dataclasses.fields(WalkOptions)}
+    return WalkOptions(**{name: value for name, value in vars(given).items() if name in names})
+
+
+def _talk(given: argparse.Namespace) -> Talk:
+    from app.console import Talk
+
+    return Talk(Output(given.quiet, given.json))
+
+
+def _whole(low: int, high: int) -> Callable[[str], int]:
+    def whole(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"'{text}' is not a whole number") from None
+        if not low <= value <= high:
+            raise argparse.ArgumentTypeError(f"{value} is not between {low} and {high}")
+        return value
+
+    return whole
+
+
+def _learning_rate(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a number") from None
+    if not 0 < value <= 1:
+        raise argparse.ArgumentTypeError(f"{text} is not above 0 and at most 1")
+    return value
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,78 @@
+"""What a command prints: notes, progress and Ctrl-C on standard error, the result on standard output."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+from types import FrameType
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from app.errors import Interrupted
+from app.options import Output
+
+
+class Talk:
+    """Notes and progress of one command, silent with `quiet`; warnings are always said."""
+
+    def __init__(self, output: Output) -> None:
+        self.output = output
+        self._console = Console(stderr=True, quiet=output.quiet, highlight=False, soft_wrap=True)
+        self._stderr = Console(stderr=True, highlight=False, soft_wrap=True)
+
+    def note(self, text: str) -> None:
+        """A line of information."""
+        self._console.print(text, markup=False)
+
+    def warn(self, text: str) -> None:
+        """A line that is printed even with `quiet`."""
+        self._stderr.print(f"noisewalk: warning: {text}", markup=False)
+
+    def progress(self) -> Progress:
+        """A progress display; tasks carry a field `note`."""
+        return Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[note]}"),
+            console=self._console,
+            disable=self.output.quiet,
+            refresh_per_second=4,
+        )
+
+    def result(self, document: dict[str, Any]) -> None:
+        """With `json`, the result as one line on standard output."""
+        if self.output.json:
+            print(json.dumps(document), flush=True)
+
+
+class StopSignal:
+    """Notes the first Ctrl-C or SIGTERM, so that the work in hand ends well; a second Ctrl-C ends at once."""
+
+    def __init__(self, message: str) -> None:
+        self._message = message
+        self.requested = False
+
+    def __enter__(self) -> StopSignal:
+        self._previous = {s: signal.signal(s, self._note) for s in (signal.SIGINT, signal.SIGTERM)}
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+
+    def check(self) -> None:
+        """Raises Interrupted where a stop was asked for."""
+        if self.requested:
+            raise Interrupted
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        if self.requested:
+            raise KeyboardInterrupt
+        self.requested = True
+        print(f"\nnoisewalk: {self._message}", file=sys.stderr, flush=True)

@@ -1,0 +1,92 @@
+"""The small commands: reference, scenes, path, export, cache."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from app.console import StopSignal, Talk
+from app.errors import EXIT_INTERRUPTED, Interrupted, UsageError
+from app.headless import measured_frames, open_session, render_references
+from app.options import WalkOptions
+from app.run_folder import read_json
+from app.session import flight, reference_folder
+from denoiser.weights import load_weights, save_weights
+from renderer.backend import choose_backend
+from renderer.camera_path import save_path
+from renderer.reference import cached_files
+from renderer.scene import bundled_scenes, open_scene
+
+
+def reference(options: WalkOptions, talk: Talk) -> int:
+    """Renders and caches the references of a path."""
+    session = open_session(options, talk)
+    try:
+        frames = measured_frames(session.options)
+        with StopSignal("stopping after this pass; what is rendered is kept") as stop:
+            try:
+                render_references(session, frames, talk, stop)
+            except Interrupted:
+                talk.note("interrupted: the same command goes on from here")
+                return EXIT_INTERRUPTED
+        folder = reference_folder(session.options)
+        talk.note(f"{len(frames)} references of {session.options.reference_spp} spp in {folder}")
+        talk.result({"references": len(frames), "spp": session.options.reference_spp, "folder": str(folder)})
+        return 0
+    finally:
+        session.close()
+
+
+def scenes(talk: Talk) -> int:
+    """Lists the bundled scenes with the first line of what they test."""
+    found = {name: _describe(file.parent / "README.md") for name, file in bundled_scenes().items()}
+    if talk.output.json:
+        talk.result(found)
+    else:
+        for name, description in found.items():
+            print(f"{name:<12}{description}")
+    return 0
+
+
+def _describe(readme: Path) -> str:
+    """The first line of text after the heading."""
+    lines = readme.read_text(encoding="utf-8").splitlines() if readme.is_file() else []
+    return next((line.strip() for line in lines if line.strip() and not line.startswith("#")), "")
+
+
+def path(options: WalkOptions, file: Path, talk: Talk) -> int:
+    """Writes the path that a walk of the scene would take as path.json."""
+    backend = choose_backend(options.variant, options.cache_dir)
+    backend.activate()
+    if file.exists():
+        raise UsageError(f"{file}: exists already, and is not overwritten")
+    flown = flight(open_scene(options.scene, backend.variant, options.max_depth), options.path)
+    save_path(flown, file)
+    talk.note(f"{file}: {len(flown.keyframes)} keyframes, {len(flown)} frames")
+    return 0
+
+
+def export(run: Path, file: Path, talk: Talk) -> int:
+    """Copies the trained network out of a run folder, checked."""
+    state = read_json(run / "run.json").get("state")
+    parameters, about = load_weights(run / "weights.safetensors")
+    if file.exists():
+        raise UsageError(f"{file}: exists already, and is not overwritten")
+    save_weights(file, parameters, about)
+    talk.note(f"{file}: {about.get('scene')}, {about.get('steps')} training steps, of a run that is {state}")
+    talk.result({"file": str(file)} | about)
+    return 0
+
+
+def cache(options: WalkOptions, clear: bool, talk: Talk) -> int:
+    """Says how large the reference cache is, or clears it."""
+    folder = reference_folder(options)
+    files = cached_files(folder)
+    size = sum(file.stat().st_size for file in files)
+    if clear:
+        for file in files:
+            file.unlink(missing_ok=True)
+    if talk.output.json:
+        talk.result({"folder": str(folder), "files": len(files), "bytes": size, "cleared": clear})
+    else:
+        print(f"{folder}: {'cleared' if clear else 'holds'} {len(files)} references, {size / 2**20:.1f} MiB")
+    return 0

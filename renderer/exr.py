@@ -1,0 +1,29 @@
+"""Multi-layer EXR files, with channel names as Mitsuba writes them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+
+def write_exr(file: Path, layers: Mapping[str, np.ndarray], normal: np.ndarray) -> None:
+    """Writes colour layers, keyed by prefix ("" or "albedo."), and normals as one EXR. Images: (H, W, 3) float32.
+
+    Any Mitsuba variant must be current in this thread. Raises OSError.
+    """
+    import mitsuba as mi
+
+    names = [f"{prefix}{channel}" for prefix in layers for channel in "RGB"] + [f"sh_normal.{c}" for c in "XYZ"]
+    channels = np.concatenate([*layers.values(), normal], axis=-1).astype(np.float32)
+    bitmap = mi.Bitmap(channels, pixel_format=mi.Bitmap.PixelFormat.MultiChannel, channel_names=names)
+    temporary = file.with_name(f"{file.name}.{os.getpid()}.tmp")
+    try:
+        bitmap.write(str(temporary), mi.Bitmap.FileFormat.OpenEXR)
+        temporary.replace(file)
+    except RuntimeError as error:
+        raise OSError(f"cannot write {file}: {str(error).splitlines()[0]}") from error
+    finally:
+        temporary.unlink(missing_ok=True)
