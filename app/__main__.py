@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, NoReturn
 
 from app.errors import EXIT_INTERRUPTED, EXIT_USAGE, UsageError
 from app.options import FRAME_SIZE, REFERENCE_SPP, Output, WalkOptions
+from denoiser import DenoiserError
+from renderer import RendererError
 
 if TYPE_CHECKING:
     from app.console import Talk
@@ -34,9 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     try:
         return _run(words)
-    except (ValueError, OSError, MemoryError) as error:
-        if not _is_for_people(error):
-            raise
+    except (UsageError, RendererError, DenoiserError, OSError, MemoryError) as error:
         return _fail(error)
     except KeyboardInterrupt:
         print("\nnoisewalk: interrupted", file=sys.stderr)
@@ -54,12 +54,6 @@ def _run(words: list[str]) -> int:
         return 0
     command = COMMANDS.get(words[0])
     return command(words[1:]) if command else _walk(words)
-
-
-def _is_for_people(error: Exception) -> bool:
-    """Whether the message says all there is to know; anything else is a defect, and deserves its traceback."""
-    named = {"UsageError", "SceneError", "PathError", "BackendError", "CacheError", "WeightsError", "DeviceError"}
-    return isinstance(error, (OSError, MemoryError)) or bool(named & {c.__name__ for c in type(error).__mro__})
 
 
 def _fail(error: Exception) -> int:

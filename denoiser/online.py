@@ -9,6 +9,7 @@ from typing import Literal
 import torch
 from torch.func import functional_call
 
+from denoiser import DenoiserError
 from denoiser.checkpoint import load_checkpoint, save_checkpoint
 from denoiser.features import finite, from_planes, network_input
 from denoiser.trainer import Trainer, TrainingSettings
@@ -20,7 +21,7 @@ from renderer.frame import NoisyPair
 Pacing = Literal["lockstep", "free"]
 
 
-class DeviceError(ValueError):
+class DeviceError(DenoiserError):
     """A torch device that this machine does not have; the message is one line."""
 
 

@@ -11,6 +11,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
+from denoiser import DenoiserError
 from denoiser.features import CHANNELS, FEATURE_VERSION
 from denoiser.unet import UNet
 
@@ -18,7 +19,7 @@ FORMAT = "noisewalk weights 1"
 ARCHITECTURE = "paper-unet"
 
 
-class WeightsError(ValueError):
+class WeightsError(DenoiserError):
     """A weights file that cannot be used; the message is one line that names the file and the cause."""
 
 

@@ -19,6 +19,8 @@ from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 
+from renderer import RendererError
+
 VARIANTS = ("cuda_ad_rgb", "llvm_ad_rgb", "scalar_rgb")
 PROBE_SECONDS = 120
 
@@ -48,7 +50,7 @@ _LLVM_PATTERNS = (
 )
 
 
-class BackendError(ValueError):
+class BackendError(RendererError):
     """A variant that this machine cannot run; the message is one line."""
 
 

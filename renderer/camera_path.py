@@ -17,13 +17,14 @@ import numpy as np
 from scipy.interpolate import Akima1DInterpolator
 from scipy.spatial.transform import Rotation, RotationSpline
 
+from renderer import RendererError
 from renderer.frame import Camera
 
 MAX_FRAMES = 1_000_000
 _OPENGL_TO_MITSUBA = np.diag([-1.0, 1.0, -1.0, 1.0])
 
 
-class PathError(ValueError):
+class PathError(RendererError):
     """A path file that cannot be used; the message is one line that names the file and the cause."""
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from renderer import RendererError
 from renderer.frame import Camera, Frame, NoisyPair
 from renderer.scene import Scene
 
@@ -69,14 +70,15 @@ class PathTracer:
     """Renders pairs of `width` x `height` at `spp` samples per pixel each, with seeds that follow from `seed`.
 
     The scene's variant must be current in the calling thread. Tensors are on the GPU with CUDA variants, on the CPU
-    otherwise, and share Dr.Jit's memory where it has any (the scalar variant's are copied).
+    otherwise, and share Dr.Jit's memory where it has any (the scalar variant's are copied). Raises RendererError for
+    frames of an absurd size.
     """
 
     def __init__(self, scene: Scene, width: int, height: int, spp: int, seed: int) -> None:
         import mitsuba as mi
 
         if width * height * spp > MAX_SAMPLES:
-            raise ValueError(f"{width}x{height} at {spp} spp is more than {MAX_SAMPLES} samples in one launch")
+            raise RendererError(f"{width}x{height} at {spp} spp: more than {MAX_SAMPLES} samples in one frame")
         self._view = View(scene, width, height)
         self._spp, self._seed = spp, seed
         # A nested aov(path) costs twice as much as `path` and a childless `aov` with the same seed.

@@ -13,6 +13,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
+from renderer import RendererError
 from renderer.frame import Camera
 from renderer.path_tracer import View, reference_seed
 from renderer.scene import Scene
@@ -23,7 +24,7 @@ SAVE_SECONDS = 5.0
 SAMPLES_PER_PASS = 2**22
 
 
-class CacheError(ValueError):
+class CacheError(RendererError):
     """A cached reference that cannot be used; the message is one line that names the file and the cause."""
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from renderer import RendererError
 from renderer.camera_path import CameraPath, load_path
 from renderer.frame import Camera
 
@@ -22,7 +23,7 @@ INTEGRATORS = (*SURFACE_INTEGRATORS, "volpath", "volpathmis")
 CARRIED_SETTINGS = ("max_depth", "rr_depth", "hide_emitters")
 
 
-class SceneError(ValueError):
+class SceneError(RendererError):
     """A scene that cannot be opened or flown; the message is one line that names the file and the cause."""
 
 
@@ -160,12 +161,12 @@ def _replace_filter_and_sampler(file: Path, state: Any) -> None:
             for key in list(node.props.keys()):
                 # The only child object that a film can have is its filter, whatever its name.
                 if node.props.type(key) == mi.Properties.Type.ResolvedReference or key == "sample_border":
-                    node.props.remove_property(key)
+                    del node.props[key]
             node.props["rfilter"] = mi.load_dict({"type": "box"})
             node.props["pixel_format"] = "rgb"
         elif node.type == mi.ObjectType.Sampler and node.props.plugin_name() != "independent":
             for key in list(node.props.keys()):
-                node.props.remove_property(key)
+                del node.props[key]
             node.props.set_plugin_name("independent")
 
 

@@ -1,0 +1,113 @@
+"""Shared fixtures: one proven backend, tiny scenes of our own, and the command line in a child process."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from renderer.backend import Backend, choose_backend, find_llvm
+from renderer.scene import Scene, open_scene
+
+TINY_XML = """\
+<scene version="3.0.0">
+  <integrator type="path"><integer name="max_depth" value="4"/></integrator>
+  <sensor type="perspective">
+    <float name="fov" value="50"/><string name="fov_axis" value="y"/>
+    <transform name="to_world"><lookat origin="0.3, 1, 4" target="0, 0.6, 0" up="0, 1, 0"/></transform>
+    <film type="hdrfilm"><integer name="width" value="48"/><integer name="height" value="32"/></film>
+  </sensor>
+  <shape type="rectangle" id="floor">
+    <transform name="to_world"><rotate x="1" angle="-90"/><scale value="4"/></transform>
+    <bsdf type="diffuse"><rgb name="reflectance" value="0.6, 0.3, 0.2"/></bsdf>
+  </shape>
+  <shape type="sphere" id="ball">
+    <point name="center" x="0" y="0.7" z="0"/><float name="radius" value="0.7"/>
+    <bsdf type="roughconductor"><float name="alpha" value="0.2"/></bsdf>
+  </shape>
+  <shape type="sphere" id="lamp">
+    <point name="center" x="1.5" y="2.5" z="1"/><float name="radius" value="0.3"/>
+    <emitter type="area"><rgb name="radiance" value="12"/></emitter>
+  </shape>
+</scene>
+"""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """GPU tests run wherever CUDA is found."""
+    if not torch.cuda.is_available():
+        for item in items:
+            if item.get_closest_marker("gpu"):
+                item.add_marker(pytest.mark.skip(reason="no CUDA GPU"))
+
+
+@pytest.fixture(scope="session")
+def cache_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache directory of the test session's own, shared by its child processes."""
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="session")
+def backend(cache_dir: Path) -> Backend:
+    """What this machine renders with, current in the test's thread."""
+    chosen = choose_backend("auto", cache_dir)
+    chosen.activate()
+    return chosen
+
+
+@pytest.fixture
+def llvm_backend(cache_dir: Path) -> Backend:
+    """LLVM, without which the test skips; in CI it fails instead."""
+    if not find_llvm() and not os.environ.get("CI"):
+        pytest.skip("no LLVM on this machine")
+    chosen = choose_backend("llvm_ad_rgb", cache_dir)
+    chosen.activate()
+    return chosen
+
+
+@pytest.fixture
+def tiny_xml(tmp_path: Path) -> Path:
+    """The path of a small scene of our own: floor, metal ball, lamp."""
+    file = tmp_path / "tiny.xml"
+    file.write_text(TINY_XML)
+    return file
+
+
+@pytest.fixture
+def tiny_scene(tiny_xml: Path, backend: Backend) -> Scene:
+    """The small scene, loaded."""
+    backend.activate()
+    return open_scene(str(tiny_xml), backend.variant)
+
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def noisewalk(cache_dir: Path, tmp_path: Path) -> Run:
+    """Runs the real command line in a child process, in a folder of its own."""
+
+    def run(*words: str | Path, timeout: float = 300) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "app", *map(str, words)]
+        return subprocess.run(
+            command, cwd=tmp_path, env=child_environment(cache_dir), capture_output=True, text=True, timeout=timeout
+        )
+
+    return run
+
+
+def child_environment(cache_dir: Path) -> dict[str, str]:
+    """The environment in which child processes find the program and the session's cache."""
+    root = Path(__file__).resolve().parent.parent
+    return os.environ | {"PYTHONPATH": str(root), "XDG_CACHE_HOME": str(cache_dir), "COLUMNS": "200"}
+
+
+def last_json(completed: subprocess.CompletedProcess[str]) -> dict:
+    """The result that `--json` printed."""
+    return json.loads(completed.stdout.strip().splitlines()[-1])

@@ -1,0 +1,256 @@
+"""The real command line, in child processes."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from denoiser.weights import load_weights
+from tests.conftest import TINY_XML, Run, child_environment, last_json
+
+SMALL = ("--width", "32", "--height", "24", "--spp", "2", "--iterations", "2", "--reference-spp", "8")
+
+
+def rows(run: Path) -> list[dict[str, str]]:
+    with open(run / "frames.csv", newline="") as stream:
+        return list(csv.DictReader(stream))
+
+
+def decibels(run: Path) -> list[tuple[str, str, str]]:
+    return [(row["psnr_noisy"], row["psnr_shown"], row["loss"]) for row in rows(run)]
+
+
+def walk_words(scene: Path, frames: int, *more: str | Path) -> tuple[str | Path, ...]:
+    return (scene, "--headless", "--frames", str(frames), "--reference-every", "4", *SMALL, *more)
+
+
+def test_a_walk_leaves_a_complete_run_folder(noisewalk: Run, tiny_xml: Path, tmp_path: Path) -> None:
+    done = noisewalk(*walk_words(tiny_xml, 6, "--json"))
+    assert done.returncode == 0, done.stderr
+    run = tmp_path / "runs" / "tiny"
+    result = last_json(done)
+    assert result["state"] == "complete" and result["frames"] == 6 and Path(result["run"]) == Path("runs/tiny")
+    frames = rows(run)
+    assert [row["frame"] for row in frames] == list("012345")
+    assert [bool(row["psnr_shown"]) for row in frames] == [True, False, False, False, True, True]
+    assert all(float(row["train_ms"]) > 0 and float(row["memory_mb"]) > 0 for row in frames)
+    document = json.loads((run / "run.json").read_text())
+    assert document["settings"]["seed"] == 0 and document["versions"]["torch"] and document["machine"]["variant"]
+    assert Image.open(run / "psnr.png").width > 500
+    assert Image.open(run / "images" / "comparison.png").width > 5 * 32
+    assert (run / "images" / "layers.exr").stat().st_size > 0
+    assert load_weights(run / "weights.safetensors")[1]["scene"] == "tiny"
+    assert not (run / "checkpoint.safetensors").exists() and not list(run.rglob("*.tmp"))
+    # The same again is a new run, and the same numbers.
+    again = noisewalk(*walk_words(tiny_xml, 6, "--json", "--quiet"))
+    assert again.stderr == "" and last_json(again)["run"] == str(Path("runs/tiny-2"))
+    assert decibels(tmp_path / "runs" / "tiny-2") == decibels(run)
+
+
+def test_weights_travel_from_a_run_into_another(noisewalk: Run, tiny_xml: Path, tmp_path: Path) -> None:
+    assert noisewalk(*walk_words(tiny_xml, 2)).returncode == 0
+    exported = noisewalk("export", "runs/tiny", "-o", "w.safetensors")
+    assert exported.returncode == 0 and "4 training steps" in exported.stderr
+    assert noisewalk("export", "runs/tiny", "-o", "w.safetensors").returncode == 2
+    still = ("--weights", "w.safetensors", "--iterations", "0", "--out", "warm")
+    assert noisewalk(*walk_words(tiny_xml, 1), *still).returncode == 0
+    before, _ = load_weights(tmp_path / "w.safetensors")
+    after, _ = load_weights(tmp_path / "warm" / "weights.safetensors")
+    assert all((before[name] == after[name]).all() for name in before)
+
+
+def start(cache_dir: Path, folder: Path, *words: str | Path) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "app", *map(str, words)]
+    return subprocess.Popen(
+        command, cwd=folder, env=child_environment(cache_dir), stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+
+
+def wait_for_frames(child: subprocess.Popen[str], run: Path, count: int) -> None:
+    deadline = time.monotonic() + 240
+    while not (run / "frames.csv").exists() or len(rows(run)) < count:
+        assert child.poll() is None and time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize("kill", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_a_stopped_walk_goes_on_to_the_same_numbers(
+    kill: signal.Signals, noisewalk: Run, tiny_xml: Path, tmp_path: Path, cache_dir: Path
+) -> None:
+    words = walk_words(tiny_xml, 60, "--json")
+    straight = noisewalk(*words, "--out", "straight")
+    assert straight.returncode == 0
+    child = start(cache_dir, tmp_path, *words, "--out", "stopped")
+    wait_for_frames(child, tmp_path / "stopped", 5)
+    child.send_signal(kill)
+    child.communicate(timeout=120)
+    stopped = tmp_path / "stopped"
+    document = json.loads((stopped / "run.json").read_text())
+    if kill == signal.SIGKILL:
+        assert document["state"] == "running"
+    else:
+        assert child.returncode == 130 and document["state"] == "interrupted"
+        assert document["result"]["frames"] == len(rows(stopped)) < 60
+        assert (stopped / "psnr.png").exists() and (stopped / "weights.safetensors").exists()
+    resumed = noisewalk(*words, "--out", "stopped")
+    assert resumed.returncode == 0 and last_json(resumed)["state"] == "complete"
+    assert decibels(stopped) == decibels(tmp_path / "straight")
+
+
+def test_killed_references_go_on(noisewalk: Run, tiny_xml: Path, tmp_path: Path, cache_dir: Path) -> None:
+    words = ("reference", tiny_xml, "--frames", "40", "--reference-every", "1", *SMALL, "--cache-dir", tmp_path / "c")
+    child = start(cache_dir, tmp_path, *words)
+    folder = tmp_path / "c" / "references"
+    deadline = time.monotonic() + 240
+    while not folder.exists() or len(list(folder.glob("*.safetensors"))) < 3:
+        assert child.poll() is None and time.monotonic() < deadline
+        time.sleep(0.01)
+    child.kill()
+    child.communicate()
+    kept = {f: f.read_bytes() for f in folder.glob("*.safetensors")}
+    assert noisewalk(*words).returncode == 0
+    assert len(list(folder.glob("*.safetensors"))) == 40
+    assert all(f.read_bytes() == content for f, content in kept.items())
+    cleared = noisewalk("cache", "--clear", "--cache-dir", tmp_path / "c")
+    assert cleared.returncode == 0 and not list(folder.iterdir())
+
+
+def test_two_processes_never_share_a_run_folder(
+    noisewalk: Run, tiny_xml: Path, tmp_path: Path, cache_dir: Path
+) -> None:
+    child = start(cache_dir, tmp_path, *walk_words(tiny_xml, 2000, "--out", "shared"))
+    wait_for_frames(child, tmp_path / "shared", 1)
+    second = noisewalk(*walk_words(tiny_xml, 2000, "--out", "shared"))
+    child.kill()
+    child.communicate()
+    assert second.returncode == 2 and "another process" in second.stderr
+
+
+def test_memory_does_not_grow_from_frame_to_frame(noisewalk: Run, tiny_xml: Path, tmp_path: Path) -> None:
+    assert noisewalk(*walk_words(tiny_xml, 260, "--out", "long")).returncode == 0
+    memory = [float(row["memory_mb"]) for row in rows(tmp_path / "long")]
+    assert memory[-1] < 1.05 * memory[50]
+
+
+def test_small_commands_answer(noisewalk: Run, tiny_xml: Path, tmp_path: Path) -> None:
+    listed = noisewalk("scenes")
+    assert [line.split()[0] for line in listed.stdout.splitlines()] == ["cornell", "courtyard", "gallery"]
+    assert noisewalk("path", tiny_xml, "-o", "p.json").returncode == 0
+    flown = noisewalk(*walk_words(tiny_xml, 2, "--path", "p.json", "--json"))
+    assert flown.returncode == 0 and last_json(flown)["state"] == "complete"
+    assert noisewalk("--help").stdout.count("noisewalk") > 5
+    assert noisewalk("--version").stdout.startswith("noisewalk 0")
+    report = noisewalk("doctor").stdout
+    for topic in ("mitsuba", "llvm_ad_rgb", "scalar_rgb", "renderer chosen", "OptiX", "torch device", "formats", "GL"):
+        assert topic in report
+
+
+def edited(*changes: tuple[str, str]) -> str:
+    """The tiny scene with some text replaced."""
+    xml = TINY_XML
+    for old, new in changes:
+        assert old in xml
+        xml = xml.replace(old, new)
+    return xml
+
+
+BALL = 'type="sphere" id="ball"'
+CENTER = '<point name="center" x="0" y="0.7" z="0"/><float name="radius" value="0.7"/>'
+FOV = '<float name="fov" value="50"/><string name="fov_axis" value="y"/>'
+RED = '<rgb name="reflectance" value="0.6, 0.3, 0.2"/>'
+TEXTURE = '<texture type="bitmap" name="reflectance"><string name="filename" value="gone.png"/></texture>'
+NO_LAMP = edited(('<emitter type="area"><rgb name="radiance" value="12"/></emitter>', ""))
+
+
+@pytest.mark.parametrize(
+    ("xml", "cause"),
+    [
+        ("hello", "No document element found"),
+        ("<scene", "bad.xml"),
+        ('<bsdf version="3.0.0" type="diffuse"/>', "not <scene>"),
+        (edited((BALL, 'type="blob" id="ball"')), '"blob" not found'),
+        (edited(('name="alpha"', 'name="alfa"')), '"alfa"'),
+        ('<scene version="3.0.0"><shape type="sphere"/></scene>', "no sensor"),
+        (edited(('"perspective"', '"orthographic"'), (FOV, "")), "cannot be flown"),
+        (edited(('value="50"', 'value="400"')), "field of view"),
+        (edited((BALL, 'type="ply" id="ball"'), (CENTER, '<string name="filename" value="gone.ply"/>')), "gone.ply"),
+        (edited((RED, TEXTURE)), "gone.png"),
+    ],
+)
+def test_bad_scenes_are_one_line_and_code_2(noisewalk: Run, tmp_path: Path, xml: str, cause: str) -> None:
+    (tmp_path / "bad.xml").write_text(xml)
+    refused(noisewalk("bad.xml", "--headless", "--quiet"), "bad.xml", cause)
+    assert not (tmp_path / "runs").exists()
+
+
+def refused(done: subprocess.CompletedProcess[str], *parts: str) -> None:
+    """One line on standard error that holds these parts, nothing on standard output, exit code 2."""
+    assert done.returncode == 2, done.stderr
+    assert done.stdout == "" and done.stderr.count("\n") == 1, done.stderr
+    assert done.stderr.startswith("noisewalk: error: ") and len(done.stderr) < 700
+    for part in parts:
+        assert part in done.stderr
+
+
+def test_bad_words_are_one_line_and_code_2(noisewalk: Run, tiny_xml: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("{}")
+    (tmp_path / "bad.safetensors").write_bytes(b"\x00" * 50)
+    for words, parts in (
+        (("absent.xml",), ("absent.xml", "no such scene")),
+        ((tiny_xml, "--width", "0"), ("--width", "0 is not between")),
+        ((tiny_xml, "--width", "99999999"), ("--width", "99999999")),
+        ((tiny_xml, "--width", "8192", "--height", "8192", "--spp", "4096"), ("8192x8192",)),
+        ((tiny_xml, "--frames", "-3"), ("--frames", "-3")),
+        ((tiny_xml, "--spp", "many"), ("--spp", "many")),
+        ((tiny_xml, "--learning-rate", "nan"), ("--learning-rate", "nan")),
+        ((tiny_xml, "--variant", "gpu_rgb"), ("gpu_rgb", "scalar_rgb")),
+        ((tiny_xml, "--device", "warp"), ("warp",)),
+        ((tiny_xml, "--out", "file/run"), ("file",)),
+        ((tiny_xml, "--path", "file"), ("file", "keyframes")),
+        ((tiny_xml, "--path", "absent.json"), ("absent.json", "cannot read")),
+        ((tiny_xml, "--weights", "bad.safetensors"), ("bad.safetensors", "cut short")),
+        ((tiny_xml, "--bogus"), ("--bogus",)),
+    ):
+        refused(noisewalk(*words, "--headless", "--quiet"), *parts)
+    refused(noisewalk("export", "absent", "-o", "x"), "absent")
+    refused(noisewalk(tiny_xml), "--headless")
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_corrupt_cache_is_named_and_nothing_else_is_lost(noisewalk: Run, tiny_xml: Path, tmp_path: Path) -> None:
+    words = (*walk_words(tiny_xml, 1), "--cache-dir", tmp_path / "c", "--quiet")
+    assert noisewalk(*words, "--out", "first").returncode == 0
+    (stored,) = (tmp_path / "c" / "references").glob("*.safetensors")
+    stored.write_bytes(stored.read_bytes()[:1000])
+    refused(noisewalk(*words, "--out", "second"), stored.name, "corrupt")
+    stored.unlink()
+    assert noisewalk(*words, "--out", "second").returncode == 0
+
+
+def test_what_mitsuba_passes_over_in_silence_is_warned_about(noisewalk: Run, tmp_path: Path) -> None:
+    (tmp_path / "dark.xml").write_text(NO_LAMP)
+    done = noisewalk(*walk_words(Path("dark.xml"), 1), "--quiet")
+    assert done.returncode == 0 and "warning: dark.xml: the scene has no emitters" in done.stderr
+
+
+def test_without_llvm_the_scalar_variant_walks(tiny_xml: Path, tmp_path: Path) -> None:
+    """A machine with no LLVM in reach, as seen by a child process whose search finds none."""
+    hide = "import renderer.backend as b, sys; b._LLVM_PATTERNS = (); from app.__main__ import main; sys.exit(main())"
+    environment = child_environment(tmp_path / "cache")
+    environment.pop("DRJIT_LIBLLVM_PATH", None)
+    words = walk_words(tiny_xml, 2, "--json")
+    done = subprocess.run(
+        [sys.executable, "-c", hide, *map(str, words)], cwd=tmp_path, env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    machine = json.loads((tmp_path / "runs" / "tiny" / "run.json").read_text())["machine"]
+    assert machine["variant"] == ("cuda_ad_rgb" if os.path.exists("/proc/driver/nvidia") else "scalar_rgb")

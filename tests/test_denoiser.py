@@ -1,0 +1,221 @@
+"""Noise2Noise learning, the trainer's guards, the thread, and weights on disk."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from denoiser.metrics import psnr
+from denoiser.online import DeviceError, OnlineDenoiser, choose_device
+from denoiser.trainer import Trainer, TrainingSettings
+from denoiser.weights import FORMAT, WeightsError, load_weights, save_weights, write_tensors
+from renderer.frame import Camera, Frame, NoisyPair
+
+CPU = torch.device("cpu")
+QUICK = TrainingSettings(iterations=2, crop=32)
+
+
+def truth(height: int = 48, width: int = 48) -> Frame:
+    """A picture with edges in albedo and shading."""
+    y, x = torch.meshgrid(torch.linspace(0, 1, height), torch.linspace(0, 1, width), indexing="ij")
+    albedo = torch.stack([0.8 - 0.5 * (x > 0.5), 0.2 + 0.6 * (y > 0.4), 0.5 + 0 * x], dim=-1)
+    normal = torch.stack([0 * x, 0 * x, 1 + 0 * x], dim=-1)
+    return Frame(albedo * (0.2 + 2 * y)[..., None], albedo, normal)
+
+
+def noisy_pair(index: int, clean: Frame, broken: bool = False) -> NoisyPair:
+    """Two independent halves with exponential noise: the mean is the truth, as with a path tracer."""
+
+    def half(seed: int) -> Frame:
+        noise = torch.Generator().manual_seed(seed)
+        color = clean.color * torch.empty_like(clean.color).exponential_(generator=noise)
+        if broken:
+            color[3, 5], color[10, 2] = float("nan"), float("inf")
+        return Frame(color, clean.albedo, clean.normal)
+
+    height, width = clean.color.shape[:2]
+    return NoisyPair(half(2 * index), half(2 * index + 1), Camera(np.eye(4), 45.0, width, height), 8, index)
+
+
+def walk(denoiser: OnlineDenoiser, frames: int) -> tuple[float, float]:
+    """PSNR of the averaged noisy pair and of the denoised picture after some frames."""
+    clean = truth()
+    for index in range(frames):
+        pair = noisy_pair(index, clean)
+        denoiser.submit(pair)
+        shown = denoiser.denoise(pair)
+    return psnr((pair.a.color + pair.b.color) / 2, clean.color), psnr(shown, clean.color)
+
+
+def test_it_learns_from_noisy_targets_only() -> None:
+    with OnlineDenoiser(TrainingSettings(learning_rate=1e-3), "cpu", "lockstep") as denoiser:
+        noisy, denoised = walk(denoiser, 60)
+    assert denoised > noisy + 4
+
+
+def test_same_seed_same_weights_other_seed_other_weights() -> None:
+    outcomes = []
+    for seed in (0, 0, 1):
+        with OnlineDenoiser(TrainingSettings(iterations=2, crop=32, seed=seed), "cpu", "lockstep") as denoiser:
+            walk(denoiser, 3)
+            outcomes.append(torch.cat([p.flatten() for p in denoiser.weights().parameters.values()]))
+    assert torch.equal(outcomes[0], outcomes[1]) and not torch.equal(outcomes[0], outcomes[2])
+
+
+def test_broken_pixels_never_reach_the_weights() -> None:
+    with OnlineDenoiser(QUICK, "cpu", "lockstep") as denoiser:
+        for index in range(5):
+            pair = noisy_pair(index, truth(), broken=True)
+            denoiser.submit(pair)
+        published = denoiser.weights()
+        assert all(p.isfinite().all() for p in published.parameters.values())
+        assert denoiser.denoise(pair).isfinite().all()
+        assert published.report.skipped == 0
+
+
+def test_a_step_that_is_not_finite_changes_nothing_and_is_counted() -> None:
+    trainer = Trainer(QUICK, CPU)
+    trainer.train(noisy_pair(0, truth()))
+    before = {name: p.clone() for name, p in trainer.network.state_dict().items()}
+    overflow = torch.full((1, 3, 32, 32), 3e38)  # finite, but its square is not
+    assert trainer.step(torch.zeros(1, 9, 32, 32), overflow) is None
+    assert trainer.skipped == 1
+    assert all(torch.equal(before[name], p) for name, p in trainer.network.state_dict().items())
+    assert trainer.step(torch.zeros(1, 9, 32, 32), torch.ones(1, 3, 32, 32)) is not None
+
+
+@pytest.mark.parametrize("size", [(7, 5), (33, 70)])
+def test_frames_smaller_than_the_crop_train_whole(size: tuple[int, int]) -> None:
+    report = Trainer(TrainingSettings(iterations=1, crop=64), CPU).train(noisy_pair(0, truth(*size)))
+    assert np.isfinite(report.loss)
+
+
+def test_free_pacing_never_waits_and_counts_what_it_skips() -> None:
+    gate, entered = threading.Event(), threading.Event()
+    with OnlineDenoiser(QUICK, "cpu", "free") as denoiser:
+        original = denoiser._trainer.train
+
+        def blocked(pair: NoisyPair):
+            entered.set()
+            assert gate.wait(60)
+            return original(pair)
+
+        denoiser._trainer.train = blocked  # type: ignore[method-assign]
+        clean = truth()
+        denoiser.submit(noisy_pair(0, clean))
+        assert entered.wait(60)
+        for index in (1, 2, 3):
+            denoiser.submit(noisy_pair(index, clean))
+            assert denoiser.denoise(noisy_pair(index, clean)).isfinite().all()
+        assert denoiser.weights().steps == 0
+        assert denoiser.skipped_pairs == 2
+        gate.set()
+        assert denoiser._thread.finish().steps == 2 * QUICK.iterations
+
+
+def test_published_weights_are_never_written_to_again() -> None:
+    with OnlineDenoiser(QUICK, "cpu", "lockstep") as denoiser:
+        walk(denoiser, 1)
+        published = denoiser.weights()
+        copies = {name: p.clone() for name, p in published.parameters.items()}
+        walk(denoiser, 3)
+        assert denoiser.weights().steps > published.steps
+        assert all(torch.equal(copies[name], p) for name, p in published.parameters.items())
+
+
+def test_a_failure_of_the_thread_is_raised_in_its_owner() -> None:
+    with OnlineDenoiser(QUICK, "cpu", "lockstep") as denoiser:
+        pair = noisy_pair(0, truth())
+        wrong = Frame(pair.a.color, pair.a.albedo[:5], pair.a.normal)
+        denoiser.submit(NoisyPair(wrong, pair.b, pair.camera, 8, 0))
+        with pytest.raises(RuntimeError, match="training failed"):
+            denoiser.weights()
+
+
+def test_weights_leave_and_come_back(tmp_path: Path) -> None:
+    file, pair = tmp_path / "w.safetensors", noisy_pair(9, truth())
+    with OnlineDenoiser(QUICK, "cpu", "lockstep") as denoiser:
+        walk(denoiser, 2)
+        expected = denoiser.denoise(pair)
+        denoiser.save(file, {"scene": "test"})
+    with OnlineDenoiser(TrainingSettings(seed=5), "cpu", "free") as other:
+        about = other.load(file)
+        torch.testing.assert_close(other.denoise(pair), expected)
+    assert about["scene"] == "test" and about["steps"] == 2 * QUICK.iterations
+
+
+def test_a_checkpoint_goes_on_as_if_nothing_had_happened(tmp_path: Path) -> None:
+    file, clean = tmp_path / "c.safetensors", truth()
+    with OnlineDenoiser(QUICK, "cpu", "lockstep") as straight:
+        for index in range(4):
+            straight.submit(noisy_pair(index, clean))
+            straight.weights()
+            if index == 1:
+                straight.save_checkpoint(file, {"frames": 2})
+        expected = straight.weights()
+    with OnlineDenoiser(QUICK, "cpu", "lockstep") as resumed:
+        assert resumed.load_checkpoint(file) == {"frames": 2}
+        for index in (2, 3):
+            resumed.submit(noisy_pair(index, clean))
+            resumed.weights()
+        assert resumed.weights().steps == expected.steps
+        assert all(torch.equal(p, expected.parameters[name]) for name, p in resumed.weights().parameters.items())
+
+
+def good_weights() -> dict[str, torch.Tensor]:
+    return dict(Trainer(QUICK, CPU).network.state_dict())
+
+
+def test_bad_weights_are_refused_with_file_and_cause(tmp_path: Path) -> None:
+    good = tmp_path / "good.safetensors"
+    save_weights(good, good_weights(), {"steps": 1})
+    described = {"format": FORMAT, "architecture": "paper-unet", "feature_version": "1", "training": "{}"}
+
+    def refused(name: str, cause: str) -> None:
+        with pytest.raises(WeightsError, match=cause) as raised:
+            load_weights(tmp_path / name)
+        assert name in str(raised.value) and "\n" not in str(raised.value)
+
+    refused("absent", "no such file")
+    (tmp_path / "cut").write_bytes(good.read_bytes()[:100_000])
+    refused("cut", "cut short")
+    (tmp_path / "text").write_text("hello")
+    refused("text", "not a safetensors file")
+    write_tensors(tmp_path / "foreign", good_weights(), {})
+    refused("foreign", "not a noisewalk weights file")
+    write_tensors(tmp_path / "net", good_weights(), described | {"architecture": "other"})
+    refused("net", "architecture 'other'")
+    write_tensors(tmp_path / "features", good_weights(), described | {"feature_version": "99"})
+    refused("features", "feature version 99")
+    fewer = good_weights()
+    fewer.pop("dec_conv1c.bias")
+    write_tensors(tmp_path / "layers", fewer, described)
+    refused("layers", "layers are not those")
+    broken = good_weights() | {"dec_conv1c.bias": torch.full((3,), float("nan"))}
+    write_tensors(tmp_path / "nan", broken, described)
+    refused("nan", "not finite")
+    assert not list(tmp_path.glob("*.tmp"))
+
+
+def test_unknown_devices_are_refused() -> None:
+    for name in ("warp", "cuda:99"):
+        with pytest.raises(DeviceError, match=name):
+            choose_device(name)
+
+
+@pytest.mark.gpu
+def test_training_on_cuda_learns_and_matches_the_cpu_at_first() -> None:
+    clean = truth()
+    pair = noisy_pair(0, clean)
+    losses = []
+    for device in ("cpu", "cuda"):
+        trainer = Trainer(TrainingSettings(iterations=1), torch.device(device))
+        losses.append(trainer.train(pair).loss)
+    assert losses[1] == pytest.approx(losses[0], rel=1e-2)
+    with OnlineDenoiser(TrainingSettings(learning_rate=1e-3), "cuda", "lockstep") as denoiser:
+        noisy, denoised = walk(denoiser, 60)
+    assert denoised > noisy + 4
