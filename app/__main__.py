@@ -91,7 +91,7 @@ def _reference(words: list[str]) -> int:
 
 def _scenes(words: list[str]) -> int:
     given = _talk_options(_Parser("noisewalk scenes")).parse_args(words)
-    from app.tools import scenes
+    from app.catalogue import scenes
 
     return scenes(_talk(given))
 

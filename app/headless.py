@@ -26,7 +26,8 @@ def walk(options: WalkOptions, talk: Talk) -> int:
     session = open_session(options, talk)
     try:
         options = session.options
-        run = open_run(options, session.scene.name, session.scene.content_hash)
+        content = {"scene_hash": session.scene.content_hash, "path_hash": session.path.digest()}
+        run = open_run(options, session.scene.name, content)
         try:
             with StopSignal("stopping after this frame; once more to stop at once") as stop:
                 return _walk(session, run, talk, stop)

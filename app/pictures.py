@@ -48,7 +48,9 @@ def write_psnr_plot(file: Path, rows: Sequence[dict[str, str]], title: str) -> N
     figure = Figure(figsize=(8, 4.5), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
-    for column, label, color in (("psnr_shown", "denoised", "#1b6ca8"), ("psnr_noisy", "noisy average", "#b8621b")):
+    curves = (("psnr_shown", "denoised", "#1b6ca8"), ("psnr_noisy", "noisy average", "#b8621b"))
+    highest = max(float(measured[-1][column]) for column, _, _ in curves)
+    for column, label, color in curves:
         values = [float(row[column]) for row in measured]
         axes.plot(frames, values, marker="o", markersize=3.5, color=color)
         axes.annotate(
@@ -56,7 +58,7 @@ def write_psnr_plot(file: Path, rows: Sequence[dict[str, str]], title: str) -> N
             (frames[-1], values[-1]),
             xytext=(8, 0),
             textcoords="offset points",
-            va="center",
+            va="bottom" if values[-1] == highest else "top",  # curves that meet keep their labels apart
             color=color,
         )
     axes.margins(x=0.02)

@@ -83,13 +83,14 @@ class RunFolder:
         self._lock.release()
 
 
-def open_run(options: WalkOptions, scene_name: str, content_hash: str) -> RunFolder:
+def open_run(options: WalkOptions, scene_name: str, content: dict[str, str]) -> RunFolder:
     """The folder to run in: a stopped run of the very same settings, else a new one (runs/SCENE, runs/SCENE-2, ...).
 
-    A finished run is never overwritten. Raises UsageError where `--out` names something that cannot be used.
+    `content` holds hashes of what the options only name: scene, path. A finished run is never overwritten. Raises
+    UsageError where `--out` names something that cannot be used.
     """
     settings = {k: str(v) if isinstance(v, Path) else v for k, v in asdict(options).items() if k not in _NOT_IDENTITY}
-    identity = settings | {"scene": scene_name, "content_hash": content_hash}
+    identity = settings | content | {"scene": scene_name}
     if options.out is not None:
         return _claim(options.out, identity)
     for number in range(1, MAX_SIBLINGS):

@@ -14,7 +14,7 @@ from denoiser.weights import load_weights, save_weights
 from renderer.backend import choose_backend
 from renderer.camera_path import save_path
 from renderer.reference import cached_files
-from renderer.scene import bundled_scenes, open_scene
+from renderer.scene import open_scene
 
 
 def reference(options: WalkOptions, talk: Talk) -> int:
@@ -34,23 +34,6 @@ def reference(options: WalkOptions, talk: Talk) -> int:
         return 0
     finally:
         session.close()
-
-
-def scenes(talk: Talk) -> int:
-    """Lists the bundled scenes with the first line of what they test."""
-    found = {name: _describe(file.parent / "README.md") for name, file in bundled_scenes().items()}
-    if talk.output.json:
-        talk.result(found)
-    else:
-        for name, description in found.items():
-            print(f"{name:<12}{description}")
-    return 0
-
-
-def _describe(readme: Path) -> str:
-    """The first line of text after the heading."""
-    lines = readme.read_text(encoding="utf-8").splitlines() if readme.is_file() else []
-    return next((line.strip() for line in lines if line.strip() and not line.startswith("#")), "")
 
 
 def path(options: WalkOptions, file: Path, talk: Talk) -> int:

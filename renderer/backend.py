@@ -137,7 +137,7 @@ def _candidates(variants: tuple[str, ...], memory: _Memory) -> Iterator[Proof]:
             for llvm in libraries:
                 yield memory.recall(llvm) or memory.remember(_prove(variant, llvm))
         else:
-            yield _prove(variant, "") if memory.empty else Proof(variant, "", True, "needs nothing but the processor")
+            yield _prove(variant, "") if memory.forgets else Proof(variant, "", True, "needs nothing but the processor")
 
 
 def can_load(library: str) -> bool:
@@ -187,7 +187,7 @@ class _Memory:
 
     def __init__(self, cache_dir: Path | None) -> None:
         self._file = cache_dir / "llvm.json" if cache_dir else None
-        self.empty = cache_dir is None
+        self.forgets = cache_dir is None
         self._proofs: dict[str, dict] = {}
         if self._file is not None:
             with contextlib.suppress(OSError, ValueError):

@@ -6,8 +6,10 @@ Mitsuba's axes (left, up, forward). Only this module converts.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -59,6 +61,13 @@ class CameraPath:
         i = min(folded, 2 * last - folded)
         return Camera(to_world[i], float(fov_y[i]), width, height)
 
+    def digest(self) -> str:
+        """Changes with everything that changes the flight."""
+        digest = hashlib.sha256(repr((self.fps, self.seconds)).encode())
+        for keyframe in self.keyframes:
+            digest.update(keyframe.to_world.round(6).tobytes() + repr(round(keyframe.fov_y, 4)).encode())
+        return digest.hexdigest()
+
     @cached_property
     def _frames(self) -> tuple[np.ndarray, np.ndarray]:
         """Poses (N, 4, 4) and vertical fields of view (N,) of all frames."""
@@ -75,6 +84,16 @@ class CameraPath:
         frames[:, :3, :3] = rotation @ mirror
         frames[:, :3, 3] = Akima1DInterpolator(knots, poses[:, :3, 3], method="makima")(times)
         return frames, np.clip(Akima1DInterpolator(knots, fov_y, method="makima")(times), 0.1, 179.0)
+
+
+def look_at(eye: Sequence[float], target: Sequence[float], fov_y: float) -> Keyframe:
+    """A level view from `eye` to `target` in a world whose +y is up; `fov_y` in degrees."""
+    forward = np.subtract(target, eye) / np.linalg.norm(np.subtract(target, eye))
+    left = np.cross([0.0, 1.0, 0.0], forward)
+    left /= np.linalg.norm(left)
+    to_world = np.eye(4)
+    to_world[:3] = np.stack([left, np.cross(forward, left), forward, np.array(eye)], axis=-1)
+    return Keyframe(to_world, fov_y)
 
 
 def load_path(file: str | os.PathLike[str]) -> CameraPath:

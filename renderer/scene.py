@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 
 from renderer import RendererError
+from renderer.bundled import bundled_scenes
 from renderer.camera_path import CameraPath, load_path
 from renderer.frame import Camera
 
-BUNDLED = Path(__file__).resolve().parent.parent / "scenes"
 FLYABLE_SENSORS = ("perspective", "thinlens")
 SURFACE_INTEGRATORS = ("path", "direct")
 INTEGRATORS = (*SURFACE_INTEGRATORS, "volpath", "volpathmis")
@@ -57,11 +57,6 @@ class Scene:
     path: CameraPath | None
     content_hash: str
     warnings: tuple[str, ...]
-
-
-def bundled_scenes() -> dict[str, Path]:
-    """Names and XML files of the scenes that come with the program."""
-    return {file.parent.name: file for file in sorted(BUNDLED.glob("*/scene.xml"))}
 
 
 def find_scene(name: str) -> Path:

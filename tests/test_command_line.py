@@ -14,9 +14,11 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from app.__main__ import main
 from denoiser.weights import load_weights
 from tests.conftest import TINY_XML, Run, child_environment, last_json
 
+STOPPED_FRAMES = 40
 SMALL = ("--width", "32", "--height", "24", "--spp", "2", "--iterations", "2", "--reference-spp", "8")
 
 
@@ -82,28 +84,36 @@ def wait_for_frames(child: subprocess.Popen[str], run: Path, count: int) -> None
         time.sleep(0.02)
 
 
-@pytest.mark.parametrize("kill", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+@pytest.fixture(scope="module")
+def straight(tmp_path_factory: pytest.TempPathFactory, cache_dir: Path) -> list[tuple[str, str, str]]:
+    """The numbers of a walk that nobody stops."""
+    folder = tmp_path_factory.mktemp("straight")
+    (folder / "tiny.xml").write_text(TINY_XML)
+    child = start(cache_dir, folder, *walk_words(Path("tiny.xml"), STOPPED_FRAMES, "--out", "straight"))
+    assert child.wait(timeout=240) == 0
+    return decibels(folder / "straight")
+
+
+@pytest.mark.parametrize("kill", [signal.SIGINT, signal.SIGKILL])
 def test_a_stopped_walk_goes_on_to_the_same_numbers(
-    kill: signal.Signals, noisewalk: Run, tiny_xml: Path, tmp_path: Path, cache_dir: Path
+    kill: signal.Signals, straight: list, noisewalk: Run, tiny_xml: Path, tmp_path: Path, cache_dir: Path
 ) -> None:
-    words = walk_words(tiny_xml, 60, "--json")
-    straight = noisewalk(*words, "--out", "straight")
-    assert straight.returncode == 0
-    child = start(cache_dir, tmp_path, *words, "--out", "stopped")
-    wait_for_frames(child, tmp_path / "stopped", 5)
+    words = walk_words(tiny_xml, STOPPED_FRAMES, "--json", "--out", "stopped")
+    child = start(cache_dir, tmp_path, *words)
+    stopped = tmp_path / "stopped"
+    wait_for_frames(child, stopped, 3)
     child.send_signal(kill)
     child.communicate(timeout=120)
-    stopped = tmp_path / "stopped"
     document = json.loads((stopped / "run.json").read_text())
     if kill == signal.SIGKILL:
         assert document["state"] == "running"
     else:
         assert child.returncode == 130 and document["state"] == "interrupted"
-        assert document["result"]["frames"] == len(rows(stopped)) < 60
+        assert document["result"]["frames"] == len(rows(stopped)) < STOPPED_FRAMES
         assert (stopped / "psnr.png").exists() and (stopped / "weights.safetensors").exists()
-    resumed = noisewalk(*words, "--out", "stopped")
+    resumed = noisewalk(*words)
     assert resumed.returncode == 0 and last_json(resumed)["state"] == "complete"
-    assert decibels(stopped) == decibels(tmp_path / "straight")
+    assert decibels(stopped) == straight
 
 
 def test_killed_references_go_on(noisewalk: Run, tiny_xml: Path, tmp_path: Path, cache_dir: Path) -> None:
@@ -136,7 +146,7 @@ def test_two_processes_never_share_a_run_folder(
 
 
 def test_memory_does_not_grow_from_frame_to_frame(noisewalk: Run, tiny_xml: Path, tmp_path: Path) -> None:
-    assert noisewalk(*walk_words(tiny_xml, 260, "--out", "long")).returncode == 0
+    assert noisewalk(*walk_words(tiny_xml, 200, "--out", "long")).returncode == 0
     memory = [float(row["memory_mb"]) for row in rows(tmp_path / "long")]
     assert memory[-1] < 1.05 * memory[50]
 
@@ -186,44 +196,76 @@ NO_LAMP = edited(('<emitter type="area"><rgb name="radiance" value="12"/></emitt
         (edited((RED, TEXTURE)), "gone.png"),
     ],
 )
-def test_bad_scenes_are_one_line_and_code_2(noisewalk: Run, tmp_path: Path, xml: str, cause: str) -> None:
+def test_bad_scenes_are_one_line_and_code_2(
+    xml: str,
+    cause: str,
+    tmp_path: Path,
+    cache_dir: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
     (tmp_path / "bad.xml").write_text(xml)
-    refused(noisewalk("bad.xml", "--headless", "--quiet"), "bad.xml", cause)
+    code = main(["bad.xml", "--headless", "--quiet", "--cache-dir", str(cache_dir)])
+    refused(code, *capsys.readouterr(), "bad.xml", cause)
     assert not (tmp_path / "runs").exists()
 
 
-def refused(done: subprocess.CompletedProcess[str], *parts: str) -> None:
+def refused(code: int, stdout: str, stderr: str, *parts: str) -> None:
     """One line on standard error that holds these parts, nothing on standard output, exit code 2."""
-    assert done.returncode == 2, done.stderr
-    assert done.stdout == "" and done.stderr.count("\n") == 1, done.stderr
-    assert done.stderr.startswith("noisewalk: error: ") and len(done.stderr) < 700
+    assert code == 2, stderr
+    assert stdout == "" and stderr.count("\n") == 1, stderr
+    assert stderr.startswith("noisewalk: error: ") and len(stderr) < 700
     for part in parts:
-        assert part in done.stderr
+        assert part in stderr
 
 
-def test_bad_words_are_one_line_and_code_2(noisewalk: Run, tiny_xml: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("words", "parts"),
+    [
+        (("absent.xml",), ("absent.xml", "no such scene")),
+        (("tiny.xml", "--width", "0"), ("--width", "0 is not between")),
+        (("tiny.xml", "--width", "99999999"), ("--width", "99999999")),
+        (("tiny.xml", "--width", "8192", "--height", "8192", "--spp", "4096"), ("8192x8192",)),
+        (("tiny.xml", "--frames", "-3"), ("--frames", "-3")),
+        (("tiny.xml", "--spp", "many"), ("--spp", "many")),
+        (("tiny.xml", "--learning-rate", "nan"), ("--learning-rate", "nan")),
+        (("tiny.xml", "--variant", "gpu_rgb"), ("gpu_rgb", "scalar_rgb")),
+        (("tiny.xml", "--device", "warp"), ("warp",)),
+        (("tiny.xml", "--out", "file/run"), ("file",)),
+        (("tiny.xml", "--path", "file"), ("file", "keyframes")),
+        (("tiny.xml", "--path", "absent.json"), ("absent.json", "cannot read")),
+        (("tiny.xml", "--weights", "bad.safetensors"), ("bad.safetensors", "cut short")),
+        (("tiny.xml", "--weights", "absent.safetensors"), ("absent.safetensors", "no such file")),
+        (("tiny.xml", "--bogus"), ("--bogus",)),
+    ],
+)
+def test_bad_words_are_one_line_and_code_2(
+    words: tuple[str, ...],
+    parts: tuple[str, ...],
+    tiny_xml: Path,
+    tmp_path: Path,
+    cache_dir: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tiny_xml.parent)
     (tmp_path / "file").write_text("{}")
     (tmp_path / "bad.safetensors").write_bytes(b"\x00" * 50)
-    for words, parts in (
-        (("absent.xml",), ("absent.xml", "no such scene")),
-        ((tiny_xml, "--width", "0"), ("--width", "0 is not between")),
-        ((tiny_xml, "--width", "99999999"), ("--width", "99999999")),
-        ((tiny_xml, "--width", "8192", "--height", "8192", "--spp", "4096"), ("8192x8192",)),
-        ((tiny_xml, "--frames", "-3"), ("--frames", "-3")),
-        ((tiny_xml, "--spp", "many"), ("--spp", "many")),
-        ((tiny_xml, "--learning-rate", "nan"), ("--learning-rate", "nan")),
-        ((tiny_xml, "--variant", "gpu_rgb"), ("gpu_rgb", "scalar_rgb")),
-        ((tiny_xml, "--device", "warp"), ("warp",)),
-        ((tiny_xml, "--out", "file/run"), ("file",)),
-        ((tiny_xml, "--path", "file"), ("file", "keyframes")),
-        ((tiny_xml, "--path", "absent.json"), ("absent.json", "cannot read")),
-        ((tiny_xml, "--weights", "bad.safetensors"), ("bad.safetensors", "cut short")),
-        ((tiny_xml, "--bogus"), ("--bogus",)),
-    ):
-        refused(noisewalk(*words, "--headless", "--quiet"), *parts)
-    refused(noisewalk("export", "absent", "-o", "x"), "absent")
-    refused(noisewalk(tiny_xml), "--headless")
+    code = main([*words, "--headless", "--quiet", "--cache-dir", str(cache_dir)])
+    refused(code, *capsys.readouterr(), *parts)
     assert not (tmp_path / "runs").exists()
+
+
+def test_bad_input_in_a_real_process(noisewalk: Run, tmp_path: Path) -> None:
+    (tmp_path / "bad.xml").write_text(edited((RED, TEXTURE)))
+    for words, part in (
+        (("bad.xml", "--headless", "--quiet"), "gone.png"),
+        (("bad.xml",), "--headless"),
+        (("export", "absent", "-o", "x"), "absent"),
+    ):
+        done = noisewalk(*words)
+        refused(done.returncode, done.stdout, done.stderr, part)
 
 
 def test_a_corrupt_cache_is_named_and_nothing_else_is_lost(noisewalk: Run, tiny_xml: Path, tmp_path: Path) -> None:
@@ -231,7 +273,8 @@ def test_a_corrupt_cache_is_named_and_nothing_else_is_lost(noisewalk: Run, tiny_
     assert noisewalk(*words, "--out", "first").returncode == 0
     (stored,) = (tmp_path / "c" / "references").glob("*.safetensors")
     stored.write_bytes(stored.read_bytes()[:1000])
-    refused(noisewalk(*words, "--out", "second"), stored.name, "corrupt")
+    second = noisewalk(*words, "--out", "second")
+    refused(second.returncode, second.stdout, second.stderr, stored.name, "corrupt")
     stored.unlink()
     assert noisewalk(*words, "--out", "second").returncode == 0
 

@@ -11,12 +11,13 @@ import pytest
 import torch
 
 from renderer.backend import Backend
+from renderer.bundled import bundled_scenes
 from renderer.default_path import default_path
 from renderer.exr import write_exr
 from renderer.frame import Camera
 from renderer.path_tracer import PathTracer, frame_seed, reference_seed
 from renderer.reference import CacheError, ReferenceCache
-from renderer.scene import Scene, bundled_scenes, open_scene
+from renderer.scene import Scene, open_scene
 from tests.conftest import TINY_XML
 
 

@@ -16,7 +16,7 @@ from scipy.interpolate import BSpline
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parents[1]))
 
-from renderer.camera_path import CameraPath, Keyframe, save_path  # noqa: E402
+from renderer.camera_path import CameraPath, look_at, save_path  # noqa: E402
 
 # Eye, target (metres) and vertical field of view (degrees), at equal distances in time.
 FLIGHT = [
@@ -269,14 +269,6 @@ def painting() -> None:
     save("painting.png", image.resize((768, 512), Image.Resampling.LANCZOS).quantize(64))
 
 
-def look(eye: tuple, target: tuple, fov_y: float) -> Keyframe:
-    forward = unit(np.subtract(target, eye))
-    left = unit(np.cross([0.0, 1.0, 0.0], forward))
-    to_world = np.eye(4)
-    to_world[:3] = np.stack([left, np.cross(forward, left), forward, np.array(eye)], axis=-1)
-    return Keyframe(to_world, fov_y)
-
-
 def main() -> None:
     for folder in ("meshes", "textures"):
         (HERE / folder).mkdir(exist_ok=True)
@@ -302,7 +294,7 @@ def main() -> None:
     wood(rng)
     brushed(rng)
     painting()
-    path = CameraPath(tuple(look(*view) for view in FLIGHT), fps=25, seconds=40)
+    path = CameraPath(tuple(look_at(*view) for view in FLIGHT), fps=25, seconds=40)
     save_path(path, HERE / "path.json")
 
 

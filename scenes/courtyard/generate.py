@@ -17,7 +17,7 @@ from PIL import Image, ImageDraw
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parents[1]))
 
-from renderer.camera_path import CameraPath, Keyframe, save_path  # noqa: E402
+from renderer.camera_path import CameraPath, look_at, save_path  # noqa: E402
 
 # Eye, target (metres) and vertical field of view (degrees), at equal distances in time.
 FLIGHT = [
@@ -649,14 +649,6 @@ def sky(rng: np.random.Generator, sun: tuple) -> None:
     )
 
 
-def look(eye: tuple, target: tuple, fov_y: float) -> Keyframe:
-    forward = unit(np.subtract(target, eye))
-    left = unit(np.cross([0.0, 1.0, 0.0], forward))
-    to_world = np.eye(4)
-    to_world[:3] = np.stack([left, np.cross(forward, left), forward, np.array(eye)], axis=-1)
-    return Keyframe(to_world, fov_y)
-
-
 def main() -> None:
     for folder in ("meshes", "textures"):
         (HERE / folder).mkdir(exist_ok=True)
@@ -682,7 +674,7 @@ def main() -> None:
     for draw in (court, gallery, azulejo, surfaces):
         draw(rng)
     sky(rng, (-0.5, 0.75, 0.5))
-    save_path(CameraPath(tuple(look(*view) for view in FLIGHT), fps=25, seconds=40), HERE / "path.json")
+    save_path(CameraPath(tuple(look_at(*view) for view in FLIGHT), fps=25, seconds=40), HERE / "path.json")
 
 
 ROUND = ("stone", "water", "glazed", "terracotta", "tree", "stems")  # with normals, for their seams

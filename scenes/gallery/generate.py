@@ -17,7 +17,7 @@ from scipy.interpolate import BSpline
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from renderer.camera_path import CameraPath, Keyframe, save_path
+from renderer.camera_path import CameraPath, look_at, save_path
 
 HERE = Path(__file__).resolve().parent
 
@@ -398,14 +398,6 @@ def paintings(rng: np.random.Generator) -> None:
         finish(name, ramp(0.45 + 0.2 * noise() + 0.25 * np.sign(0.16 - cell) * y, hexes))
 
 
-def look(eye: tuple, target: tuple, fov_y: float) -> Keyframe:
-    forward = unit(np.subtract(target, eye))
-    left = unit(np.cross([0.0, 1.0, 0.0], forward))
-    to_world = np.eye(4)
-    to_world[:3] = np.stack([left, np.cross(forward, left), forward, np.array(eye)], axis=-1)
-    return Keyframe(to_world, fov_y)
-
-
 def main() -> None:
     for folder in ("meshes", "textures"):
         (HERE / folder).mkdir(exist_ok=True)
@@ -432,7 +424,7 @@ def main() -> None:
     rng = np.random.default_rng(11)
     walls_and_floors(rng)
     paintings(rng)
-    path = CameraPath(tuple(look(*view) for view in FLIGHT), fps=25, seconds=40)
+    path = CameraPath(tuple(look_at(*view) for view in FLIGHT), fps=25, seconds=40)
     save_path(path, HERE / "path.json")
 
 
