@@ -137,13 +137,17 @@ def _flyable_sensor(file: Path, state: Any) -> int:
     """Index of the first sensor that can be flown."""
     import mitsuba as mi
 
-    sensors = [n.props.plugin_name() for n in state.nodes if n.type == mi.ObjectType.Sensor]
+    sensors = [n.props for n in state.nodes if n.type == mi.ObjectType.Sensor]
     if not sensors:
         raise SceneError(f"{file}: the scene has no sensor")
-    for index, plugin in enumerate(sensors):
-        if plugin in FLYABLE_SENSORS:
+    for index, props in enumerate(sensors):
+        if props.plugin_name() in FLYABLE_SENSORS:
+            # Mitsuba checks the horizontal field of view only, and after wrapping it around.
+            if "fov" in props and not 0 < float(props["fov"]) < 180:
+                raise SceneError(f"{file}: a field of view of {props['fov']:g} degrees is not between 0 and 180")
             return index
-    raise SceneError(f"{file}: a sensor of type '{sensors[0]}' cannot be flown: {' or '.join(FLYABLE_SENSORS)} can")
+    plugin = sensors[0].plugin_name()
+    raise SceneError(f"{file}: a sensor of type '{plugin}' cannot be flown: {' or '.join(FLYABLE_SENSORS)} can")
 
 
 def _replace_filter_and_sampler(file: Path, state: Any) -> None:
