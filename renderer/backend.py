@@ -14,6 +14,7 @@ import os
 import re
 import subprocess
 import sys
+import textwrap
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
@@ -94,7 +95,7 @@ def choose_backend(variant: str = "auto", cache_dir: Path | None = None) -> Back
     for proof in _candidates(VARIANTS if variant == "auto" else (variant,), memory):
         proofs.append(proof)
         if proof.works:
-            reason = _reason(proof, proofs[:-1]) if variant == "auto" else "asked for, and it works"
+            reason = _REASONS[proof.variant] if variant == "auto" else "asked for, and it works"
             return Backend(proof.variant, proof.llvm, reason, tuple(proofs))
     failures = "; ".join(dict.fromkeys(_blame(p) for p in proofs))
     raise BackendError(f"Mitsuba variant '{variant}' does not work here: {failures}")
@@ -163,20 +164,18 @@ def _prove(variant: str, llvm: str) -> Proof:
     if child.returncode < 0:
         return Proof(variant, llvm, False, f"the test render was killed by signal {-child.returncode}")
     last_line = (child.stderr.strip().splitlines() or ["no message"])[-1]
-    return Proof(variant, llvm, False, last_line[:200])
+    return Proof(variant, llvm, False, textwrap.shorten(last_line, 120))
 
 
 def _blame(proof: Proof) -> str:
     return f"{proof.llvm}: {proof.detail}" if proof.llvm else proof.detail
 
 
-def _reason(proof: Proof, failed: list[Proof]) -> str:
-    if proof.variant == "cuda_ad_rgb":
-        return "a CUDA GPU with OptiX renders fastest"
-    without = "; ".join(f"{p.variant}: {_blame(p)}" for p in failed if p.variant != proof.variant)
-    if proof.variant == "llvm_ad_rgb":
-        return f"LLVM is the fastest on a processor ({without})"
-    return f"always works, slowest ({without}; a newer LLVM is about three times faster)"
+_REASONS = {
+    "cuda_ad_rgb": "a CUDA GPU with OptiX renders fastest",
+    "llvm_ad_rgb": "LLVM renders fastest where there is no CUDA GPU with OptiX",
+    "scalar_rgb": "always works; LLVM 19 or newer is about three times faster ('noisewalk doctor' says what is missing)",
+}
 
 
 class _Memory:
