@@ -174,7 +174,7 @@ def _blame(proof: Proof) -> str:
 _REASONS = {
     "cuda_ad_rgb": "a CUDA GPU with OptiX renders fastest",
     "llvm_ad_rgb": "LLVM renders fastest where there is no CUDA GPU with OptiX",
-    "scalar_rgb": "always works; LLVM 19 or newer is about three times faster ('noisewalk doctor' says what is missing)",
+    "scalar_rgb": "always works; LLVM 19 or newer is about three times faster (see 'noisewalk doctor')",
 }
 
 
