@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont
 
+from app.files import written_aside
 from app.session import Result
 from denoiser.features import finite, tone_map
 from renderer.exr import write_exr
@@ -28,7 +28,8 @@ def write_comparison(folder: Path, result: Result) -> None:
         ("normal", "", (normal + 1) / 2),
     ]
     heading = f"frame {result.pair.index}, 2 x {result.pair.spp} spp"
-    _save_aside(folder / "comparison.png", _side_by_side(heading, tiles))
+    with written_aside(folder / "comparison.png") as temporary:
+        _side_by_side(heading, tiles).save(temporary, format="PNG")
     layers = {
         "": result.shown,
         "noisy.": result.noisy,
@@ -66,9 +67,8 @@ def write_psnr_plot(file: Path, rows: Sequence[dict[str, str]], title: str) -> N
     axes.set_xlim(right=max(frames) + 0.28 * max(1, max(frames)))
     axes.grid(alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)
-    temporary = file.with_name(f"{file.name}.{os.getpid()}.tmp")
-    figure.savefig(temporary, format="png", dpi=120)
-    temporary.replace(file)
+    with written_aside(file) as temporary:
+        figure.savefig(temporary, format="png", dpi=120)
 
 
 def _average(result: Result, feature: str) -> torch.Tensor:
@@ -90,9 +90,3 @@ def _side_by_side(heading: str, tiles: Sequence[tuple[str, str, torch.Tensor]]) 
         sheet.paste(Image.fromarray(np.ascontiguousarray(pixels)), (left, 2 * line))
         draw.text((left + 2, line), f"{name}  {note}", fill="black", font=font)
     return sheet
-
-
-def _save_aside(file: Path, image: Image.Image) -> None:
-    temporary = file.with_name(f"{file.name}.{os.getpid()}.tmp")
-    image.save(temporary, format="PNG")
-    temporary.replace(file)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TextIO
@@ -12,6 +11,7 @@ from typing import Any, TextIO
 from filelock import FileLock, Timeout
 
 from app.errors import UsageError
+from app.files import written_aside
 from app.options import WalkOptions
 
 COLUMNS = (
@@ -57,12 +57,10 @@ class RunFolder:
         self.rows = read_rows(file)[:frames_done] if frames_done else []
         if len(self.rows) < frames_done:
             raise UsageError(f"{file}: damaged: it has {len(self.rows)} of the {frames_done} frames that were done")
-        temporary = file.with_name(f"{file.name}.tmp")
-        with open(temporary, "w", newline="", encoding="utf-8") as stream:
+        with written_aside(file) as temporary, open(temporary, "w", newline="", encoding="utf-8") as stream:
             writer = csv.DictWriter(stream, COLUMNS)
             writer.writeheader()
             writer.writerows(self.rows)
-        temporary.replace(file)
         self._stream = open(file, "a", newline="", encoding="utf-8")  # noqa: SIM115 (open for the whole run)
 
     def append(self, row: dict[str, str]) -> None:
@@ -158,6 +156,5 @@ def read_json(file: Path) -> dict[str, Any]:
 
 def write_json(file: Path, document: dict[str, Any]) -> None:
     """Writes aside, then renames."""
-    temporary = file.with_name(f"{file.name}.{os.getpid()}.tmp")
-    temporary.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
-    temporary.replace(file)
+    with written_aside(file) as temporary:
+        temporary.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")

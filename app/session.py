@@ -13,7 +13,7 @@ from app.options import FRAME_SIZE, REFERENCE_SPP, WalkOptions
 from denoiser.metrics import noise_floor, psnr
 from denoiser.online import OnlineDenoiser, Pacing
 from denoiser.trainer import TrainingSettings
-from renderer.backend import Backend, choose_backend
+from renderer.backend import choose_backend
 from renderer.camera_path import CameraPath, load_path
 from renderer.default_path import default_path
 from renderer.frame import Camera, NoisyPair
@@ -69,8 +69,8 @@ class Session:
     Raises the modules' own ValueErrors where something named in the options cannot be used.
     """
 
-    def __init__(self, options: WalkOptions, pacing: Pacing, backend: Backend | None = None) -> None:
-        self.backend = backend or choose_backend(options.variant, options.cache_dir)
+    def __init__(self, options: WalkOptions, pacing: Pacing) -> None:
+        self.backend = choose_backend(options.variant, options.cache_dir)
         self.backend.activate()
         gpu = self.backend.variant.startswith("cuda") or torch.cuda.is_available()
         self.options = options = fill_in(options, gpu)
