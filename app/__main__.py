@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 DEFAULTS = WalkOptions()
 USAGE = """\
+noisewalk SCENE [options]              fly through the scene in a window (F1 lists the keys)
 noisewalk SCENE --headless [options]   walk a path, train and denoise, leave a run folder
 noisewalk reference SCENE [options]    render the references of a path ahead of time
 noisewalk scenes                       list the bundled scenes
@@ -74,9 +75,16 @@ def _walk(words: list[str]) -> int:
     parser.add_argument("--headless", action="store_true", help="walk the path without a window")
     parser.add_argument("--out", type=Path, metavar="DIR", help="run folder; default: runs/SCENE, numbered")
     given = parser.parse_args(words)
-    if not given.headless:
-        raise UsageError("the viewer is not part of this version yet: add --headless")
     options, talk = _walk_options(given), _talk(given)
+    if not given.headless:
+        if given.out is not None:
+            raise UsageError("--out is for --headless: the viewer leaves no run folder")
+        try:
+            from app.viewer.window import view
+        except ModuleNotFoundError as error:
+            hint = "pip install 'noisewalk[viewer]', or add --headless"
+            raise UsageError(f"the viewer needs the package '{error.name}': {hint}") from error
+        return view(options, talk)
     from app.headless import walk
 
     return walk(options, talk)

@@ -141,19 +141,18 @@ def _row(result: Result, memory_mb: float) -> dict[str, str]:
         "loss": f"{result.loss:.6g}",
         **{f"{stage}_ms": f"{result.milliseconds[stage]:.1f}" for stage in STAGES},
         "skipped_steps": str(result.skipped_steps),
-        "skipped_pairs": str(result.skipped_pairs),
+        "skipped_pairs": str(result.training.skipped_pairs),
         "memory_mb": f"{memory_mb:.0f}",
     }
 
 
 def _finish(session: Session, run: RunFolder, state: str, floors: list[float], about: dict[str, Any]) -> dict[str, Any]:
     """Writes weights, plot and run.json; returns the result."""
-    scene = session.scene
-    session.denoiser.save(run.weights, {"scene": scene.name, "scene_hash": scene.content_hash})
+    session.save_weights(run.weights)
     measured = [row for row in run.rows if row["psnr_shown"]]
     if measured:
         settings = session.options
-        title = f"{scene.name}, {settings.width}x{settings.height}, 2 x {settings.spp} spp"
+        title = f"{session.scene.name}, {settings.width}x{settings.height}, 2 x {settings.spp} spp"
         write_psnr_plot(run.folder / "psnr.png", run.rows, title)
     result: dict[str, Any] = {
         "run": str(run.folder),

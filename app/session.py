@@ -21,6 +21,8 @@ from renderer.path_tracer import PathTracer
 from renderer.reference import Reference, ReferenceCache
 from renderer.scene import Scene, open_scene
 
+PREVIEW_SCALE = 1 / 4
+
 
 @dataclass(frozen=True, eq=False)
 class Measurement:
@@ -37,9 +39,10 @@ class Measurement:
 class Result:
     """One frame. noisy, shown: (H, W, 3) linear radiance on the training device.
 
-    loss:          mean over this frame's finite steps, NaN where there was none.
-    skipped_steps: training steps with a non-finite loss or gradient; skipped_pairs: pairs never trained on (so far).
+    loss:          mean over the finite steps of the last frame that was trained on, NaN where there was none.
+    skipped_steps: its training steps with a non-finite loss or gradient.
     milliseconds:  per stage: render, train (waited for, in lockstep), denoise, measure.
+    training:      what was published when this frame was denoised: steps so far, and how long the last frame took.
     """
 
     pair: NoisyPair
@@ -48,8 +51,18 @@ class Result:
     measurement: Measurement | None
     loss: float
     skipped_steps: int
-    skipped_pairs: int
     milliseconds: dict[str, float]
+    training: Training
+
+
+@dataclass(frozen=True)
+class Training:
+    """How far training is. skipped_steps: not finite, so far; skipped_pairs: never trained on, so far."""
+
+    steps: int
+    skipped_steps: int
+    skipped_pairs: int
+    milliseconds: float
 
 
 def fill_in(options: WalkOptions, gpu: bool) -> WalkOptions:
@@ -77,7 +90,7 @@ class Session:
         assert options.width and options.height and options.reference_spp
         self.scene = open_scene(options.scene, self.backend.variant, options.max_depth)
         self.path = flight(self.scene, options.path)
-        self._tracer = PathTracer(self.scene, options.width, options.height, options.spp, options.seed)
+        self.set_spp(options.spp)
         self.references = ReferenceCache(reference_folder(options), self.scene, options.width, options.height)
         self.denoiser = OnlineDenoiser(
             TrainingSettings(options.iterations, options.crop, options.learning_rate, options.seed),
@@ -105,12 +118,44 @@ class Session:
         assert self.options.reference_spp
         return self.references.get(camera, self.options.reference_spp, progress)
 
-    def advance(self, camera: Camera, index: int, reference: Reference | None) -> Result:
-        """Renders, trains on, denoises and, where there is a reference, measures frame `index`."""
+    def set_spp(self, spp: int) -> None:
+        """Samples per pixel of each half, from the next frame on."""
+        assert self.options.width and self.options.height
+        self._tracer = PathTracer(self.scene, self.options.width, self.options.height, spp, self.options.seed)
+
+    def advance(
+        self,
+        camera: Camera,
+        index: int,
+        reference: Reference | None,
+        train: bool = True,
+        check: Callable[[], None] = lambda: None,
+    ) -> Result:
+        """Renders, trains on, denoises and, where there is a reference, measures frame `index`.
+
+        `check` is called now and then while rendering; what it raises ends the frame.
+        """
         watch = _Stopwatch()
-        pair = self._tracer.render_pair(camera, index)
+        pair = self._tracer.render_pair(camera, index, check)
         watch.lap("render")
-        self.denoiser.submit(pair)
+        if train:
+            self.denoiser.submit(pair)
+        return self._result(pair, reference, watch)
+
+    def preview(self, camera: Camera, index: int) -> Result:
+        """A small, quick frame at 1 spp for a camera in motion; nothing is learned from it."""
+        watch = _Stopwatch()
+        width, height = (max(1, round(pixels * PREVIEW_SCALE)) for pixels in (camera.width, camera.height))
+        tracer = PathTracer(self.scene, width, height, spp=1, seed=self.options.seed)
+        pair = tracer.render_pair(replace(camera, width=width, height=height), index)
+        watch.lap("render")
+        return self._result(pair, None, watch)
+
+    def save_weights(self, file: Path) -> None:
+        """Writes the network as published, with what it was trained on. From any thread. Raises OSError."""
+        self.denoiser.save(file, {"scene": self.scene.name, "scene_hash": self.scene.content_hash})
+
+    def _result(self, pair: NoisyPair, reference: Reference | None, watch: _Stopwatch) -> Result:
         weights = self.denoiser.weights()
         watch.lap("train")
         shown = self.denoiser.denoise(pair)
@@ -125,8 +170,8 @@ class Session:
             measurement=measurement,
             loss=weights.report.loss,
             skipped_steps=weights.report.skipped,
-            skipped_pairs=self.denoiser.skipped_pairs,
             milliseconds=watch.laps,
+            training=Training(weights.steps, weights.skipped_steps, self.denoiser.skipped_pairs, weights.milliseconds),
         )
 
 

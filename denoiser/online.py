@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -69,7 +70,7 @@ class OnlineDenoiser:
         device: str = "auto",
         pacing: Pacing = "free",
     ) -> None:
-        self.settings, self.device = settings, choose_device(device)
+        self.device = choose_device(device)
         self._pacing = pacing
         self._trainer = Trainer(settings, self.device)
         self._thread = TrainerThread(self._trainer)
@@ -90,6 +91,18 @@ class OnlineDenoiser:
     def skipped_pairs(self) -> int:
         """Pairs submitted but never trained on, because a newer one came first."""
         return self._thread.skipped_pairs
+
+    @property
+    def settings(self) -> TrainingSettings:
+        return self._trainer.settings
+
+    def configure(self, settings: TrainingSettings) -> None:
+        """Trains with other settings from the next frame on; the seed stays. Never waits."""
+        self._trainer.settings = replace(settings, seed=self._trainer.settings.seed)
+
+    def restart(self) -> None:
+        """Begins anew with an untrained network, after the iterations in hand."""
+        self._thread.apply(lambda trainer: trainer.restart())
 
     def submit(self, pair: NoisyPair) -> None:
         """Hands a pair to the training thread. Raises RuntimeError where training has failed."""

@@ -42,22 +42,31 @@ class Trainer:
 
     def __init__(self, settings: TrainingSettings, device: torch.device) -> None:
         self.settings = settings
-        self.steps = 0
-        self.skipped = 0
         self._device = device
+        self.restart()
+
+    def restart(self) -> None:
+        """Begins anew with an untrained network."""
+        self.steps = self.skipped = 0
         # Crops and initial weights come from generators of our own: the same seed gives the same run.
-        self.generator = torch.Generator().manual_seed(settings.seed)
+        self.generator = torch.Generator().manual_seed(self.settings.seed)
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(settings.seed)
-            self.network = build_network(device)
+            torch.manual_seed(self.settings.seed)
+            self.network = build_network(self._device)
         self.optimizer = torch.optim.Adam(
-            self.network.parameters(), lr=settings.learning_rate, betas=ADAM_BETAS, eps=ADAM_EPSILON
+            self.network.parameters(), lr=self.settings.learning_rate, betas=ADAM_BETAS, eps=ADAM_EPSILON
         )
 
     def train(self, pair: NoisyPair) -> TrainingReport:
-        """`settings.iterations` steps, each on a random crop of this pair."""
+        """`settings.iterations` steps, each on a random crop of this pair.
+
+        Another thread may replace `settings` (but for the seed) at any time; the next frame follows them.
+        """
+        settings = self.settings
+        for group in self.optimizer.param_groups:
+            group["lr"] = settings.learning_rate
         images = network_input(pair.a).to(self._device), to_planes(pair.b.color).to(self._device)
-        losses = [self.step(*self._crop(*images)) for _ in range(self.settings.iterations)]
+        losses = [self.step(*self._crop(settings.crop, *images)) for _ in range(settings.iterations)]
         finite = [loss for loss in losses if loss is not None]
         return TrainingReport(sum(finite) / len(finite) if finite else float("nan"), len(losses) - len(finite))
 
@@ -76,10 +85,10 @@ class Trainer:
         self.optimizer.step()
         return value
 
-    def _crop(self, *images: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    def _crop(self, size: int, *images: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """The same random window of all images (1, C, H, W)."""
         height, width = images[0].shape[-2:]
-        rows, columns = min(self.settings.crop, height), min(self.settings.crop, width)
+        rows, columns = min(size, height), min(size, width)
         top = int(torch.randint(height - rows + 1, (), generator=self.generator))
         left = int(torch.randint(width - columns + 1, (), generator=self.generator))
         return tuple(image[..., top : top + rows, left : left + columns] for image in images)

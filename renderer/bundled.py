@@ -1,12 +1,31 @@
-"""The scenes that come with the program. Light: nothing heavy is imported to list them."""
+"""Where scenes are: the bundled ones and files. Light: nothing heavy is imported to find one."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+from renderer import RendererError
+
 _FOLDER = Path(__file__).resolve().parent.parent / "scenes"
+
+
+class SceneError(RendererError):
+    """A scene that cannot be opened or flown; the message is one line that names the file and the cause."""
 
 
 def bundled_scenes() -> dict[str, Path]:
     """Names and XML files of the bundled scenes."""
     return {file.parent.name: file for file in sorted(_FOLDER.glob("*/scene.xml"))}
+
+
+def find_scene(name: str) -> Path:
+    """The XML file of a bundled name, an XML path, or a folder that holds a scene.xml. Raises SceneError."""
+    bundled = bundled_scenes()
+    if name in bundled:
+        return bundled[name]
+    file = Path(name)
+    if file.is_dir() and (file / "scene.xml").is_file():
+        return file / "scene.xml"
+    if not file.is_file():
+        raise SceneError(f"{name}: no such scene file, and no bundled scene of this name ({', '.join(bundled)})")
+    return file

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import itertools
-from typing import Any
 
 import numpy as np
 from scipy.spatial.transform import Rotation
 
 from renderer.camera_path import CameraPath, Keyframe
+from renderer.rays import distances, viewing_distance
 from renderer.scene import Scene
 
 FPS, SECONDS = 25.0, 40.0
@@ -30,8 +30,8 @@ def default_path(scene: Scene) -> CameraPath:
     all surfaces and nothing stands between it and the start: it cannot leave the room.
     """
     pose = scene.start.to_world
-    depth = _depth(scene)
-    nearest = _distances(scene, pose[None, :3, 3], _AROUND).min()
+    depth = viewing_distance(scene)
+    nearest = distances(scene, pose[None, :3, 3], _AROUND).min()
     phase = np.linspace(0.0, 2 * np.pi, KEYFRAMES)
     # In the camera's axes: left, up, forward. It starts and ends at the scene's own view, and never backs off from it.
     # Sway and rise grow with the approach: a camera often stands with its back against a wall.
@@ -54,19 +54,6 @@ def default_path(scene: Scene) -> CameraPath:
     return CameraPath(tuple(keyframes), FPS, SECONDS)
 
 
-def _depth(scene: Scene) -> float:
-    """Median distance to what the middle of the picture shows; the size of the scene where it shows nothing."""
-    pose = scene.start.to_world
-    spread = np.tan(np.radians(scene.start.fov_y) / 4)
-    grid = np.array([(x, y, 1.0) for x, y in itertools.product(np.linspace(-spread, spread, 5), repeat=2)])
-    distances = _distances(scene, pose[None, :3, 3], grid @ pose[:3, :3].T)
-    hits = distances[np.isfinite(distances)]
-    if hits.size:
-        return float(np.median(hits))
-    box = scene.mi_scene.bbox()
-    return float(np.linalg.norm(np.array(box.extents()))) / 2 if box.valid() else 1.0
-
-
 def _clear_scale(scene: Scene, offsets: np.ndarray, clearance: float) -> float:
     """The first of 1, 0.8, 0.64, ... with which these offsets, in the camera's axes, keep clear; 0 where none does."""
     scale = 1.0
@@ -84,26 +71,6 @@ def _is_clear(scene: Scene, offsets: np.ndarray, clearance: float) -> bool:
     points = start + offsets @ pose[:3, :3].T
     sight = points - start
     moved = np.linalg.norm(sight, axis=1)
-    visible = _distances(scene, start[None], sight[moved > 0]) > moved[moved > 0] + clearance
-    room = _distances(scene, np.repeat(points, len(_AROUND), axis=0), np.tile(_AROUND, (len(points), 1)))
+    visible = distances(scene, start[None], sight[moved > 0]) > moved[moved > 0] + clearance
+    room = distances(scene, np.repeat(points, len(_AROUND), axis=0), np.tile(_AROUND, (len(points), 1)))
     return bool(visible.all() and (room >= clearance).all())
-
-
-def _distances(scene: Scene, origins: np.ndarray, directions: np.ndarray) -> np.ndarray:
-    """(N,) distance to the first surface along each of N directions (any length); inf where there is none.
-
-    origins: (N, 3) or (1, 3) for all; directions: (N, 3).
-    """
-    import mitsuba as mi
-
-    directions = directions / np.linalg.norm(directions, axis=1, keepdims=True)
-    origins = np.broadcast_to(origins, directions.shape)
-    if scene.variant.startswith("scalar"):
-        rays = (mi.Ray3f(mi.Point3f(o), mi.Vector3f(d)) for o, d in zip(origins, directions, strict=True))
-        return np.array([_hit_distance(scene.mi_scene.ray_intersect_preliminary(ray)) for ray in rays])
-    ray = mi.Ray3f(mi.Point3f(origins.T.copy()), mi.Vector3f(directions.T.copy()))
-    return np.array(scene.mi_scene.ray_intersect_preliminary(ray, coherent=False).t, dtype=np.float64)
-
-
-def _hit_distance(hit: Any) -> float:
-    return float(hit.t) if hit.is_valid() else float("inf")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -30,8 +31,8 @@ def reference_seed(index: int, half: int) -> int:
 class View:
     """The scene's sensor, moved from view to view without recompiling kernels.
 
-    The film gets its size once. The scene's crop window keeps its place: `width` x `height` is what is rendered, the
-    film around it grows in proportion.
+    The scene's crop window keeps its place: `width` x `height` is what is rendered, the film around it grows in
+    proportion. Several views of different sizes may take turns on one sensor.
     """
 
     def __init__(self, scene: Scene, width: int, height: int) -> None:
@@ -42,11 +43,8 @@ class View:
         scale = np.array([width, height]) / np.array(film.crop_size)
         self._film_size = np.maximum((np.array(film.size) * scale).round().astype(int), [width, height])
         offset = np.minimum((np.array(film.crop_offset) * scale).round().astype(int), self._film_size - [width, height])
+        self._crop_offset = offset.tolist()
         self._params = mi.traverse(scene.sensor)
-        self._params["film.size"] = self._film_size.tolist()
-        self._params["film.crop_size"] = [width, height]
-        self._params["film.crop_offset"] = offset.tolist()
-        self._params.update()
 
     def look(self, camera: Camera) -> None:
         """Moves the sensor. Raises ValueError where the camera's size is not this view's."""
@@ -54,6 +52,10 @@ class View:
 
         if (camera.width, camera.height) != (self.width, self.height):
             raise ValueError(f"camera is {camera.width}x{camera.height}, the film {self.width}x{self.height}")
+        # Another view may have set another size; each size compiles its kernels once, and going back is free.
+        self._params["film.size"] = self._film_size.tolist()
+        self._params["film.crop_size"] = [self.width, self.height]
+        self._params["film.crop_offset"] = self._crop_offset
         aspect = float(self._film_size[0] / self._film_size[1])
         self._params["to_world"] = mi.ScalarTransform4f(camera.to_world)
         self._params["x_fov"] = math.degrees(2 * math.atan(math.tan(math.radians(camera.fov_y) / 2) * aspect))
@@ -84,10 +86,15 @@ class PathTracer:
         # A nested aov(path) costs twice as much as `path` and a childless `aov` with the same seed.
         self._features = mi.load_dict({"type": "aov", "aovs": "albedo:albedo,normal:sh_normal"})
 
-    def render_pair(self, camera: Camera, index: int) -> NoisyPair:
-        """Frame `index` of the walk, twice: the halves share nothing but the view."""
+    def render_pair(self, camera: Camera, index: int, check: Callable[[], None] = lambda: None) -> NoisyPair:
+        """Frame `index` of the walk, twice: the halves share nothing but the view.
+
+        `check` is called between the halves; what it raises ends the frame.
+        """
         self._view.look(camera)
-        a, b = (self._render(frame_seed(self._seed, index, half)) for half in (0, 1))
+        a = self._render(frame_seed(self._seed, index, 0))
+        check()
+        b = self._render(frame_seed(self._seed, index, 1))
         return NoisyPair(a, b, camera, self._spp, index)
 
     def _render(self, seed: int) -> Frame:

@@ -53,7 +53,7 @@ class ReferenceCache:
     def __init__(self, folder: Path, scene: Scene, width: int, height: int, max_bytes: int = MAX_BYTES) -> None:
         self._folder, self._scene, self._max_bytes = folder, scene, max_bytes
         self._size = width, height
-        self._view: View | None = None
+        self._view = View(scene, width, height)
 
     def file(self, camera: Camera) -> Path:
         """Where the reference of this view is, or would be."""
@@ -70,51 +70,26 @@ class ReferenceCache:
         `progress` gets the samples per pixel that are there, after every pass; what it raises ends the rendering, and
         what was rendered is kept. Raises CacheError for a corrupt file, OSError where the cache cannot be written.
         """
-        file = self.file(camera)
-        halves, per_half, passes = self._load(file) if file.exists() else self._blank()
-        progress(2 * per_half)
-        if 2 * per_half < spp:
-            halves, per_half = self._render(file, camera, halves, per_half, passes, spp, progress)
-        else:
-            os.utime(file)  # used now: the last to go
-        return Reference(halves[0].astype(np.float32), halves[1].astype(np.float32), 2 * per_half)
-
-    def _blank(self) -> tuple[list[np.ndarray], int, int]:
-        width, height = self._size
-        return [np.zeros((height, width, 3)) for _ in range(2)], 0, 0
-
-    def _render(
-        self,
-        file: Path,
-        camera: Camera,
-        halves: list[np.ndarray],
-        per_half: int,
-        passes: int,
-        spp: int,
-        progress: Callable[[int], None],
-    ) -> tuple[list[np.ndarray], int]:
-        if self._view is None:
-            self._view = View(self._scene, *self._size)
-        self._view.look(camera)
-        target = -(-spp // 2)
-        pass_spp = min(target, max(1, SAMPLES_PER_PASS // (self._size[0] * self._size[1])))
-        saved_at, saved_passes = time.monotonic(), passes
+        accumulation = self.accumulation(camera)
+        progress(accumulation.spp)
+        pass_spp = min(-(-spp // 2), max(1, SAMPLES_PER_PASS // (self._size[0] * self._size[1])))
         try:
-            while per_half < target:
-                rendered = [
-                    np.array(self._view.render(self._scene.integrator, pass_spp, reference_seed(passes, half)))
-                    for half in (0, 1)
-                ]
-                per_half, passes = per_half + pass_spp, passes + 1
-                halves = [h + (r - h) * (pass_spp / per_half) for h, r in zip(halves, rendered, strict=True)]
-                progress(2 * per_half)
-                if time.monotonic() - saved_at > SAVE_SECONDS:
-                    self._save(file, halves, per_half, passes)
-                    saved_at, saved_passes = time.monotonic(), passes
+            while accumulation.spp < spp:
+                accumulation.add(pass_spp)
+                progress(accumulation.spp)
         finally:
-            if passes > saved_passes:
-                self._save(file, halves, per_half, passes)
-        return halves, per_half
+            accumulation.save()
+        return accumulation.reference()
+
+    def accumulation(self, camera: Camera) -> Accumulation:
+        """This view's reference as far as it is rendered, to go on with. Raises CacheError for a corrupt file."""
+        file = self.file(camera)
+        if file.exists():
+            loaded = self._load(file)
+            os.utime(file)  # used now: the last to go
+            return Accumulation(self, self._view, camera, *loaded)
+        width, height = self._size
+        return Accumulation(self, self._view, camera, [np.zeros((height, width, 3)) for _ in range(2)], 0, 0)
 
     def _load(self, file: Path) -> tuple[list[np.ndarray], int, int]:
         hint = "delete it, or run 'noisewalk cache --clear'"
@@ -133,7 +108,9 @@ class ReferenceCache:
             raise CacheError(f"{file}: corrupt reference (wrong size or not finite): {hint}")
         return [h.astype(np.float64) for h in halves], per_half, passes
 
-    def _save(self, file: Path, halves: list[np.ndarray], per_half: int, passes: int) -> None:
+    def save(self, camera: Camera, halves: list[np.ndarray], per_half: int, passes: int) -> None:
+        """Writes what `accumulation` will find. Raises OSError where the cache cannot be written."""
+        file = self.file(camera)
         file.parent.mkdir(parents=True, exist_ok=True)
         self._make_room(file)
         metadata = {"format": FORMAT, "spp_per_half": str(per_half), "passes": str(passes), "scene": self._scene.name}
@@ -155,6 +132,45 @@ class ReferenceCache:
             if abandoned or (total + needed > self._max_bytes and file != keep):
                 total -= file.stat().st_size
                 file.unlink(missing_ok=True)
+
+
+class Accumulation:
+    """One view's reference while it grows. `spp`: samples per pixel so far, of both halves together."""
+
+    def __init__(
+        self, cache: ReferenceCache, view: View, camera: Camera, halves: list[np.ndarray], per_half: int, passes: int
+    ) -> None:
+        self.camera = camera
+        self._cache, self._view = cache, view
+        self._halves, self._per_half, self._passes = halves, per_half, passes
+        self._saved_passes, self._saved_at = passes, time.monotonic()
+
+    @property
+    def spp(self) -> int:
+        return 2 * self._per_half
+
+    def reference(self) -> Reference:
+        """The mean of what is there."""
+        return Reference(self._halves[0].astype(np.float32), self._halves[1].astype(np.float32), self.spp)
+
+    def add(self, pass_spp: int) -> None:
+        """Renders `pass_spp` more samples per pixel for each half; saves every few seconds."""
+        self._view.look(self.camera)
+        rendered = [
+            np.array(self._view.render(self._view.scene.integrator, pass_spp, reference_seed(self._passes, half)))
+            for half in (0, 1)
+        ]
+        self._per_half, self._passes = self._per_half + pass_spp, self._passes + 1
+        share = pass_spp / self._per_half
+        self._halves = [h + (r - h) * share for h, r in zip(self._halves, rendered, strict=True)]
+        if time.monotonic() - self._saved_at > SAVE_SECONDS:
+            self.save()
+
+    def save(self) -> None:
+        """Into the cache, where something is new. Raises OSError where the cache cannot be written."""
+        if self._passes > self._saved_passes:
+            self._cache.save(self.camera, self._halves, self._per_half, self._passes)
+            self._saved_passes, self._saved_at = self._passes, time.monotonic()
 
 
 def cached_files(folder: Path) -> list[Path]:

@@ -12,8 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from renderer import RendererError
-from renderer.bundled import bundled_scenes
+from renderer.bundled import SceneError, find_scene
 from renderer.camera_path import CameraPath, load_path
 from renderer.frame import Camera
 
@@ -21,10 +20,6 @@ FLYABLE_SENSORS = ("perspective", "thinlens")
 SURFACE_INTEGRATORS = ("path", "direct")
 INTEGRATORS = (*SURFACE_INTEGRATORS, "volpath", "volpathmis")
 CARRIED_SETTINGS = ("max_depth", "rr_depth", "hide_emitters")
-
-
-class SceneError(RendererError):
-    """A scene that cannot be opened or flown; the message is one line that names the file and the cause."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +35,8 @@ class Film:
 class Scene:
     """A loaded scene. `mi_scene`, `sensor` and `integrator` are Mitsuba objects of `variant`.
 
-    start:        the scene's own view, at the size of its own film crop.
+    views:        the views of all sensors that can be flown, by name, each at the size of its own film crop.
+    start:        the first of them, that of `sensor`.
     path:         the fly-through that the scene brings as path.json, or None.
     content_hash: of everything that decides the picture but the camera: XML, all files it names, integrator.
     warnings:     what Mitsuba would pass over in silence, one line each.
@@ -53,23 +49,14 @@ class Scene:
     sensor: Any
     integrator: Any
     film: Film
-    start: Camera
+    views: dict[str, Camera]
     path: CameraPath | None
     content_hash: str
     warnings: tuple[str, ...]
 
-
-def find_scene(name: str) -> Path:
-    """The XML file of a bundled name, an XML path, or a folder that holds a scene.xml. Raises SceneError."""
-    bundled = bundled_scenes()
-    if name in bundled:
-        return bundled[name]
-    file = Path(name)
-    if file.is_dir() and (file / "scene.xml").is_file():
-        return file / "scene.xml"
-    if not file.is_file():
-        raise SceneError(f"{name}: no such scene file, and no bundled scene of this name ({', '.join(bundled)})")
-    return file
+    @property
+    def start(self) -> Camera:
+        return next(iter(self.views.values()))
 
 
 def open_scene(name: str, variant: str, max_depth: int | None = None) -> Scene:
@@ -92,7 +79,7 @@ def open_scene(name: str, variant: str, max_depth: int | None = None) -> Scene:
         raise SceneError(_one_line(file, error)) from error
     if not state.nodes or state.nodes[0].type != mi.ObjectType.Scene:
         raise SceneError(f"{file}: the top level element is not <scene>")
-    sensor_index = _flyable_sensor(file, state)
+    flyable = _flyable_sensors(file, state)
     _replace_filter_and_sampler(file, state)
     named_files = _resolve_files(file, state)
     integrator_settings, warnings = _integrator_settings(file, state, max_depth)
@@ -104,8 +91,8 @@ def open_scene(name: str, variant: str, max_depth: int | None = None) -> Scene:
         raise SceneError(_one_line(file, error)) from error
     if not mi_scene.emitters() and not any(n.type == mi.ObjectType.Emitter for n in state.nodes):
         warnings.append(f"{file}: the scene has no emitters: every picture will be black")
-    sensor = mi_scene.sensors()[sensor_index]
-    film, start = _start_camera(sensor)
+    sensors = [mi_scene.sensors()[index] for index in flyable]
+    views = [_film_and_camera(sensor) for sensor in sensors]
     name = file.parent.name if file.name == "scene.xml" else file.stem
     path_file = file.parent / "path.json"
     return Scene(
@@ -113,10 +100,10 @@ def open_scene(name: str, variant: str, max_depth: int | None = None) -> Scene:
         file=file,
         variant=variant,
         mi_scene=mi_scene,
-        sensor=sensor,
+        sensor=sensors[0],
         integrator=integrator,
-        film=film,
-        start=start,
+        film=views[0][0],
+        views={_sensor_name(s, i): camera for i, (s, (_, camera)) in enumerate(zip(sensors, views, strict=True))},
         path=load_path(path_file) if path_file.is_file() else None,
         content_hash=_content_hash([*(Path(str(f)) for f in state.files), *named_files], integrator_settings),
         warnings=tuple(warnings),
@@ -133,21 +120,22 @@ def _one_line(file: Path, error: Exception) -> str:
     return text if str(file) in text else f"{file}: {text}"
 
 
-def _flyable_sensor(file: Path, state: Any) -> int:
-    """Index of the first sensor that can be flown."""
+def _flyable_sensors(file: Path, state: Any) -> list[int]:
+    """Indices of the sensors that can be flown, at least one."""
     import mitsuba as mi
 
     sensors = [n.props for n in state.nodes if n.type == mi.ObjectType.Sensor]
     if not sensors:
         raise SceneError(f"{file}: the scene has no sensor")
-    for index, props in enumerate(sensors):
-        if props.plugin_name() in FLYABLE_SENSORS:
-            # Mitsuba checks the horizontal field of view only, and after wrapping it around.
-            if "fov" in props and not 0 < float(props["fov"]) < 180:
-                raise SceneError(f"{file}: a field of view of {props['fov']:g} degrees is not between 0 and 180")
-            return index
-    plugin = sensors[0].plugin_name()
-    raise SceneError(f"{file}: a sensor of type '{plugin}' cannot be flown: {' or '.join(FLYABLE_SENSORS)} can")
+    flyable = [index for index, props in enumerate(sensors) if props.plugin_name() in FLYABLE_SENSORS]
+    if not flyable:
+        plugin = sensors[0].plugin_name()
+        raise SceneError(f"{file}: a sensor of type '{plugin}' cannot be flown: {' or '.join(FLYABLE_SENSORS)} can")
+    for props in (sensors[index] for index in flyable):
+        # Mitsuba checks the horizontal field of view only, and after wrapping it around.
+        if "fov" in props and not 0 < float(props["fov"]) < 180:
+            raise SceneError(f"{file}: a field of view of {props['fov']:g} degrees is not between 0 and 180")
+    return flyable
 
 
 def _replace_filter_and_sampler(file: Path, state: Any) -> None:
@@ -215,7 +203,7 @@ def _integrator_settings(file: Path, state: Any, max_depth: int | None) -> tuple
     return settings, warnings
 
 
-def _start_camera(sensor: Any) -> tuple[Film, Camera]:
+def _film_and_camera(sensor: Any) -> tuple[Film, Camera]:
     import mitsuba as mi
 
     params = mi.traverse(sensor)
@@ -228,6 +216,12 @@ def _start_camera(sensor: Any) -> tuple[Film, Camera]:
     x_fov = math.radians(float(np.array(params["x_fov"]).item()))
     fov_y = math.degrees(2 * math.atan(math.tan(x_fov / 2) * film.size[1] / film.size[0]))
     return film, Camera(to_world, fov_y, *film.crop_size)
+
+
+def _sensor_name(sensor: Any, index: int) -> str:
+    """The sensor's id, where the scene gives one."""
+    given = sensor.id()
+    return f"camera {index + 1}" if not given or given.startswith("_") or "__" in given else f"{index + 1}: {given}"
 
 
 def _pair(vector: Any) -> tuple[int, int]:

@@ -1,0 +1,1 @@
+"""The flythrough viewer: a window over the same Session that headless uses."""

@@ -1,0 +1,128 @@
+"""The camera in a person's hands: fly, look, orbit. Poses are (4, 4) in Mitsuba's axes (left, up, forward)."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Matrix = NDArray[np.float64]
+
+MAX_PITCH = math.radians(89.0)
+FAST = 4.0
+MIN_SPEED, MAX_SPEED = 1e-3, 1e3  # of the viewing distance, per second
+SPEED_STEP = 1.2
+FOV_RANGE = (5.0, 140.0)
+LOOK_DEGREES = 90.0  # for a drag across the height of the picture
+
+
+@dataclass(frozen=True)
+class Steering:
+    """What is asked of the camera in one tick: right, up, forward in [-1, 1]; seconds since the last tick."""
+
+    right: float
+    up: float
+    forward: float
+    fast: bool
+    seconds: float
+
+
+class FlyCamera:
+    """A free camera that keeps its horizon level, as far as the scene's own view was level.
+
+    speed: in units of the scene's viewing distance per second. `pose` is replaced, never changed in place, whenever the
+    camera moves, so that identity tells whether it did.
+    """
+
+    def __init__(self) -> None:
+        self.pose: Matrix = np.eye(4)
+        self.fov_y = 45.0
+        self.speed = 0.5
+        self._up = np.array([0.0, 1.0, 0.0])
+        self._distance = 1.0
+        self._start = (self.pose, self.fov_y)
+
+    def place(self, pose: Matrix, fov_y: float, distance: float) -> None:
+        """Puts the camera at a view that `reset` comes back to; `distance` is the scene's scale."""
+        self._start, self._distance = (pose, fov_y), distance
+        axis = int(np.argmax(np.abs(pose[:3, 1])))
+        self._up = np.eye(3)[axis] * np.sign(pose[axis, 1])
+        self.reset()
+
+    def reset(self) -> None:
+        """Back to where it was placed."""
+        self.move_to(*self._start)
+
+    def move_to(self, pose: Matrix, fov_y: float) -> None:
+        """Follows a path, or takes a keyframe's view."""
+        self.pose, self.fov_y = pose, fov_y
+
+    def steer(self, wish: Steering) -> bool:
+        """Moves along the camera's own axes (up and down: the world's); whether it moved."""
+        left, forward = self.pose[:3, 0], self.pose[:3, 2]
+        direction = -wish.right * left + wish.up * self._up + wish.forward * forward
+        length = float(np.linalg.norm(direction))
+        if length == 0.0 or wish.seconds <= 0.0:
+            return False
+        step = self.speed * self._distance * (FAST if wish.fast else 1.0) * wish.seconds
+        self._moved(self.pose[:3, 3] + direction * (step / max(length, 1.0)))
+        return True
+
+    def look(self, right: float, down: float) -> bool:
+        """Turns by a drag of (right, down), in heights of the picture; whether it turned."""
+        if right == 0.0 and down == 0.0:
+            return False
+        turn = math.radians(LOOK_DEGREES * self.fov_y / 60.0)
+        self.pose = self._turned(self.pose, right * turn, down * turn)
+        return True
+
+    def orbit(self, pivot: Matrix, right: float, down: float) -> bool:
+        """Turns around a point (3,) in the world, which stays where it is in the picture; whether it turned."""
+        if right == 0.0 and down == 0.0:
+            return False
+        turned = self._turned(self.pose, right * math.pi, down * math.pi)
+        rotation = turned[:3, :3] @ self.pose[:3, :3].T
+        turned[:3, 3] = pivot + rotation @ (self.pose[:3, 3] - pivot)
+        self.pose = turned
+        return True
+
+    def faster(self, clicks: float) -> None:
+        """Changes the speed, by the wheel."""
+        self.speed = float(np.clip(self.speed * SPEED_STEP**clicks, MIN_SPEED, MAX_SPEED))
+
+    @property
+    def units_per_second(self) -> float:
+        """The speed in the scene's own units."""
+        return self.speed * self._distance
+
+    def _moved(self, position: Matrix) -> None:
+        self.pose = self.pose.copy()
+        self.pose[:3, 3] = position
+
+    def _turned(self, pose: Matrix, yaw: float, pitch: float) -> Matrix:
+        """The pose turned to the right by `yaw` and down by `pitch`, both in radians; never over the zenith."""
+        forward, left = pose[:3, 2], pose[:3, 0]
+        elevation = math.asin(float(np.clip(forward @ self._up, -1.0, 1.0)))
+        pitch = elevation - float(np.clip(elevation - pitch, -MAX_PITCH, MAX_PITCH))
+        # Some scenes mirror their camera: what is right in the picture then lies to the left of `forward`.
+        mirrored = np.sign(np.linalg.det(pose[:3, :3]))
+        # From forward towards right, which is -left, and from forward towards down.
+        matrix = _rotation(self._up, -mirrored * yaw) @ _rotation(left, mirrored * pitch)
+        turned = pose.copy()
+        turned[:3, :3] = _orthonormal(matrix @ pose[:3, :3])
+        return turned
+
+
+def _rotation(axis: Matrix, angle: float) -> Matrix:
+    """Rodrigues' formula, right-handed about a unit axis (3,)."""
+    x, y, z = axis
+    cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
+    return np.eye(3) + math.sin(angle) * cross + (1 - math.cos(angle)) * cross @ cross
+
+
+def _orthonormal(matrix: Matrix) -> Matrix:
+    """The nearest orthonormal matrix: thousands of small turns must not add up to a shear."""
+    u, _, v = np.linalg.svd(matrix)
+    return u @ v

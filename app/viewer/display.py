@@ -1,0 +1,246 @@
+"""From layers to pixels: textures, and the one shader that shows them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import moderngl
+import numpy as np
+
+from app.viewer.engine import Picture
+
+# Name of the layer and what it is called on screen, in the order of the number keys.
+MODES = {
+    "denoised": "denoised",
+    "noisy": "noisy average",
+    "half": "one noisy frame",
+    "reference": "reference",
+    "albedo": "albedo",
+    "normal": "normal",
+    "error": "error",
+}
+TONES = {"paper": "paper's T", "srgb": "sRGB", "aces": "ACES-like"}
+MIN_ZOOM, MAX_ZOOM = 0.25, 64.0
+NEAREST_FROM = 3.0  # screen pixels for a picture's pixel: from here on one wants to see the pixels
+BACKGROUND = (0.075, 0.08, 0.09)
+# matplotlib's `inferno` at 0, 1/8, ..., 1.
+_INFERNO = np.array(
+    [
+        (0, 0, 4), (31, 12, 72), (85, 15, 109), (136, 34, 106), (186, 54, 85), (227, 89, 51), (249, 140, 10),
+        (249, 201, 50), (252, 255, 164),
+    ]
+)  # fmt: skip
+
+_VERTEX = """
+#version 330
+out vec2 place;
+void main() {
+    place = vec2((gl_VertexID << 1) & 2, gl_VertexID & 2);
+    gl_Position = vec4(place * 2.0 - 1.0, 0.0, 1.0);
+}
+"""
+_FRAGMENT = """
+#version 330
+in vec2 place;
+out vec4 pixel;
+uniform sampler2D left_image, right_image, left_reference, right_reference, colormap;
+uniform int left_kind, right_kind;   // 0 radiance, 1 albedo, 2 normal, 3 error, 4 nothing there
+uniform int tone;                    // 0 the paper's T, 1 sRGB, 2 ACES-like
+uniform float exposure, split, error_scale;
+uniform vec4 window;                 // offset and size of what is seen, in the picture's [0, 1]
+uniform vec3 background;
+
+vec3 paper(vec3 v) { return pow(v / (1.0 + v), vec3(1.0 / 2.2)); }
+
+vec3 srgb(vec3 v) {
+    v = clamp(v, 0.0, 1.0);
+    return mix(12.92 * v, 1.055 * pow(v, vec3(1.0 / 2.4)) - 0.055, step(0.0031308, v));
+}
+
+// Narkowicz 2015, ACES filmic tone mapping curve.
+vec3 aces(vec3 v) { return srgb(v * (2.51 * v + 0.03) / (v * (2.43 * v + 0.59) + 0.14)); }
+
+vec3 shown(int kind, sampler2D image, sampler2D reference, vec2 at) {
+    vec3 value = texture(image, at).rgb;
+    if (kind == 1) return srgb(value);
+    if (kind == 2) return value * 0.5 + 0.5;
+    if (kind == 3) {
+        vec3 error = abs(paper(max(value, 0.0)) - paper(max(texture(reference, at).rgb, 0.0)));
+        return texture(colormap, vec2(clamp(dot(error, vec3(1.0 / 3.0)) / error_scale, 0.002, 0.998), 0.5)).rgb;
+    }
+    if (kind == 4) return background * 1.6;
+    value = max(value, 0.0) * exposure;
+    return tone == 0 ? paper(value) : tone == 1 ? srgb(value) : aces(value);
+}
+
+void main() {
+    vec2 at = window.xy + vec2(place.x, 1.0 - place.y) * window.zw;
+    if (any(lessThan(at, vec2(0.0))) || any(greaterThan(at, vec2(1.0)))) pixel = vec4(background, 1.0);
+    else if (place.x < split) pixel = vec4(shown(left_kind, left_image, left_reference, at), 1.0);
+    else pixel = vec4(shown(right_kind, right_image, right_reference, at), 1.0);
+}
+"""
+_KINDS = {"albedo": 1, "normal": 2, "error": 3}
+
+
+@dataclass
+class View:
+    """How the picture is looked at. exposure in stops; split in [0, 1] of the picture's area, used when `split_on`.
+
+    zoom 1 fits the area; center is what lies in its middle, in the picture's [0, 1].
+    """
+
+    left: str = "denoised"
+    right: str = "noisy"
+    split_on: bool = False
+    split: float = 0.5
+    exposure: float = 0.0
+    tone: str = "paper"
+    error_scale: float = 0.25
+    zoom: float = 1.0
+    center: tuple[float, float] = field(default=(0.5, 0.5))
+
+    def fit(self) -> None:
+        """The whole picture."""
+        self.zoom, self.center = 1.0, (0.5, 0.5)
+
+
+@dataclass(frozen=True)
+class Area:
+    """Where the picture is drawn: a rectangle of the window, from its top left, in any unit."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+
+    def scale(self, view: View, size: tuple[int, int]) -> float:
+        """Units of the area for one pixel of a picture of `size` (width, height)."""
+        return view.zoom * min(self.width / size[0], self.height / size[1])
+
+    def window(self, view: View, size: tuple[int, int]) -> tuple[float, float, float, float]:
+        """What of the picture the area shows: offset and size in the picture's [0, 1]."""
+        scale = self.scale(view, size)
+        width, height = self.width / (scale * size[0]), self.height / (scale * size[1])
+        return view.center[0] - width / 2, view.center[1] - height / 2, width, height
+
+    def to_picture(self, view: View, size: tuple[int, int], x: float, y: float) -> tuple[float, float]:
+        """The place in the picture's [0, 1] under a point of the window; outside of it where nothing is."""
+        left, top, width, height = self.window(view, size)
+        return left + (x - self.x) / self.width * width, top + (y - self.y) / self.height * height
+
+    def zoom_at(self, view: View, size: tuple[int, int], x: float, y: float, factor: float) -> None:
+        """Zooms so that what is under the point stays there."""
+        u, v = self.to_picture(view, size, x, y)
+        view.zoom = min(max(view.zoom * factor, MIN_ZOOM), MAX_ZOOM)
+        after_u, after_v = self.to_picture(view, size, x, y)
+        view.center = (view.center[0] + u - after_u, view.center[1] + v - after_v)
+
+
+class Display:
+    """Draws pictures with moderngl. A layer goes to the GPU when it is first looked at, once for each picture."""
+
+    def __init__(self, context: moderngl.Context) -> None:
+        self._context = context
+        self._program = context.program(vertex_shader=_VERTEX, fragment_shader=_FRAGMENT)
+        self._triangle = context.vertex_array(self._program, [])
+        self._textures: dict[str, _Layer] = {}
+        ramp = colors(256).astype(np.uint8)
+        self._colormap = context.texture((256, 1), 3, ramp.tobytes(), alignment=1)
+        self._nothing = context.texture((1, 1), 3, bytes(12), dtype="f4")
+        self.picture: Picture | None = None
+
+    def draw(
+        self,
+        target: moderngl.Framebuffer,
+        height: int,
+        area: Area,
+        picture: Picture | None,
+        view: View,
+        size: tuple[int, int],
+    ) -> None:
+        """Draws into `area` of the target, in its pixels; `height` is the whole target's. size: of a full frame; a preview is stretched to it."""
+        self.picture = picture
+        target.use()
+        bottom = round(height - area.y - area.height)
+        target.viewport = (round(area.x), bottom, round(area.width), round(area.height))
+        magnified = picture is not None and not picture.preview and area.scale(view, size) >= NEAREST_FROM
+        right = view.right if view.split_on else view.left
+        for unit, (side, mode) in enumerate((("left", view.left), ("right", right))):
+            kind = self._kind(mode)
+            self._program[f"{side}_kind"] = kind
+            self._bind(f"{side}_image", 2 * unit, "denoised" if mode == "error" else mode, kind, magnified)
+            self._bind(f"{side}_reference", 2 * unit + 1, "reference", kind if kind == 3 else 4, magnified)
+        self._colormap.use(4)
+        self._program["colormap"] = 4
+        self._program["tone"] = list(TONES).index(view.tone)
+        self._program["exposure"] = 2.0**view.exposure
+        self._program["split"] = view.split if view.split_on else 2.0
+        self._program["error_scale"] = view.error_scale
+        self._program["window"] = area.window(view, size)
+        self._program["background"] = BACKGROUND
+        self._context.disable(moderngl.BLEND | moderngl.CULL_FACE | moderngl.DEPTH_TEST)
+        self._triangle.render(moderngl.TRIANGLES, vertices=3)
+
+    def image(self, picture: Picture, view: View) -> np.ndarray:
+        """What is shown of the whole picture, at its own size: (H, W, 3) uint8, top row first."""
+        height, width = picture.layers["denoised"].shape[:2]
+        target = self._context.simple_framebuffer((width, height), components=3)
+        whole = View(**{**vars(view), "zoom": 1.0, "center": (0.5, 0.5)})
+        try:
+            self.draw(target, height, Area(0, 0, width, height), picture, whole, (width, height))
+            rows = np.frombuffer(target.read(components=3, alignment=1), dtype=np.uint8)
+            return rows.reshape(height, width, 3)[::-1].copy()
+        finally:
+            for attachment in target.color_attachments:
+                attachment.release()
+            target.release()
+
+    def _kind(self, mode: str) -> int:
+        layers = self.picture.layers if self.picture else {}
+        needed = ("denoised", "reference") if mode == "error" else (mode,)
+        return _KINDS.get(mode, 0) if all(name in layers for name in needed) else 4
+
+    def _bind(self, uniform: str, unit: int, layer: str, kind: int, magnified: bool) -> None:
+        texture = self._nothing
+        if kind != 4 and self.picture is not None:
+            held = self._textures.setdefault(layer, _Layer(self._context))
+            texture = held.show(self.picture.number, self.picture.layers[layer])
+            texture.filter = (moderngl.LINEAR, moderngl.NEAREST if magnified else moderngl.LINEAR)
+        texture.use(unit)
+        self._program[uniform] = unit
+
+
+class _Layer:
+    """One texture, and the number of the picture that is in it."""
+
+    def __init__(self, context: moderngl.Context) -> None:
+        self._context = context
+        self._texture: moderngl.Texture | None = None
+        self._number: int | None = None
+
+    def show(self, number: int, image: Any) -> moderngl.Texture:
+        height, width = image.shape[:2]
+        texture = self._texture
+        if texture is None or texture.size != (width, height):
+            if texture is not None:
+                texture.release()
+            self._texture = texture = self._context.texture((width, height), 3, dtype="f4")
+            texture.repeat_x = texture.repeat_y = False
+            self._number = None
+        if number != self._number:
+            texture.write(as_array(image).tobytes())
+            self._number = number
+        return texture
+
+
+def as_array(image: Any) -> np.ndarray:
+    """(H, W, 3) float32 on the CPU, rows one after the other."""
+    return np.ascontiguousarray(image if isinstance(image, np.ndarray) else image.cpu().numpy(), dtype=np.float32)
+
+
+def colors(count: int) -> np.ndarray:
+    """(count, 3) in [0, 255]: the false colours of the error, from none to `error_scale` and more."""
+    steps = np.linspace(0, len(_INFERNO) - 1, count)
+    return np.stack([np.interp(steps, range(len(_INFERNO)), channel) for channel in _INFERNO.T], axis=1).round()

@@ -1,0 +1,525 @@
+"""The session thread: takes the newest wish of the window, gives back the newest picture. The window never waits.
+
+Nothing heavy is imported before the thread runs, so that the window is there at once.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+import traceback
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from app.options import WalkOptions
+from app.viewer.history import History, Sample
+from denoiser import DenoiserError
+from renderer import RendererError
+from renderer.bundled import bundled_scenes
+
+if TYPE_CHECKING:
+    from app.session import Result, Session
+    from renderer.camera_path import CameraPath
+    from renderer.frame import Camera
+    from renderer.reference import Accumulation, Reference
+
+SLOW_FRAME_MS = 200.0  # above this, a camera in motion is shown in small quick frames
+MEASURABLE = 4  # a reference counts from so many times the samples of the frames it measures
+AUTOSAVE_SECONDS = 60.0
+MAX_ORDERS = 64
+JOIN_SECONDS = 20.0
+KEPT_WEIGHTS = 32
+
+Phase = Literal["opening", "running", "failed", "closed"]
+
+
+@dataclass(frozen=True)
+class Knobs:
+    """What the training panel sets."""
+
+    train: bool = True
+    iterations: int = 8
+    crop: int = 256
+    learning_rate: float = 3e-4
+    spp: int = 8
+
+
+@dataclass(frozen=True, eq=False)
+class Wish:
+    """What the window wants to see; the newest counts.
+
+    to_world:   (4, 4) pose in Mitsuba's axes; None for the scene's own view. fov_y in degrees.
+    moving:     whether the person is moving the camera right now.
+    path_frame: the frame of the path that this pose is, while a path plays; None in free flight.
+    """
+
+    knobs: Knobs
+    to_world: np.ndarray | None = None
+    fov_y: float = 45.0
+    moving: bool = False
+    path_frame: int | None = None
+
+
+@dataclass(frozen=True)
+class SceneFacts:
+    """What the window needs to know of the scene that is open."""
+
+    name: str
+    file: str
+    views: dict[str, tuple[np.ndarray, float]]
+    distance: float
+    path: CameraPath
+    width: int
+    height: int
+    variant: str
+    device: str
+    warnings: tuple[str, ...]
+    reference_spp: int
+    saved_weights: Path | None
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """One frame to show. layers: (H, W, 3) float32 arrays or CUDA tensors by name, linear; `reference` may be absent.
+
+    decibels: PSNR of layers `noisy` and `denoised`, where a reference is good enough to measure with.
+    """
+
+    number: int
+    layers: dict[str, Any]
+    to_world: np.ndarray
+    fov_y: float
+    preview: bool
+    path_frame: int | None
+    decibels: dict[str, float]
+    noise_floor: float | None
+    reference_spp: int
+    steps: int
+    skipped_pairs: int
+    skipped_steps: int
+
+
+@dataclass(frozen=True)
+class Status:
+    """Where the session thread is. `failed` carries the cause; `note` is what it does at the moment."""
+
+    phase: Phase
+    note: str
+    scene: SceneFacts | None
+    failure: str = ""
+
+
+@dataclass(frozen=True)
+class Message:
+    """Something to tell the person, once. An error is shown until it is confirmed."""
+
+    text: str
+    error: bool = False
+
+
+class _Stale(Exception):
+    """The camera moved on, or there is something more urgent: this frame is not wanted any more."""
+
+
+class Engine:
+    """Owns the session thread. All methods return at once, but `close`.
+
+    `open_session` is given the options and returns a Session; it runs on the thread.
+    """
+
+    def __init__(self, options: WalkOptions, open_session: Callable[[WalkOptions], Session] | None = None) -> None:
+        self.history = History()
+        self.knobs = Knobs(True, options.iterations, options.crop, options.learning_rate, options.spp)
+        self._open_session = open_session or _free_session
+        self._options = options
+        self._wish = Wish(self.knobs)
+        self._orders: deque[Callable[[], None]] = deque()
+        self._messages: deque[Message] = deque(maxlen=MAX_ORDERS)
+        self._changed = threading.Condition()
+        self._stop = False
+        self._picture: Picture | None = None
+        self._status = Status("opening", "starting", None)
+        self._session: Session | None = None
+        self._numbers = 0  # of frames: seeds follow from it, so that it never goes back
+        self._frame_ms = 0.0
+        self._applied: Knobs | None = None
+        self._accumulation: Accumulation | None = None
+        self._last_path_frame: int | None = None
+        self._saved_at = time.monotonic()
+        self._saved_steps = 0
+        self._saved_weights: Path | None = None
+        self._thread = threading.Thread(target=self._run, name="session", daemon=True)
+        self._thread.start()
+
+    # The window's side.
+
+    @property
+    def status(self) -> Status:
+        return self._status
+
+    @property
+    def frame_ms(self) -> float:
+        """Milliseconds of the last full frame; 0 before the first."""
+        return self._frame_ms
+
+    @property
+    def picture(self) -> Picture | None:
+        """The newest picture."""
+        return self._picture
+
+    def messages(self) -> list[Message]:
+        """What has happened since the last call."""
+        taken = []
+        while self._messages:
+            taken.append(self._messages.popleft())
+        return taken
+
+    def show(self, wish: Wish) -> None:
+        """Replaces what is wanted."""
+        with self._changed:
+            self._wish = wish
+            self._changed.notify_all()
+
+    def restart_network(self) -> None:
+        """Forgets what was learned."""
+        self._order(lambda session: session.denoiser.restart(), "the network starts afresh")
+
+    def load_weights(self, file: Path) -> None:
+        """Goes on from saved weights; says so where they were trained on another scene."""
+
+        def load(session: Session) -> None:
+            about = session.denoiser.load(file)
+            if about.get("scene_hash") != session.scene.content_hash:
+                self._tell(f"{file.name}: these weights come from another scene ({about.get('scene', 'unknown')})")
+            else:
+                self._tell(f"{file.name}: loaded, {about.get('steps')} steps")
+
+        self._order(load)
+
+    def save_weights(self, file: Path) -> None:
+        """Exports the network as it is published now."""
+        self._order(lambda session: session.save_weights(file), f"weights saved: {file}")
+
+    def pick(self, x: float, y: float, picture: Picture, done: Callable[[np.ndarray | None], None]) -> None:
+        """Finds the point in the world under (x, y) in [0, 1] of a picture; calls `done` on the session thread."""
+
+        def find(session: Session) -> None:
+            from renderer.rays import pick
+
+            facts = self._status.scene
+            assert facts
+            done(pick(session.scene, _camera(facts, picture.to_world, picture.fov_y), x, y))
+
+        self._order(find)
+
+    def open(self, scene: str) -> None:
+        """Opens another scene; where that fails, the old one goes on."""
+        self._append(lambda: self._switch(replace(self._options, scene=scene, path=None, weights=None)))
+
+    def restart(self) -> None:
+        """After a failure: begins again, from the weights saved last."""
+        self._append(self._recover)
+
+    def close(self) -> bool:
+        """Saves the weights and ends the thread; False where it did not end within JOIN_SECONDS."""
+        with self._changed:
+            self._stop = True
+            self._changed.notify_all()
+        self._thread.join(JOIN_SECONDS)
+        return not self._thread.is_alive()
+
+    def rescue_weights(self) -> None:
+        """Saves the weights from whatever thread, when the session thread cannot be waited for."""
+        session = self._session
+        if session is not None:
+            self._autosave(session)
+
+    # The session thread's side.
+
+    def _order(self, action: Callable[[Session], None], done: str = "") -> None:
+        def carry_out() -> None:
+            if self._session is None:
+                self._tell("no scene is open yet", error=True)
+                return
+            action(self._session)
+            if done:
+                self._tell(done)
+
+        self._append(carry_out)
+
+    def _append(self, order: Callable[[], None]) -> None:
+        with self._changed:
+            if len(self._orders) < MAX_ORDERS:
+                self._orders.append(order)
+            self._changed.notify_all()
+
+    def _tell(self, text: str, error: bool = False) -> None:
+        self._messages.append(Message(text, error))
+
+    def _run(self) -> None:
+        self._append(lambda: self._switch(self._options))
+        while not self._stop:
+            try:
+                self._step()
+            except _Stale:
+                continue
+            except Exception as error:  # noqa: BLE001 (whatever it is, the window must say it)
+                traceback.print_exc(file=sys.stderr)
+                self._fail(f"{type(error).__name__}: {error}")
+        if self._session is not None:
+            self._leave(self._session)
+        self._status = replace(self._status, phase="closed")
+
+    def _step(self) -> None:
+        while self._orders:
+            order = self._orders.popleft()
+            try:
+                order()
+            except (RendererError, DenoiserError, OSError) as error:
+                self._tell(str(error), error=True)
+        session, wish = self._session, self._wish
+        if session is None or self._status.phase != "running":
+            self._pause(0.5)
+            return
+        self._apply(session, wish.knobs)
+        if wish.path_frame is not None and wish.path_frame == self._last_path_frame:
+            self._pause(0.1)  # the window has not asked for the next one yet
+            if self._wish.path_frame == self._last_path_frame:
+                return
+            wish = self._wish
+        if wish.moving and self._frame_ms > SLOW_FRAME_MS:
+            self._publish(session, wish, session.preview(self._camera(wish), self._next_number()), preview=True)
+        else:
+            self._frame(session, wish)
+            self._grow_reference(session, wish)
+        if time.monotonic() - self._saved_at > AUTOSAVE_SECONDS:
+            self._autosave(session)
+
+    def _pause(self, seconds: float) -> None:
+        with self._changed:
+            if not self._orders and not self._stop:
+                self._changed.wait(seconds)
+
+    def _next_number(self) -> int:
+        self._numbers += 1
+        return self._numbers
+
+    def _camera(self, wish: Wish) -> Camera:
+        facts = self._status.scene
+        assert facts
+        pose, fov_y = next(iter(facts.views.values())) if wish.to_world is None else (wish.to_world, wish.fov_y)
+        return _camera(facts, pose, fov_y)
+
+    def _apply(self, session: Session, knobs: Knobs) -> None:
+        if knobs == self._applied:
+            return
+        from denoiser.trainer import TrainingSettings
+
+        session.denoiser.configure(TrainingSettings(knobs.iterations, knobs.crop, knobs.learning_rate))
+        if self._applied is None or knobs.spp != self._applied.spp:
+            session.set_spp(knobs.spp)
+        self._applied = knobs
+
+    def _frame(self, session: Session, wish: Wish) -> None:
+        def check() -> None:
+            newest = self._wish
+            overtaken = newest.moving and self._frame_ms > SLOW_FRAME_MS
+            if self._stop or self._orders or overtaken:
+                raise _Stale
+
+        start = time.perf_counter()
+        camera = self._camera(wish)
+        reference = self._reference(session, camera, wish)
+        result = session.advance(camera, self._next_number(), reference, wish.knobs.train, check)
+        self._frame_ms = 1e3 * (time.perf_counter() - start)
+        self._publish(session, wish, result, preview=False)
+        self._last_path_frame = wish.path_frame
+        self._status = replace(self._status, note="")
+
+    def _reference(self, session: Session, camera: Camera, wish: Wish) -> Reference | None:
+        """What there is to measure this view with: never rendered here, and None rather than one that says little."""
+        if self._accumulation is None or not _same_view(self._accumulation.camera, camera):
+            self._keep_reference()
+            if wish.moving or not session.references.file(camera).exists():
+                return None
+            self._accumulation = self._cached(session, camera)
+        enough = MEASURABLE * 2 * wish.knobs.spp
+        return self._accumulation.reference() if self._accumulation and self._accumulation.spp >= enough else None
+
+    def _cached(self, session: Session, camera: Camera) -> Accumulation | None:
+        from renderer.reference import CacheError
+
+        try:
+            return session.references.accumulation(camera)
+        except CacheError as error:
+            session.references.file(camera).unlink(missing_ok=True)
+            self._tell(f"{error} (deleted)")
+            return None
+
+    def _grow_reference(self, session: Session, wish: Wish) -> None:
+        """While the camera rests, as many samples for its reference as for its frame."""
+        newest = self._wish
+        if wish.path_frame is not None or newest.moving or newest.to_world is not wish.to_world or self._orders:
+            return
+        camera = self._camera(wish)
+        if self._accumulation is None or not _same_view(self._accumulation.camera, camera):
+            self._accumulation = self._cached(session, camera)
+        assert session.options.reference_spp
+        if self._accumulation is not None and self._accumulation.spp < session.options.reference_spp:
+            try:
+                self._accumulation.add(wish.knobs.spp)
+            except OSError as error:
+                self._tell(f"the reference cannot be cached: {error}")
+
+    def _keep_reference(self) -> None:
+        accumulation, self._accumulation = self._accumulation, None
+        if accumulation is not None and accumulation.spp >= MEASURABLE * 2 * self._wish.knobs.spp:
+            try:
+                accumulation.save()
+            except OSError as error:
+                self._tell(f"the reference cannot be cached: {error}")
+
+    def _publish(self, session: Session, wish: Wish, result: Result, preview: bool) -> None:
+        measured, pair, training = result.measurement, result.pair, result.training
+        layers = {
+            "denoised": _shared(result.shown),
+            "noisy": _shared(result.noisy),
+            "half": _shared(pair.a.color),
+            "albedo": _shared((pair.a.albedo + pair.b.albedo) / 2),
+            "normal": _shared((pair.a.normal + pair.b.normal) / 2),
+        }
+        if measured:
+            layers["reference"] = _shared(measured.reference)
+        self._picture = Picture(
+            number=pair.index,
+            layers=layers,
+            to_world=pair.camera.to_world,
+            fov_y=pair.camera.fov_y,
+            preview=preview,
+            path_frame=wish.path_frame,
+            decibels={"denoised": measured.psnr_shown, "noisy": measured.psnr_noisy} if measured else {},
+            noise_floor=measured.noise_floor if measured else None,
+            reference_spp=self._accumulation.spp if self._accumulation else 0,
+            steps=training.steps,
+            skipped_pairs=training.skipped_pairs,
+            skipped_steps=training.skipped_steps,
+        )
+        if not preview:
+            stages = result.milliseconds | {"train": training.milliseconds}
+            psnr = (measured.psnr_noisy, measured.psnr_shown, measured.noise_floor) if measured else None
+            self.history.append(Sample(pair.index, psnr, result.loss, stages))
+
+    def _switch(self, options: WalkOptions) -> None:
+        """Opens a scene, and only then lets the old one go."""
+        old, old_status = self._session, self._status
+        name = Path(options.scene).stem if Path(options.scene).stem != "scene" else Path(options.scene).parent.name
+        self._status = replace(old_status, phase="opening", note=f"opening {name}", failure="")
+        try:
+            session = self._open_session(options)
+            facts = _facts(session)
+        except (RendererError, DenoiserError, OSError, RuntimeError, ValueError, MemoryError) as error:
+            self._status = old_status if old else replace(old_status, phase="failed", failure=str(error))
+            self._tell(f"cannot open {options.scene}: {error}", error=True)
+            return
+        if old is not None:
+            self._leave(old)
+        self._session, self._options, self._picture = session, options, None
+        self._applied, self._accumulation, self._last_path_frame, self._frame_ms = None, None, None, 0.0
+        self._saved_at, self._saved_steps = time.monotonic(), 0
+        self._wish = Wish(self._wish.knobs)
+        self.history.clear()
+        self._status = Status("running", "first frame: compiling kernels", facts)
+        for warning in facts.warnings:
+            self._tell(warning)
+
+    def _recover(self) -> None:
+        if self._status.phase == "failed":
+            saved = self._saved_weights
+            self._switch(replace(self._options, weights=saved if saved and saved.exists() else self._options.weights))
+
+    def _fail(self, cause: str) -> None:
+        session, self._session = self._session, None
+        if session is not None:
+            self._saved_weights = _weights_file(session)
+            try:
+                self._leave(session)
+            except Exception as error:  # noqa: BLE001 (the first cause is the one to show)
+                print(f"noisewalk: warning: {error}", file=sys.stderr)
+        self._status = replace(self._status, phase="failed", failure=cause)
+        self._tell(cause, error=True)
+
+    def _leave(self, session: Session) -> None:
+        self._keep_reference()
+        self._autosave(session)
+        session.close()
+
+    def _autosave(self, session: Session) -> None:
+        """Keeps what was learned in the cache, one file a scene, so that no exit loses it."""
+        self._saved_at = time.monotonic()
+        steps = self._picture.steps if self._picture else 0
+        if steps in (0, self._saved_steps):
+            return
+        file = _weights_file(session)
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            session.save_weights(file)
+            self._saved_steps = steps
+            by_age = sorted(file.parent.glob("*.safetensors"), key=lambda f: f.stat().st_mtime)
+            for old in by_age[:-KEPT_WEIGHTS]:
+                old.unlink(missing_ok=True)
+        except OSError as error:
+            self._tell(f"the weights cannot be saved: {error}")
+
+
+def _free_session(options: WalkOptions) -> Session:
+    from app.session import Session
+
+    return Session(options, pacing="free")
+
+
+def _facts(session: Session) -> SceneFacts:
+    from renderer.rays import viewing_distance
+
+    scene, options = session.scene, session.options
+    assert options.width and options.height and options.reference_spp
+    saved = _weights_file(session)
+    return SceneFacts(
+        name=scene.name,
+        file=options.scene if options.scene in bundled_scenes() else str(scene.file.resolve()),
+        views={name: (view.to_world, view.fov_y) for name, view in scene.views.items()},
+        distance=viewing_distance(scene),
+        path=session.path,
+        width=options.width,
+        height=options.height,
+        variant=session.backend.variant,
+        device=str(session.denoiser.device),
+        warnings=scene.warnings,
+        reference_spp=options.reference_spp,
+        saved_weights=saved if saved.exists() else None,
+    )
+
+
+def _weights_file(session: Session) -> Path:
+    scene = session.scene
+    return session.options.cache_dir / "weights" / f"{scene.name}-{scene.content_hash[:16]}.safetensors"
+
+
+def _camera(facts: SceneFacts, to_world: np.ndarray, fov_y: float) -> Camera:
+    from renderer.frame import Camera
+
+    return Camera(to_world, fov_y, facts.width, facts.height)
+
+
+def _same_view(a: Camera, b: Camera) -> bool:
+    return a.fov_y == b.fov_y and np.array_equal(a.to_world, b.to_world)
+
+
+def _shared(image: Any) -> Any:
+    """The tensor itself on a GPU, its memory as an array on the CPU."""
+    return image if image.is_cuda else image.numpy()

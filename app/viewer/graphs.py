@@ -1,0 +1,133 @@
+"""The live graphs: PSNR, milliseconds per stage, loss; and the current dB, large."""
+
+from __future__ import annotations
+
+import numpy as np
+from imgui_bundle import imgui, implot
+
+from app.viewer.engine import Picture
+from app.viewer.history import STAGES, Curves
+from app.viewer.viewer import Viewer
+
+DENOISED, NOISY, FLOOR = (0.42, 0.72, 1.0), (1.0, 0.66, 0.3), (0.55, 0.57, 0.6)
+STAGE_COLORS = ((0.36, 0.6, 0.84), (0.47, 0.76, 0.56), (0.62, 0.64, 0.68), (0.9, 0.55, 0.4))
+LARGE = 27.0
+NUMBERS_WIDTH = 178.0
+_PLOT = implot.Flags_.no_menus | implot.Flags_.no_box_select | implot.Flags_.no_mouse_text
+
+
+def draw_graphs(title: str, viewer: Viewer) -> None:
+    """The window with all graphs, side by side as far as there is room."""
+    opened, _ = imgui.begin(title)
+    if opened:
+        scale = imgui.get_style().font_scale_dpi
+        curves = viewer.engine.history.curves()
+        if imgui.begin_child("numbers", imgui.ImVec2(NUMBERS_WIDTH * scale, 0)):
+            _numbers(viewer, viewer.picture)
+        imgui.end_child()
+        imgui.same_line()
+        room = imgui.get_content_region_avail()
+        gap = imgui.get_style().item_spacing.x
+        three = room.x > 640 * scale
+        widths = (0.46, 0.29, 0.25) if three else (1.0, 0.0, 0.0)
+        for draw, width in zip((_psnr, _stages, _loss), widths, strict=True):
+            if width:
+                draw(curves, imgui.ImVec2(max(40.0, width * room.x - gap), max(40.0, room.y)))
+                imgui.same_line()
+    imgui.end()
+
+
+def _numbers(viewer: Viewer, picture: Picture | None) -> None:
+    decibels = picture.decibels if picture else {}
+    for layer, label, color in (("denoised", "denoised", DENOISED), ("noisy", "noisy average", NOISY)):
+        value = f"{decibels[layer]:.2f} dB" if layer in decibels else "- dB"
+        imgui.push_font(None, LARGE)
+        imgui.text_colored(imgui.ImVec4(*color, 1.0), value)
+        imgui.pop_font()
+        imgui.text_disabled(label)
+    imgui.spacing()
+    imgui.push_text_wrap_pos(0.0)
+    imgui.text_unformatted(_reference_text(viewer, picture))
+    imgui.pop_text_wrap_pos()
+
+
+def _reference_text(viewer: Viewer, picture: Picture | None) -> str:
+    if picture is None or viewer.scene is None:
+        return ""
+    if picture.noise_floor is not None:
+        return f"against {picture.reference_spp} spp, itself good to {picture.noise_floor:.1f} dB"
+    if picture.preview:
+        return "moving: small preview, not measured"
+    if picture.reference_spp:
+        return f"reference begun: {picture.reference_spp} spp"
+    return "no reference of this view yet: let the camera rest"
+
+
+def _psnr(curves: Curves, size: imgui.ImVec2) -> None:
+    measured = np.isfinite(curves.denoised)
+    if not implot.begin_plot("##psnr", size, _PLOT):
+        return
+    implot.setup_axes("frame", "PSNR (dB)")
+    implot.setup_legend(implot.Location_.south_east, implot.LegendFlags_.horizontal)
+    if measured.any():
+        values = np.concatenate([curves.denoised[measured], curves.noisy[measured]])
+        _limits(curves.frame, float(values.min()) - 1.0, float(values.max()) + 1.0)
+        # What was not measured stays a gap: NaN breaks the line.
+        for label, values, color in (("denoised", curves.denoised, DENOISED), ("noisy", curves.noisy, NOISY)):
+            spec = implot.Spec(line_color=imgui.ImVec4(*color, 1.0), line_weight=_weight(2.0))
+            spec.marker, spec.marker_size = implot.Marker_.circle, _weight(1.6)
+            spec.marker_fill_color = spec.marker_line_color = imgui.ImVec4(*color, 1.0)
+            implot.plot_line(label, curves.frame, values, spec)
+        spec = implot.Spec(line_color=imgui.ImVec4(*FLOOR, 1.0), line_weight=_weight(1.0))
+        implot.plot_line("reference's limit", curves.frame, curves.noise_floor, spec)
+    else:
+        _limits(curves.frame, 0.0, 40.0)
+        _say("nothing measured yet")
+    implot.end_plot()
+
+
+def _stages(curves: Curves, size: imgui.ImVec2) -> None:
+    if not implot.begin_plot("##stages", size, _PLOT):
+        return
+    implot.setup_axes("frame", "ms")
+    implot.setup_legend(implot.Location_.north_west)
+    if len(curves.frame) > 1:
+        top = float(np.percentile(curves.milliseconds[-1], 98)) * 1.15 or 1.0
+        _limits(curves.frame, 0.0, top)
+        below = np.zeros_like(curves.frame)
+        for stage, color, above in zip(STAGES, STAGE_COLORS, curves.milliseconds, strict=True):
+            spec = implot.Spec(fill_color=imgui.ImVec4(*color, 1.0), line_color=imgui.ImVec4(*color, 1.0))
+            implot.plot_shaded(stage, curves.frame, below, above, spec)
+            below = above
+    else:
+        _limits(curves.frame, 0.0, 100.0)
+    implot.end_plot()
+
+
+def _loss(curves: Curves, size: imgui.ImVec2) -> None:
+    if not implot.begin_plot("##loss", size, _PLOT | implot.Flags_.no_legend):
+        return
+    implot.setup_axes("frame", "training loss")
+    finite = curves.loss[np.isfinite(curves.loss)]
+    if finite.size:
+        _limits(curves.frame, 0.0, float(np.percentile(finite, 98)) * 1.15 + 1e-9)
+        spec = implot.Spec(line_color=imgui.ImVec4(*DENOISED, 1.0), line_weight=_weight(1.2))
+        implot.plot_line("loss", curves.frame, curves.loss, spec)
+    else:
+        _limits(curves.frame, 0.0, 1.0)
+        _say("not trained yet")
+    implot.end_plot()
+
+
+def _limits(frame: np.ndarray, low: float, high: float) -> None:
+    first, last = (float(frame[0]), float(frame[-1])) if frame.size else (0.0, 1.0)
+    implot.setup_axes_limits(first, max(last, first + 10.0), low, high, implot.Cond_.always)
+
+
+def _say(text: str) -> None:
+    limits = implot.get_plot_limits()
+    implot.plot_text(text, (limits.x.min + limits.x.max) / 2, (limits.y.min + limits.y.max) / 2)
+
+
+def _weight(pixels: float) -> float:
+    return pixels * imgui.get_style().font_scale_dpi

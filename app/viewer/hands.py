@@ -1,0 +1,122 @@
+"""Keys and mouse: what ImGui leaves of them goes to the viewer. The help overlay lists all keys."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from imgui_bundle import imgui
+
+from app.viewer.controls import Steering
+from app.viewer.display import MODES, Area
+from app.viewer.overlays import over_split
+from app.viewer.viewer import Viewer
+
+Key = imgui.Key
+EXPOSURE_STEP = 0.5
+ZOOM_STEP = 1.15
+MAX_TICK = 0.1  # seconds: after a hitch the camera must not jump
+
+
+class Hands:
+    """Follows drags from frame to frame."""
+
+    def __init__(self) -> None:
+        self._drag: str | None = None
+
+    def read(self, viewer: Viewer, area: Area) -> Steering | None:
+        """Once a frame, between ImGui's windows and its end: acts on the viewer; returns how to steer the camera."""
+        io = imgui.get_io()
+        self._mouse(viewer, area, io)
+        if io.want_capture_keyboard or io.want_text_input:
+            return None
+        self._shortcuts(viewer, io)
+        if io.key_ctrl:
+            return None
+        return Steering(
+            right=_held(Key.d) - _held(Key.a),
+            up=_held(Key.e) - _held(Key.q),
+            forward=_held(Key.w) - _held(Key.s),
+            fast=io.key_shift,
+            seconds=min(io.delta_time, MAX_TICK),
+        )
+
+    def _mouse(self, viewer: Viewer, area: Area, io: imgui.IO) -> None:
+        x, y = io.mouse_pos.x, io.mouse_pos.y
+        if not io.want_capture_mouse:
+            self._press(viewer, area, io)
+            if io.mouse_wheel and io.key_ctrl:
+                area.zoom_at(viewer.view, viewer.size, x, y, ZOOM_STEP**io.mouse_wheel)
+            elif io.mouse_wheel:
+                viewer.camera.faster(io.mouse_wheel)
+            if over_split(viewer, area, x):
+                imgui.set_mouse_cursor(imgui.MouseCursor_.resize_ew)
+        if not any(imgui.is_mouse_down(button) for button in (imgui.MouseButton_.left, imgui.MouseButton_.right)):
+            self._drag = None
+        right, down = io.mouse_delta.x / area.height, io.mouse_delta.y / area.height
+        if self._drag == "look":
+            viewer.look(right, down)
+        elif self._drag == "orbit":
+            viewer.orbit(right, down)
+        elif self._drag == "split":
+            viewer.view.split = min(max((x - area.x) / area.width, 0.0), 1.0)
+        elif self._drag == "pan":
+            _, _, width, height = area.window(viewer.view, viewer.size)
+            u, v = viewer.view.center
+            center = (u - io.mouse_delta.x / area.width * width, v - io.mouse_delta.y / area.height * height)
+            viewer.view.center = (min(max(center[0], 0.0), 1.0), min(max(center[1], 0.0), 1.0))
+
+    def _press(self, viewer: Viewer, area: Area, io: imgui.IO) -> None:
+        if imgui.is_mouse_clicked(imgui.MouseButton_.right):
+            self._drag = "pan"
+        elif imgui.is_mouse_clicked(imgui.MouseButton_.left):
+            if over_split(viewer, area, io.mouse_pos.x):
+                self._drag = "split"
+            elif io.key_alt:
+                self._drag = "orbit"
+                viewer.begin_orbit(*area.to_picture(viewer.view, viewer.size, io.mouse_pos.x, io.mouse_pos.y))
+            else:
+                self._drag = "look"
+
+    def _shortcuts(self, viewer: Viewer, io: imgui.IO) -> None:
+        if io.key_ctrl:
+            keys = {
+                Key.o: viewer.ask_scene,
+                Key.s: viewer.ask_save_path,
+                Key.e: viewer.ask_save_weights,
+                Key.q: viewer.quit,
+            }
+        elif io.key_shift:
+            keys = {Key.r: viewer.restart_network}
+        else:
+            keys = {
+                Key.r: viewer.record,
+                Key.k: lambda: viewer.flight.add(viewer.camera.pose, viewer.camera.fov_y),
+                Key.space: viewer.play,
+                Key.t: lambda: viewer.train(not viewer.knobs.train),
+                Key.x: lambda: _toggle(viewer.view, "split_on"),
+                Key.f: viewer.view.fit,
+                Key.home: viewer.reset_camera,
+                Key.left_bracket: lambda: viewer.expose(-EXPOSURE_STEP),
+                Key.right_bracket: lambda: viewer.expose(EXPOSURE_STEP),
+                Key.tab: lambda: _toggle(viewer, "panels_shown"),
+                Key.f1: lambda: _toggle(viewer, "help_shown"),
+                Key.f2: viewer.ask_screenshot,
+                Key.escape: lambda: setattr(viewer, "help_shown", False),
+            }
+            for number, mode in enumerate(MODES, start=1):
+                keys[Key(int(Key._0) + number)] = _mode_setter(viewer, mode)
+        for key, action in keys.items():
+            if imgui.is_key_pressed(key, repeat=key in (Key.left_bracket, Key.right_bracket)):
+                action()
+
+
+def _held(key: imgui.Key) -> float:
+    return 1.0 if imgui.is_key_down(key) else 0.0
+
+
+def _toggle(thing: object, name: str) -> None:
+    setattr(thing, name, not getattr(thing, name))
+
+
+def _mode_setter(viewer: Viewer, mode: str) -> Callable[[], None]:
+    return lambda: viewer.set_mode(mode)

@@ -1,0 +1,226 @@
+"""The menu bar and the panel of controls: picture, camera, path, training."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+from imgui_bundle import imgui
+
+from app.viewer.controls import FOV_RANGE, MAX_SPEED, MIN_SPEED
+from app.viewer.display import MODES, TONES
+from app.viewer.viewer import Viewer
+from renderer.bundled import bundled_scenes
+
+MAX_ITERATIONS, MAX_SPP, MAX_CROP = 64, 256, 1024
+_LOGARITHMIC = imgui.SliderFlags_.logarithmic | imgui.SliderFlags_.always_clamp
+_OPEN = imgui.TreeNodeFlags_.default_open
+
+
+def draw_menu(viewer: Viewer) -> bool:
+    """The main menu bar, with the state of things at its right; whether the default layout is asked for."""
+    arrange = False
+    if not imgui.begin_main_menu_bar():
+        return arrange
+    if imgui.begin_menu("File"):
+        _item("Open scene...", "Ctrl+O", viewer.ask_scene)
+        if imgui.begin_menu("Bundled scenes"):
+            for name in bundled_scenes():
+                _item(name, "", partial(viewer.open_scene, name))
+            imgui.end_menu()
+        if imgui.begin_menu("Recent", bool(viewer.preferences.recent)):
+            for scene in viewer.preferences.recent:
+                _item(scene, "", partial(viewer.open_scene, scene))
+            imgui.end_menu()
+        imgui.separator()
+        _item("Screenshot (PNG and EXR)", "F2", viewer.ask_screenshot)
+        imgui.separator()
+        _item("Quit", "Ctrl+Q", viewer.quit)
+        imgui.end_menu()
+    if imgui.begin_menu("Path"):
+        _item("Pause" if viewer.flight.playing else "Play", "Space", viewer.play)
+        _item("Stop recording" if viewer.flight.recording else "Record my flight", "R", viewer.record)
+        imgui.separator()
+        _item("Load path...", "", viewer.ask_load_path)
+        _item("Save path...", "Ctrl+S", viewer.ask_save_path)
+        imgui.end_menu()
+    if imgui.begin_menu("Training"):
+        _item("Go on" if not viewer.knobs.train else "Pause", "T", lambda: viewer.train(not viewer.knobs.train))
+        _item("Start the network afresh", "Shift+R", viewer.restart_network)
+        imgui.separator()
+        _item("Load weights...", "", viewer.ask_load_weights)
+        _item("Export weights...", "Ctrl+E", viewer.ask_save_weights)
+        imgui.end_menu()
+    if imgui.begin_menu("View"):
+        for key, (mode, name) in enumerate(MODES.items(), start=1):
+            _item(name, str(key), partial(viewer.set_mode, mode), viewer.view.left == mode)
+        imgui.separator()
+        _item("Whole picture", "F", viewer.view.fit)
+        _item("Only the picture", "Tab", lambda: setattr(viewer, "panels_shown", False))
+        arrange = imgui.menu_item_simple("Default layout")
+        imgui.end_menu()
+    if imgui.begin_menu("Help"):
+        _item("Keys", "F1", lambda: setattr(viewer, "help_shown", True))
+        imgui.end_menu()
+    _state(viewer)
+    imgui.end_main_menu_bar()
+    return arrange
+
+
+def draw_controls(title: str, viewer: Viewer) -> None:
+    """The window with all controls."""
+    opened, _ = imgui.begin(title)
+    if opened:
+        imgui.push_item_width(imgui.get_content_region_avail().x * 0.58)
+        for heading, draw in (("Picture", _picture), ("Camera", _camera), ("Path", _path), ("Training", _training)):
+            if imgui.collapsing_header(heading, _OPEN):
+                draw(viewer)
+                imgui.spacing()
+        imgui.pop_item_width()
+    imgui.end()
+
+
+def _state(viewer: Viewer) -> None:
+    scene, picture = viewer.scene, viewer.picture
+    if scene is None:
+        return
+    words = [scene.name, f"{scene.width}x{scene.height}", f"2 x {viewer.knobs.spp} spp", scene.variant, scene.device]
+    if picture is not None and viewer.engine.frame_ms:
+        words.append(duration(viewer.engine.frame_ms) + " a frame")
+    text = "   ".join(words)
+    room = imgui.get_content_region_avail().x - imgui.calc_text_size(text).x - imgui.get_style().window_padding.x
+    if room > 0:
+        imgui.set_cursor_pos_x(imgui.get_cursor_pos_x() + room)
+        imgui.text_disabled(text)
+
+
+def _picture(viewer: Viewer) -> None:
+    view = viewer.view
+    view.left = _choice("shown", view.left, MODES)
+    _, view.split_on = imgui.checkbox("split with", view.split_on)
+    imgui.same_line()
+    imgui.set_next_item_width(-1.0)
+    if not view.split_on:
+        imgui.begin_disabled()
+    view.right = _choice("##right", view.right, MODES)
+    if not view.split_on:
+        imgui.end_disabled()
+    _, view.exposure = imgui.slider_float("exposure", view.exposure, -8.0, 8.0, "%+.1f stops")
+    view.tone = _choice("tone map", view.tone, TONES)
+    if "error" in (view.left, view.right if view.split_on else ""):
+        _, view.error_scale = imgui.slider_float("error scale", view.error_scale, 0.01, 1.0, "%.2f", _LOGARITHMIC)
+    imgui.text_disabled(f"zoom {100 * view.zoom:.0f} % of fit")
+    imgui.same_line()
+    if imgui.small_button("fit"):
+        view.fit()
+    imgui.same_line()
+    if imgui.small_button("screenshot"):
+        viewer.ask_screenshot()
+
+
+def _camera(viewer: Viewer) -> None:
+    scene, camera = viewer.scene, viewer.camera
+    if scene is None:
+        return
+    if imgui.begin_combo("sensor", "go to ..." if len(scene.views) > 1 else next(iter(scene.views))):
+        for name in scene.views:
+            if imgui.selectable(name, False)[0]:
+                viewer.go_to_view(name)
+        imgui.end_combo()
+    changed, fov = imgui.slider_float("field of view", camera.fov_y, *FOV_RANGE, "%.1f deg")
+    if changed:
+        viewer.set_fov(fov)
+    _, camera.speed = imgui.slider_float("speed", camera.speed, MIN_SPEED, MAX_SPEED / 100, "%.3f", _LOGARITHMIC)
+    if imgui.button("reset camera"):
+        viewer.reset_camera()
+    imgui.same_line()
+    imgui.text_disabled(f"{camera.units_per_second:.3g} units/s")
+
+
+def _path(viewer: Viewer) -> None:
+    flight, pose = viewer.flight, (viewer.camera.pose, viewer.camera.fov_y)
+    if flight.path is None:
+        return
+    if imgui.button("pause" if flight.playing else "play"):
+        viewer.play()
+    imgui.same_line()
+    _, flight.loop = imgui.checkbox("loop", flight.loop)
+    imgui.same_line()
+    if imgui.button(f"stop ({flight.recorded_keyframes})" if flight.recording else "record"):
+        viewer.record()
+    changed, frame = imgui.slider_int("frame", flight.frame, 0, len(flight.path) - 1)
+    if changed:
+        viewer.scrub(frame)
+    changed, seconds = imgui.input_float("seconds", flight.path.seconds, 1.0, 10.0, "%.1f")
+    if changed:
+        flight.set_seconds(seconds)
+    selected = "none" if flight.selected is None else f"{flight.selected + 1} of {flight.keyframes}"
+    if imgui.begin_combo("keyframe", selected):
+        for index in range(flight.keyframes):
+            if imgui.selectable(f"{index + 1}", index == flight.selected)[0]:
+                viewer.go_to_keyframe(index)
+        imgui.end_combo()
+    for label, action, needs_selection in (
+        ("add", lambda: flight.add(*pose), False),
+        ("replace", lambda: flight.replace(*pose), True),
+        ("delete", flight.delete, True),
+    ):
+        imgui.begin_disabled(needs_selection and flight.selected is None)
+        if imgui.button(label):
+            action()
+        imgui.end_disabled()
+        imgui.same_line()
+    if imgui.button("load..."):
+        viewer.ask_load_path()
+    imgui.same_line()
+    if imgui.button("save*..." if flight.edited else "save..."):
+        viewer.ask_save_path()
+
+
+def _training(viewer: Viewer) -> None:
+    knobs, picture = viewer.knobs, viewer.picture
+    changed, on = imgui.checkbox("training", knobs.train)
+    if changed:
+        viewer.train(on)
+    imgui.same_line()
+    if imgui.button("start afresh"):
+        viewer.restart_network()
+    values: dict[str, Any] = {}
+    clamp = imgui.SliderFlags_.always_clamp
+    _, values["iterations"] = imgui.slider_int("iterations", knobs.iterations, 0, MAX_ITERATIONS, flags=clamp)
+    _, values["spp"] = imgui.slider_int("spp", knobs.spp, 1, MAX_SPP, flags=_LOGARITHMIC)
+    _, values["crop"] = imgui.slider_int("crop", knobs.crop, 32, MAX_CROP, flags=clamp)
+    _, values["learning_rate"] = imgui.slider_float(
+        "learning rate", knobs.learning_rate, 1e-6, 1e-1, "%.1e", _LOGARITHMIC
+    )
+    viewer.knobs = replace(viewer.knobs, **values)
+    if picture is not None:
+        imgui.text_disabled(f"{picture.steps} steps, {picture.skipped_pairs} pairs skipped")
+        if picture.skipped_steps:
+            imgui.text_colored(imgui.ImVec4(1.0, 0.6, 0.4, 1.0), f"{picture.skipped_steps} steps were not finite")
+    if imgui.button("load weights..."):
+        viewer.ask_load_weights()
+    imgui.same_line()
+    if imgui.button("export..."):
+        viewer.ask_save_weights()
+    saved = viewer.scene.saved_weights if viewer.scene else None
+    if saved is not None and imgui.button("go on from last time's"):
+        viewer.engine.load_weights(saved)
+
+
+def duration(milliseconds: float) -> str:
+    """Readable at any size."""
+    return f"{milliseconds / 1e3:.1f} s" if milliseconds >= 1000 else f"{milliseconds:.0f} ms"
+
+
+def _choice(label: str, current: str, choices: dict[str, str]) -> str:
+    names = list(choices)
+    _, index = imgui.combo(label, names.index(current), list(choices.values()))
+    return names[index]
+
+
+def _item(label: str, shortcut: str, action: Callable[[], object], selected: bool = False) -> None:
+    if imgui.menu_item(label, shortcut, selected)[0]:
+        action()

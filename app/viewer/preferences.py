@@ -1,0 +1,72 @@
+"""What outlives the window: exposure, speed, recent scenes, layout. A damaged file costs the preferences, no more."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+
+from app.files import written_aside
+from app.viewer.display import TONES
+
+FILE = Path(platformdirs.user_config_dir("noisewalk")) / "viewer.json"
+MAX_RECENT = 12
+WINDOW_SIZE = (1280, 720)
+
+
+@dataclass(frozen=True)
+class Preferences:
+    """exposure in stops; speed in viewing distances per second; layout: ImGui's own text; window: (width, height)."""
+
+    exposure: float = 0.0
+    tone: str = "paper"
+    error_scale: float = 0.25
+    speed: float = 0.5
+    loop: bool = True
+    recent: tuple[str, ...] = ()
+    window: tuple[int, int] = WINDOW_SIZE
+    layout: str = field(default="", repr=False)
+
+    def with_recent(self, scene: str) -> Preferences:
+        """The scene in front of the recent ones, once."""
+        return replace(self, recent=(scene, *(s for s in self.recent if s != scene))[:MAX_RECENT])
+
+
+def load_preferences(file: Path = FILE) -> Preferences:
+    """What was saved; defaults for whatever is missing or makes no sense."""
+    try:
+        stored = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return Preferences()
+    known = {f.name: stored[f.name] for f in fields(Preferences) if isinstance(stored, dict) and f.name in stored}
+    return Preferences(**{name: value for name, value in known.items() if _CHECKS[name](value)} | _tuples(known))
+
+
+def save_preferences(preferences: Preferences, file: Path = FILE) -> None:
+    """Raises OSError."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with written_aside(file) as temporary:
+        temporary.write_text(json.dumps(asdict(preferences), indent=1), encoding="utf-8")
+
+
+def _tuples(known: dict[str, Any]) -> dict[str, Any]:
+    return {name: tuple(known[name]) for name in ("recent", "window") if name in known and _CHECKS[name](known[name])}
+
+
+def _number(low: float, high: float) -> Any:
+    return lambda value: isinstance(value, int | float) and low <= value <= high
+
+
+_CHECKS: dict[str, Any] = {
+    "exposure": _number(-20, 20),
+    "tone": lambda value: value in TONES,
+    "error_scale": _number(1e-3, 1),
+    "speed": _number(1e-3, 1e3),
+    "loop": lambda value: isinstance(value, bool),
+    "recent": lambda value: isinstance(value, list) and all(isinstance(s, str) for s in value[:MAX_RECENT]),
+    "window": lambda value: isinstance(value, list) and len(value) == 2 and all(_number(200, 16384)(v) for v in value),
+    "layout": lambda value: isinstance(value, str),
+}

@@ -1,0 +1,346 @@
+"""The viewer without window and drawing: what is shown, what is wanted, and all that a person can do."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from app.viewer.controls import FOV_RANGE, FlyCamera, Steering
+from app.viewer.display import MODES, Display, View, as_array
+from app.viewer.engine import Engine, Picture, SceneFacts, Wish
+from app.viewer.flight import Flight
+from app.viewer.preferences import Preferences, save_preferences
+from denoiser import DenoiserError
+from renderer import RendererError
+
+RESTING_SECONDS = 0.25  # after the last move, the camera rests
+TOAST_SECONDS = 6.0
+MAX_TOASTS = 5
+MAX_WAITING_FILES = 16
+SCENE_FILES, PATH_FILES, WEIGHT_FILES = ("*.xml",), ("*.json",), ("*.safetensors",)
+
+
+@dataclass(frozen=True)
+class Question:
+    """A file to be named by the person: an existing one, or one to `save`. patterns like `*.json`."""
+
+    title: str
+    save: bool
+    patterns: tuple[str, ...]
+    default: str
+    answer: Callable[[Path], None]
+
+
+class Viewer:
+    """Joins camera, flight, view and session thread. Its methods return at once; files are written by a thread."""
+
+    def __init__(self, engine: Engine, preferences: Preferences) -> None:
+        self.engine, self.preferences = engine, preferences
+        self.knobs = engine.knobs
+        self.camera, self.flight = FlyCamera(), Flight()
+        self.view = View(exposure=preferences.exposure, tone=preferences.tone, error_scale=preferences.error_scale)
+        self.camera.speed, self.flight.loop = preferences.speed, preferences.loop
+        self.scene: SceneFacts | None = None
+        self.panels_shown = True
+        self.help_shown = False
+        self.question: Question | None = None
+        self.typed = ""  # into the path field that asks it
+        self.quitting = self.screenshot_wanted = False
+        self.errors: list[str] = []
+        self.toasts: list[tuple[str, float]] = []
+        self.pivot: np.ndarray | None = None
+        self.ever_opened = False
+        self._moved_at = -1e9
+        self._seen = (self.camera.pose, self.camera.fov_y)
+        self._files = ThreadPoolExecutor(1, thread_name_prefix="files")
+        self._waiting_files = 0
+
+    @property
+    def picture(self) -> Picture | None:
+        """The newest picture."""
+        return self.engine.picture
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height of a full frame."""
+        return (self.scene.width, self.scene.height) if self.scene else (1, 1)
+
+    def tick(self, steering: Steering | None, now: float | None = None) -> None:
+        """Once for every drawn frame: steers, plays, records, and tells the session thread what is wanted now."""
+        now = time.monotonic() if now is None else now
+        self._take_news(now)
+        if self.scene is None:
+            return
+        if steering is not None and self.camera.steer(steering):
+            self.flight.playing = False
+        picture = self.picture
+        shown = picture.path_frame if picture is not None and not picture.preview else None
+        if self.flight.tick(shown, now):
+            self.camera.move_to(*self.flight.view())
+        self.flight.record_tick(self.camera.pose, self.camera.fov_y, now)
+        seen = (self.camera.pose, self.camera.fov_y)
+        if seen[0] is not self._seen[0] or seen[1] != self._seen[1]:
+            self._seen, self._moved_at = seen, now
+        playing = self.flight.playing
+        moving = not playing and now - self._moved_at < RESTING_SECONDS
+        path_frame = self.flight.frame if playing else None
+        self.engine.show(Wish(self.knobs, *seen, moving=moving, path_frame=path_frame))
+
+    def look(self, right: float, down: float) -> None:
+        """Turns the camera by a drag, in heights of the picture."""
+        if self.scene is not None and self.camera.look(right, down):
+            self.flight.playing = False
+
+    def begin_orbit(self, x: float, y: float) -> None:
+        """Finds the point to orbit around, at (x, y) in [0, 1] of the picture."""
+        self.pivot = None
+        if self.picture is not None:
+            self.engine.pick(x, y, self.picture, lambda point: setattr(self, "pivot", point))
+
+    def orbit(self, right: float, down: float) -> None:
+        """Turns around the picked point; around what lies ahead until it is known."""
+        if self.scene is None:
+            return
+        ahead = self.camera.pose[:3, 3] + self.camera.pose[:3, 2] * self.scene.distance
+        if self.camera.orbit(ahead if self.pivot is None else self.pivot, right, down):
+            self.flight.playing = False
+
+    def set_fov(self, fov_y: float) -> None:
+        """Vertical field of view in degrees."""
+        self.camera.move_to(self.camera.pose, float(np.clip(fov_y, *FOV_RANGE)))
+
+    def go_to_view(self, name: str) -> None:
+        """One of the scene's own sensors."""
+        assert self.scene
+        self.flight.playing = False
+        self.camera.place(*self.scene.views[name], self.scene.distance)
+
+    def reset_camera(self) -> None:
+        """Back to the sensor's own view."""
+        self.flight.playing = False
+        self.camera.reset()
+
+    def play(self) -> None:
+        """Plays or pauses the path."""
+        self.flight.play()
+        if self.flight.playing:
+            self.camera.move_to(*self.flight.view())
+
+    def scrub(self, frame: int) -> None:
+        """Goes to a frame of the path."""
+        self.flight.scrub(frame)
+        self.camera.move_to(*self.flight.view())
+
+    def go_to_keyframe(self, index: int) -> None:
+        """Selects a keyframe and goes there."""
+        self.flight.go_to(index)
+        self.camera.move_to(*self.flight.view())
+
+    def record(self) -> None:
+        """Starts recording one's own flight, or ends it."""
+        if self.scene is None:
+            return
+        self.flight.record(self.camera.pose, self.camera.fov_y)
+        if not self.flight.recording:
+            self.toast(f"recorded: {self.flight.keyframes} keyframes; Space plays them")
+
+    def set_mode(self, mode: str) -> None:
+        """What is shown, to the left of a split."""
+        self.view.left = mode
+
+    def train(self, on: bool) -> None:
+        """Goes on with training, or pauses it."""
+        self.knobs = replace(self.knobs, train=on)
+
+    def restart_network(self) -> None:
+        """Forgets what was learned."""
+        self.engine.restart_network()
+
+    def expose(self, stops: float) -> None:
+        """Brighter or darker."""
+        self.view.exposure = float(np.clip(self.view.exposure + stops, -12.0, 12.0))
+
+    def open_scene(self, scene: str) -> None:
+        """Opens another scene; the old one stays if that fails."""
+        self.engine.open(scene)
+
+    def drop(self, paths: list[str]) -> None:
+        """Files dropped on the window: a scene, a path or weights, told by their names."""
+        file = Path(paths[0])
+        if file.suffix == ".json":
+            self.load_path(file)
+        elif file.suffix == ".safetensors":
+            self.engine.load_weights(file)
+        else:
+            self.open_scene(str(file))
+
+    def ask_scene(self) -> None:
+        """Which scene to open."""
+        where = self.scene.file if self.scene else ""
+        self.question = Question("Open scene", False, SCENE_FILES, where, lambda f: self.open_scene(str(f)))
+
+    def ask_load_path(self) -> None:
+        """Which path to fly."""
+        self.question = Question("Load path", False, PATH_FILES, "path.json", self.load_path)
+
+    def ask_save_path(self) -> None:
+        """Where to save the path."""
+        if self.flight.path is not None:
+            self.question = Question("Save path", True, PATH_FILES, f"{self._name()}-path.json", self.save_path)
+
+    def ask_load_weights(self) -> None:
+        """Which weights to go on from."""
+        default = f"{self._name()}.safetensors"
+        self.question = Question("Load weights", False, WEIGHT_FILES, default, self.engine.load_weights)
+
+    def ask_save_weights(self) -> None:
+        """Where to export the weights."""
+        default = f"{self._name()}.safetensors"
+        self.question = Question("Export weights", True, WEIGHT_FILES, default, self.engine.save_weights)
+
+    def load_path(self, file: Path) -> None:
+        """Flies the path of a file."""
+
+        def load() -> str:
+            from renderer.camera_path import load_path
+
+            path = load_path(file)
+            self.flight.take(path)
+            return f"{file.name}: {len(path.keyframes)} keyframes, {path.seconds:.1f} s"
+
+        self._with_files(load)
+
+    def save_path(self, file: Path) -> None:
+        """Saves the path for another flight, here or headless."""
+        path = self.flight.path
+        assert path
+
+        def save() -> str:
+            from renderer.camera_path import save_path
+
+            save_path(path, file)
+            self.flight.edited = self.flight.path is not path
+            return f"path saved: {file}"
+
+        self._with_files(save)
+
+    def ask_screenshot(self) -> None:
+        """At the end of this frame."""
+        self.screenshot_wanted = True
+
+    def quit(self) -> None:
+        """After this frame."""
+        self.quitting = True
+
+    def screenshot(self, display: Display) -> None:
+        """The picture as it is shown as PNG, and all its layers as EXR, both numbered, in the current folder."""
+        self.screenshot_wanted = False
+        picture, scene = self.picture, self.scene
+        if picture is None or scene is None:
+            return
+        pixels = display.image(picture, self.view)
+        layers = {name: as_array(image).copy() for name, image in picture.layers.items()}
+
+        def save() -> str:
+            import mitsuba as mi
+            from PIL import Image
+
+            from renderer.exr import write_exr
+
+            mi.set_variant(scene.variant)  # of this thread
+            stem = _unused(f"{scene.name}-")
+            Image.fromarray(pixels).save(f"{stem}.png")
+            prefixes = {"denoised": "", "noisy": "noisy.", "half": "half.", "reference": "reference."}
+            images = {prefix: layers[name] for name, prefix in prefixes.items() if name in layers}
+            write_exr(Path(f"{stem}.exr"), images | {"albedo.": layers["albedo"]}, layers["normal"])
+            return f"saved {stem}.png and {stem}.exr in {Path.cwd()}"
+
+        self._with_files(save)
+
+    def save_preferences(self, window: tuple[int, int], layout: str) -> None:
+        """Keeps for next time what is set now."""
+        view = self.view
+        self.preferences = kept = replace(
+            self.preferences,
+            exposure=view.exposure,
+            tone=view.tone,
+            error_scale=view.error_scale,
+            speed=self.camera.speed,
+            loop=self.flight.loop,
+            window=window,
+            layout=layout,
+        )
+
+        def save() -> str:
+            save_preferences(kept)
+            return ""
+
+        self._with_files(save)
+
+    def toast(self, text: str) -> None:
+        """A line that goes away by itself."""
+        self.toasts = [*self.toasts, (text, time.monotonic() + TOAST_SECONDS)][-MAX_TOASTS:]
+
+    def close(self) -> bool:
+        """Saves what is to be saved and ends the threads; False where the session thread did not end in time."""
+        ended = self.engine.close()
+        self._files.shutdown()
+        return ended
+
+    def _name(self) -> str:
+        return self.scene.name if self.scene else "noisewalk"
+
+    def _with_files(self, job: Callable[[], str]) -> None:
+        """Runs `job` on the file thread; what it returns, or why it failed, is told."""
+        if self._waiting_files >= MAX_WAITING_FILES:
+            return
+        self._waiting_files += 1
+
+        def run() -> None:
+            try:
+                if done := job():
+                    self.toast(done)
+            except (RendererError, DenoiserError, OSError) as error:
+                self.errors.append(str(error))
+            finally:
+                self._waiting_files -= 1
+
+        self._files.submit(run)
+
+    def _take_news(self, now: float) -> None:
+        for message in self.engine.messages():
+            if message.error:
+                self.errors.append(message.text)
+            else:
+                self.toast(message.text)
+        self.toasts = [toast for toast in self.toasts if toast[1] > now]
+        scene = self.engine.status.scene
+        if scene is not None and scene is not self.scene:
+            self._enter(scene)
+
+    def _enter(self, scene: SceneFacts) -> None:
+        same = self.scene is not None and self.scene.file == scene.file
+        self.scene, self.ever_opened = scene, True
+        if not same:
+            self.camera.place(*next(iter(scene.views.values())), scene.distance)
+            self.flight.take(scene.path)
+            self.view.fit()
+            self.preferences = self.preferences.with_recent(scene.file)
+
+
+def mode_name(mode: str) -> str:
+    """What a layer is called on screen."""
+    return MODES[mode]
+
+
+def _unused(prefix: str) -> str:
+    """The first of prefix0001, prefix0002, ... that names no PNG or EXR here yet."""
+    number = 1
+    while any(Path(f"{prefix}{number:04d}{suffix}").exists() for suffix in (".png", ".exr")):
+        number += 1
+    return f"{prefix}{number:04d}"
