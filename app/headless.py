@@ -114,8 +114,12 @@ def _frames(
         task = progress.add_task("frames", total=frames, completed=first, note="")
         for index in range(first, frames):
             camera = session.camera(index)
-            reference = session.reference(camera) if index in measured else None
-            result = session.advance(camera, index, reference)
+            try:
+                reference = session.reference(camera) if index in measured else None
+                result = session.advance(camera, index, reference)
+            except Interrupted:
+                session.denoiser.save_checkpoint(run.checkpoint, {"frames": index})
+                raise
             if result.measurement is not None:
                 write_comparison(run.folder / "images", result)
                 floors.append(result.measurement.noise_floor)

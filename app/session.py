@@ -9,10 +9,12 @@ from pathlib import Path
 
 import torch
 
+from app.errors import Interrupted
 from app.options import FRAME_SIZE, REFERENCE_SPP, WalkOptions
 from denoiser.metrics import noise_floor, psnr
 from denoiser.online import OnlineDenoiser, Pacing
 from denoiser.trainer import TrainingSettings
+from renderer import RenderCancelled
 from renderer.backend import choose_backend
 from renderer.camera_path import CameraPath, load_path
 from renderer.default_path import default_path
@@ -116,7 +118,10 @@ class Session:
     def reference(self, camera: Camera, progress: Callable[[int], None] = lambda spp: None) -> Reference:
         """The cached reference of this view, rendered or continued where there is none or too little."""
         assert self.options.reference_spp
-        return self.references.get(camera, self.options.reference_spp, progress)
+        try:
+            return self.references.get(camera, self.options.reference_spp, progress)
+        except RenderCancelled as cancelled:
+            raise Interrupted from cancelled
 
     def set_spp(self, spp: int) -> None:
         """Samples per pixel of each half, from the next frame on."""
@@ -133,10 +138,13 @@ class Session:
     ) -> Result:
         """Renders, trains on, denoises and, where there is a reference, measures frame `index`.
 
-        `check` is called now and then while rendering; what it raises ends the frame.
+        `check` is called now and then while rendering; what it raises ends the frame. Raises Interrupted on Ctrl-C.
         """
         watch = _Stopwatch()
-        pair = self._tracer.render_pair(camera, index, check)
+        try:
+            pair = self._tracer.render_pair(camera, index, check)
+        except RenderCancelled as cancelled:
+            raise Interrupted from cancelled
         watch.lap("render")
         if train:
             self.denoiser.submit(pair)

@@ -129,7 +129,14 @@ class OnlineDenoiser:
     def load(self, file: str | Path) -> dict[str, object]:
         """Goes on from saved weights (with a fresh optimiser); returns their metadata. Raises WeightsError."""
         parameters, about = load_weights(Path(file))
-        self._thread.apply(lambda trainer: trainer.network.load_state_dict(parameters))
+        steps = about.get("steps")
+
+        def take(trainer: Trainer) -> None:
+            trainer.restart()
+            trainer.network.load_state_dict(parameters)
+            trainer.steps = steps if isinstance(steps, int) else 1
+
+        self._thread.apply(take)
         return about
 
     def save_checkpoint(self, file: Path, progress: Mapping[str, object]) -> None:

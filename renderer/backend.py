@@ -81,6 +81,8 @@ class Backend:
         import mitsuba as mi
 
         mi.set_variant(self.variant)
+        # Mitsuba logs to standard output, which is for results; what must be known arrives as exceptions.
+        mi.set_log_level(mi.LogLevel.Error)
 
 
 def choose_backend(variant: str = "auto", cache_dir: Path | None = None) -> Backend:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from renderer import RendererError
+from renderer import RenderCancelled, RendererError
 from renderer.frame import Camera, Frame, NoisyPair
 from renderer.scene import Scene
 
@@ -62,10 +62,16 @@ class View:
         self._params.update()
 
     def render(self, integrator: Any, spp: int, seed: int) -> Any:
-        """The picture as a Dr.Jit tensor (height, width, channels), possibly not evaluated yet."""
+        """The picture as a Dr.Jit tensor (height, width, channels), possibly not evaluated yet.
+
+        Raises RenderCancelled where Ctrl-C came: Mitsuba then returns at once, with a picture that is not complete.
+        """
         import mitsuba as mi
 
-        return mi.render(self.scene.mi_scene, sensor=self.scene.sensor, integrator=integrator, spp=spp, seed=seed)
+        image = mi.render(self.scene.mi_scene, sensor=self.scene.sensor, integrator=integrator, spp=spp, seed=seed)
+        if integrator.should_stop():
+            raise RenderCancelled
+        return image
 
 
 class PathTracer:
@@ -89,7 +95,7 @@ class PathTracer:
     def render_pair(self, camera: Camera, index: int, check: Callable[[], None] = lambda: None) -> NoisyPair:
         """Frame `index` of the walk, twice: the halves share nothing but the view.
 
-        `check` is called between the halves; what it raises ends the frame.
+        `check` is called between the halves; what it raises ends the frame. So does Ctrl-C: RenderCancelled.
         """
         self._view.look(camera)
         a = self._render(frame_seed(self._seed, index, 0))

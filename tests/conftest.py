@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -39,6 +41,11 @@ TINY_XML = """\
 """
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--update-golden` writes the golden images anew, to be looked at before they are committed."""
+    parser.addoption("--update-golden", action="store_true", help="write tests/golden anew")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """GPU tests run wherever CUDA is found."""
     if not torch.cuda.is_available():
@@ -61,11 +68,16 @@ def backend(cache_dir: Path) -> Backend:
     return chosen
 
 
+def _needed(missing: bool, what: str) -> None:
+    """Skips where a system package is missing; in CI, where all are installed, goes on to the failure."""
+    if missing and not os.environ.get("CI"):
+        pytest.skip(f"no {what} on this machine")
+
+
 @pytest.fixture
 def llvm_backend(cache_dir: Path) -> Backend:
     """LLVM, without which the test skips; in CI it fails instead."""
-    if not find_llvm() and not os.environ.get("CI"):
-        pytest.skip("no LLVM on this machine")
+    _needed(not find_llvm(), "LLVM")
     chosen = choose_backend("llvm_ad_rgb", cache_dir)
     chosen.activate()
     return chosen
@@ -84,6 +96,32 @@ def tiny_scene(tiny_xml: Path, backend: Backend) -> Scene:
     """The small scene, loaded."""
     backend.activate()
     return open_scene(str(tiny_xml), backend.variant)
+
+
+@pytest.fixture
+def gl() -> Iterator[Any]:
+    """An off-screen OpenGL 3.3 context."""
+    import imgui_bundle  # noqa: F401 (before anything that loads GLFW)
+    import moderngl
+
+    try:
+        context = moderngl.create_standalone_context(require=330, backend="egl")
+    except Exception:
+        _needed(True, "EGL")
+        raise
+    yield context
+    context.release()
+
+
+@pytest.fixture(params=[96])
+def desktop(request: pytest.FixtureRequest) -> Iterator[Any]:
+    """An Xvfb display of 1280x720; its parameter is the density in dots per inch."""
+    _needed(shutil.which("Xvfb") is None, "Xvfb")
+    from tests.desktop import Desktop
+
+    started = Desktop(dpi=request.param)
+    yield started
+    started.close()
 
 
 Run = Callable[..., subprocess.CompletedProcess[str]]

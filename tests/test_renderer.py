@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+import os
+import signal
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +13,8 @@ import numpy as np
 import pytest
 import torch
 
-from renderer.backend import Backend
+from renderer import RenderCancelled
+from renderer.backend import Backend, choose_backend
 from renderer.bundled import bundled_scenes
 from renderer.default_path import default_path
 from renderer.exr import write_exr
@@ -215,6 +219,30 @@ def test_references_go_on_after_they_stopped(tiny_scene: Scene, tmp_path: Path) 
     truth = ReferenceCache(tmp_path, tiny_scene, 24, 16).get(camera, 2048).mean
     assert np.mean((more.mean - truth) ** 2) < np.mean((few.mean - truth) ** 2)
     assert not np.array_equal(more.a, more.b)
+
+
+def test_ctrl_c_in_a_render_leaves_no_half_picture_behind(tiny_xml: Path, tmp_path: Path) -> None:
+    # Mitsuba takes Ctrl-C for itself while it renders, and returns early with a picture that is too dark.
+    choose_backend("scalar_rgb", None).activate()
+    scene = open_scene(str(tiny_xml), "scalar_rgb")
+    cache, camera, came = ReferenceCache(tmp_path, scene, 64, 64), view(scene, 64, 64), []
+    before = signal.signal(signal.SIGINT, lambda number, frame: came.append(number))
+    try:
+        for render in (
+            lambda: PathTracer(scene, 64, 64, 4096, 0).render_pair(camera, 0),
+            lambda: cache.get(camera, 10**6),
+        ):
+            timer = threading.Timer(0.3, lambda: os.kill(os.getpid(), signal.SIGINT))
+            timer.start()
+            with pytest.raises(RenderCancelled):
+                render()
+            timer.join()
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert len(came) == 2
+    half = cache.get(camera, 32)
+    assert half.spp == 32  # nothing of the cancelled pass was kept
+    assert half.a.mean() == pytest.approx(half.b.mean(), rel=0.1)
 
 
 def test_an_interrupted_reference_keeps_what_it_has(tiny_scene: Scene, tmp_path: Path) -> None:

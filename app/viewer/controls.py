@@ -115,6 +115,27 @@ class FlyCamera:
         return turned
 
 
+def reprojection(
+    to_world: Matrix, fov_y: float, shown: Matrix, shown_fov_y: float, aspect: float, distance: float
+) -> Matrix:
+    """Where in an older picture lies what the camera sees now: a homography (3, 3) of pictures' (u, v, 1) in [0, 1].
+
+    Exact for what lies in the plane at `distance` in front of the camera, and for pure turns everywhere; good enough
+    for the moments until the next picture is there. (Hartley and Zisserman, Multiple View Geometry, section 13.1.)
+    """
+    relative = np.linalg.inv(shown) @ to_world
+    plane = relative[:3, :3].copy()
+    plane[:, 2] += relative[:3, 3] / distance
+    homography = _projection(shown_fov_y, aspect) @ plane @ np.linalg.inv(_projection(fov_y, aspect))
+    return np.asarray(homography)
+
+
+def _projection(fov_y: float, aspect: float) -> Matrix:
+    """From a direction in the camera's axes (left, up, forward) to homogeneous (u, v, 1) from the top left."""
+    height = 2 * math.tan(math.radians(fov_y) / 2)
+    return np.array([[-1 / (height * aspect), 0, 0.5], [0, -1 / height, 0.5], [0, 0, 1]])
+
+
 def _rotation(axis: Matrix, angle: float) -> Matrix:
     """Rodrigues' formula, right-handed about a unit axis (3,)."""
     x, y, z = axis

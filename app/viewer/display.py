@@ -50,6 +50,7 @@ uniform int tone;                    // 0 the paper's T, 1 sRGB, 2 ACES-like
 uniform float exposure, split, error_scale;
 uniform vec4 window;                 // offset and size of what is seen, in the picture's [0, 1]
 uniform vec3 background;
+uniform mat3 warp;
 
 vec3 paper(vec3 v) { return pow(v / (1.0 + v), vec3(1.0 / 2.2)); }
 
@@ -75,7 +76,8 @@ vec3 shown(int kind, sampler2D image, sampler2D reference, vec2 at) {
 }
 
 void main() {
-    vec2 at = window.xy + vec2(place.x, 1.0 - place.y) * window.zw;
+    vec3 found = warp * vec3(window.xy + vec2(place.x, 1.0 - place.y) * window.zw, 1.0);
+    vec2 at = found.z > 0.0 ? found.xy / found.z : vec2(-1.0);
     if (any(lessThan(at, vec2(0.0))) || any(greaterThan(at, vec2(1.0)))) pixel = vec4(background, 1.0);
     else if (place.x < split) pixel = vec4(shown(left_kind, left_image, left_reference, at), 1.0);
     else pixel = vec4(shown(right_kind, right_image, right_reference, at), 1.0);
@@ -159,8 +161,13 @@ class Display:
         picture: Picture | None,
         view: View,
         size: tuple[int, int],
+        warp: np.ndarray = np.eye(3),
     ) -> None:
-        """Draws into `area` of the target, in its pixels; `height` is the whole target's. size: of a full frame; a preview is stretched to it."""
+        """Draws into `area` of the target, in its pixels; `height` is the whole target's.
+
+        size: of a full frame; a preview is stretched to it. warp: (3, 3), from the place in the picture to where in
+        `picture` it is found, homogeneous.
+        """
         self.picture = picture
         target.use()
         bottom = round(height - area.y - area.height)
@@ -179,6 +186,7 @@ class Display:
         self._program["split"] = view.split if view.split_on else 2.0
         self._program["error_scale"] = view.error_scale
         self._program["window"] = area.window(view, size)
+        self._program["warp"] = warp.T.ravel().tolist()  # column by column
         self._program["background"] = BACKGROUND
         self._context.disable(moderngl.BLEND | moderngl.CULL_FACE | moderngl.DEPTH_TEST)
         self._triangle.render(moderngl.TRIANGLES, vertices=3)

@@ -5,6 +5,7 @@ Nothing heavy is imported before the thread runs, so that the window is there at
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 import time
@@ -17,10 +18,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from app.errors import Interrupted
 from app.options import WalkOptions
 from app.viewer.history import History, Sample
 from denoiser import DenoiserError
-from renderer import RendererError
+from renderer import RenderCancelled, RendererError
 from renderer.bundled import bundled_scenes
 
 if TYPE_CHECKING:
@@ -35,6 +37,7 @@ AUTOSAVE_SECONDS = 60.0
 MAX_ORDERS = 64
 JOIN_SECONDS = 20.0
 KEPT_WEIGHTS = 32
+NICENESS = 5
 
 Phase = Literal["opening", "running", "failed", "closed"]
 
@@ -89,6 +92,7 @@ class Picture:
     """One frame to show. layers: (H, W, 3) float32 arrays or CUDA tensors by name, linear; `reference` may be absent.
 
     decibels: PSNR of layers `noisy` and `denoised`, where a reference is good enough to measure with.
+    steps:    of training behind `denoised`; before the first it is the noisy average.
     """
 
     number: int
@@ -130,12 +134,19 @@ class _Stale(Exception):
 class Engine:
     """Owns the session thread. All methods return at once, but `close`.
 
-    `open_session` is given the options and returns a Session; it runs on the thread.
+    `wake` is called on the thread when there is something new to show; `open_session` runs there, and returns a
+    Session of the options.
     """
 
-    def __init__(self, options: WalkOptions, open_session: Callable[[WalkOptions], Session] | None = None) -> None:
+    def __init__(
+        self,
+        options: WalkOptions,
+        wake: Callable[[], None] = lambda: None,
+        open_session: Callable[[WalkOptions], Session] | None = None,
+    ) -> None:
         self.history = History()
-        self.knobs = Knobs(True, options.iterations, options.crop, options.learning_rate, options.spp)
+        self.knobs = self.knobs_of(options)
+        self._wake = wake
         self._open_session = open_session or _free_session
         self._options = options
         self._wish = Wish(self.knobs)
@@ -156,6 +167,11 @@ class Engine:
         self._saved_weights: Path | None = None
         self._thread = threading.Thread(target=self._run, name="session", daemon=True)
         self._thread.start()
+
+    @staticmethod
+    def knobs_of(options: WalkOptions) -> Knobs:
+        """Where the knobs stand at first."""
+        return Knobs(True, options.iterations, options.crop, options.learning_rate, options.spp)
 
     # The window's side.
 
@@ -261,13 +277,15 @@ class Engine:
 
     def _tell(self, text: str, error: bool = False) -> None:
         self._messages.append(Message(text, error))
+        self._wake()
 
     def _run(self) -> None:
+        _give_way()
         self._append(lambda: self._switch(self._options))
         while not self._stop:
             try:
                 self._step()
-            except _Stale:
+            except (_Stale, Interrupted, RenderCancelled):
                 continue
             except Exception as error:  # noqa: BLE001 (whatever it is, the window must say it)
                 traceback.print_exc(file=sys.stderr)
@@ -394,6 +412,10 @@ class Engine:
             "albedo": _shared((pair.a.albedo + pair.b.albedo) / 2),
             "normal": _shared((pair.a.normal + pair.b.normal) / 2),
         }
+        decibels = {"denoised": measured.psnr_shown, "noisy": measured.psnr_noisy} if measured else {}
+        if training.steps == 0:  # an untrained network has nothing to show
+            layers["denoised"] = layers["noisy"]
+            decibels.pop("denoised", None)
         if measured:
             layers["reference"] = _shared(measured.reference)
         self._picture = Picture(
@@ -403,7 +425,7 @@ class Engine:
             fov_y=pair.camera.fov_y,
             preview=preview,
             path_frame=wish.path_frame,
-            decibels={"denoised": measured.psnr_shown, "noisy": measured.psnr_noisy} if measured else {},
+            decibels=decibels,
             noise_floor=measured.noise_floor if measured else None,
             reference_spp=self._accumulation.spp if self._accumulation else 0,
             steps=training.steps,
@@ -414,6 +436,7 @@ class Engine:
             stages = result.milliseconds | {"train": training.milliseconds}
             psnr = (measured.psnr_noisy, measured.psnr_shown, measured.noise_floor) if measured else None
             self.history.append(Sample(pair.index, psnr, result.loss, stages))
+        self._wake()
 
     def _switch(self, options: WalkOptions) -> None:
         """Opens a scene, and only then lets the old one go."""
@@ -425,7 +448,8 @@ class Engine:
             facts = _facts(session)
         except (RendererError, DenoiserError, OSError, RuntimeError, ValueError, MemoryError) as error:
             self._status = old_status if old else replace(old_status, phase="failed", failure=str(error))
-            self._tell(f"cannot open {options.scene}: {error}", error=True)
+            named = options.scene in str(error)
+            self._tell(str(error) if named else f"cannot open {options.scene}: {error}", error=True)
             return
         if old is not None:
             self._leave(old)
@@ -475,6 +499,12 @@ class Engine:
                 old.unlink(missing_ok=True)
         except OSError as error:
             self._tell(f"the weights cannot be saved: {error}")
+
+
+def _give_way() -> None:
+    """The window goes first: this thread, and all those that it starts (Dr.Jit's, torch's), get less of busy cores."""
+    if sys.platform == "linux":
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
 
 
 def _free_session(options: WalkOptions) -> Session:

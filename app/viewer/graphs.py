@@ -12,6 +12,7 @@ from app.viewer.viewer import Viewer
 DENOISED, NOISY, FLOOR = (0.42, 0.72, 1.0), (1.0, 0.66, 0.3), (0.55, 0.57, 0.6)
 STAGE_COLORS = ((0.36, 0.6, 0.84), (0.47, 0.76, 0.56), (0.62, 0.64, 0.68), (0.9, 0.55, 0.4))
 LARGE = 27.0
+MARKED = 200  # measured frames up to which each gets a dot
 NUMBERS_WIDTH = 178.0
 _PLOT = implot.Flags_.no_menus | implot.Flags_.no_box_select | implot.Flags_.no_mouse_text
 
@@ -38,7 +39,7 @@ def draw_graphs(title: str, viewer: Viewer) -> None:
 
 
 def _numbers(viewer: Viewer, picture: Picture | None) -> None:
-    decibels = picture.decibels if picture else {}
+    decibels = picture.decibels if picture and viewer.is_current(picture) else {}
     for layer, label, color in (("denoised", "denoised", DENOISED), ("noisy", "noisy average", NOISY)):
         value = f"{decibels[layer]:.2f} dB" if layer in decibels else "- dB"
         imgui.push_font(None, LARGE)
@@ -54,29 +55,25 @@ def _numbers(viewer: Viewer, picture: Picture | None) -> None:
 def _reference_text(viewer: Viewer, picture: Picture | None) -> str:
     if picture is None or viewer.scene is None:
         return ""
-    if picture.noise_floor is not None:
+    if picture.noise_floor is not None and viewer.is_current(picture):
         return f"against {picture.reference_spp} spp, itself good to {picture.noise_floor:.1f} dB"
-    if picture.preview:
-        return "moving: small preview, not measured"
-    if picture.reference_spp:
-        return f"reference begun: {picture.reference_spp} spp"
-    return "no reference of this view yet: let the camera rest"
+    return viewer.unmeasured(picture)
 
 
 def _psnr(curves: Curves, size: imgui.ImVec2) -> None:
     measured = np.isfinite(curves.denoised)
-    if not implot.begin_plot("##psnr", size, _PLOT):
+    if not implot.begin_plot("##psnr", size, _PLOT | implot.Flags_.no_legend):
         return
-    implot.setup_axes("frame", "PSNR (dB)")
-    implot.setup_legend(implot.Location_.south_east, implot.LegendFlags_.horizontal)
+    implot.setup_axes("frame", "PSNR (dB)")  # the large numbers beside it have the curves' colours
     if measured.any():
         values = np.concatenate([curves.denoised[measured], curves.noisy[measured]])
         _limits(curves.frame, float(values.min()) - 1.0, float(values.max()) + 1.0)
         # What was not measured stays a gap: NaN breaks the line.
         for label, values, color in (("denoised", curves.denoised, DENOISED), ("noisy", curves.noisy, NOISY)):
             spec = implot.Spec(line_color=imgui.ImVec4(*color, 1.0), line_weight=_weight(2.0))
-            spec.marker, spec.marker_size = implot.Marker_.circle, _weight(1.6)
-            spec.marker_fill_color = spec.marker_line_color = imgui.ImVec4(*color, 1.0)
+            if measured.sum() < MARKED:  # a point between two gaps has no line
+                spec.marker, spec.marker_size = implot.Marker_.circle, _weight(1.6)
+                spec.marker_fill_color = spec.marker_line_color = imgui.ImVec4(*color, 1.0)
             implot.plot_line(label, curves.frame, values, spec)
         spec = implot.Spec(line_color=imgui.ImVec4(*FLOOR, 1.0), line_weight=_weight(1.0))
         implot.plot_line("reference's limit", curves.frame, curves.noise_floor, spec)
@@ -87,10 +84,22 @@ def _psnr(curves: Curves, size: imgui.ImVec2) -> None:
 
 
 def _stages(curves: Curves, size: imgui.ImVec2) -> None:
-    if not implot.begin_plot("##stages", size, _PLOT):
+    # A legend inside would hide what it explains: the names stand above, in their colours.
+    imgui.begin_group()
+    imgui.push_style_var(imgui.StyleVar_.item_spacing, imgui.ImVec2(6 * imgui.get_style().font_scale_dpi, 0))
+    for stage, color in zip(STAGES, STAGE_COLORS, strict=True):
+        imgui.text_colored(imgui.ImVec4(*color, 1.0), stage)
+        imgui.same_line()
+    imgui.new_line()
+    imgui.pop_style_var()
+    _stages_plot(curves, imgui.ImVec2(size.x, max(40.0, size.y - imgui.get_text_line_height())))
+    imgui.end_group()
+
+
+def _stages_plot(curves: Curves, size: imgui.ImVec2) -> None:
+    if not implot.begin_plot("##stages", size, _PLOT | implot.Flags_.no_legend):
         return
     implot.setup_axes("frame", "ms")
-    implot.setup_legend(implot.Location_.north_west)
     if len(curves.frame) > 1:
         top = float(np.percentile(curves.milliseconds[-1], 98)) * 1.15 or 1.0
         _limits(curves.frame, 0.0, top)
@@ -108,9 +117,10 @@ def _loss(curves: Curves, size: imgui.ImVec2) -> None:
     if not implot.begin_plot("##loss", size, _PLOT | implot.Flags_.no_legend):
         return
     implot.setup_axes("frame", "training loss")
-    finite = curves.loss[np.isfinite(curves.loss)]
+    finite = curves.loss[np.isfinite(curves.loss) & (curves.loss > 0)]
     if finite.size:
-        _limits(curves.frame, 0.0, float(np.percentile(finite, 98)) * 1.15 + 1e-9)
+        implot.setup_axis_scale(implot.ImAxis_.y1, implot.Scale_.log10)
+        _limits(curves.frame, float(finite.min()) / 1.5, float(finite.max()) * 1.5)
         spec = implot.Spec(line_color=imgui.ImVec4(*DENOISED, 1.0), line_weight=_weight(1.2))
         implot.plot_line("loss", curves.frame, curves.loss, spec)
     else:

@@ -111,6 +111,7 @@ def _style(scale: float) -> None:
         imgui.Col_.check_mark: (0.47, 0.7, 0.93, 1.0),
         imgui.Col_.text: (0.9, 0.91, 0.92, 1.0),
         imgui.Col_.text_disabled: (0.6, 0.62, 0.65, 1.0),
+        imgui.Col_.modal_window_dim_bg: (0.0, 0.0, 0.0, 0.45),
         imgui.Col_.separator: (0.2, 0.215, 0.24, 1.0),
     }
     for name, color in colors.items():

@@ -79,15 +79,16 @@ def _captions(viewer: Viewer, picture: Picture, area: Area) -> None:
     draw.push_clip_rect(imgui.ImVec2(area.x, area.y), imgui.ImVec2(area.x + area.width, area.y + area.height))
     for mode, x in sides:
         text = mode_name(mode)
-        if mode in picture.decibels:
+        if mode in picture.decibels and viewer.is_current(picture):
             text += f"  {picture.decibels[mode]:.2f} dB"
         elif mode == "reference" and picture.noise_floor is not None:
             text += f"  {picture.reference_spp} spp"
         needed = {"error": "reference"}.get(mode, mode)
         _label(draw, x, area.y + pad, text)
         if needed not in picture.layers:
-            missing = "moving" if picture.preview else "no reference of this view yet: let the camera rest"
-            _label(draw, x, area.y + pad + 1.7 * imgui.get_font_size(), missing)
+            _label(draw, x, area.y + pad + 1.7 * imgui.get_font_size(), viewer.unmeasured(picture))
+        elif mode == "denoised" and picture.steps == 0:
+            _label(draw, x, area.y + pad + 1.7 * imgui.get_font_size(), "not trained yet: the noisy average")
     draw.pop_clip_rect()
 
 
@@ -134,7 +135,7 @@ def _error_scale(viewer: Viewer, area: Area) -> None:
 def _pixel(viewer: Viewer, picture: Picture, area: Area) -> None:
     """The pixel under the mouse, when zoomed in or asked for by Ctrl."""
     io = imgui.get_io()
-    if io.want_capture_mouse or not (viewer.view.zoom > 1.0 or io.key_ctrl):
+    if io.want_capture_mouse or not (viewer.view.zoom > 1.0 or io.key_ctrl) or not viewer.is_current(picture):
         return
     u, v = area.to_picture(viewer.view, viewer.size, io.mouse_pos.x, io.mouse_pos.y)
     beyond_split = viewer.view.split_on and io.mouse_pos.x > area.x + viewer.view.split * area.width

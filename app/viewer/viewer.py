@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from app.viewer.controls import FOV_RANGE, FlyCamera, Steering
+from app.viewer.controls import FOV_RANGE, FlyCamera, Steering, reprojection
 from app.viewer.display import MODES, Display, View, as_array
 from app.viewer.engine import Engine, Picture, SceneFacts, Wish
 from app.viewer.flight import Flight
@@ -55,6 +55,7 @@ class Viewer:
         self.toasts: list[tuple[str, float]] = []
         self.pivot: np.ndarray | None = None
         self.ever_opened = False
+        self.moving = False
         self._moved_at = -1e9
         self._seen = (self.camera.pose, self.camera.fov_y)
         self._files = ThreadPoolExecutor(1, thread_name_prefix="files")
@@ -69,6 +70,29 @@ class Viewer:
     def size(self) -> tuple[int, int]:
         """Width and height of a full frame."""
         return (self.scene.width, self.scene.height) if self.scene else (1, 1)
+
+    def is_current(self, picture: Picture) -> bool:
+        """Whether the picture shows what the camera sees now."""
+        at_camera = picture.to_world is self.camera.pose and picture.fov_y == self.camera.fov_y
+        return self.flight.playing or at_camera
+
+    def unmeasured(self, picture: Picture) -> str:
+        """Why a picture without a reference has none."""
+        if not self.is_current(picture) or picture.preview:
+            return "moving: not measured"
+        if self.flight.playing:
+            return "no cached reference for this frame of the path"
+        if picture.reference_spp:
+            return f"reference begun: {picture.reference_spp} spp"
+        return "no reference of this view yet: let the camera rest"
+
+    def warp(self, picture: Picture) -> np.ndarray:
+        """Lets an older picture follow the camera until a newer one is there: see `reprojection`."""
+        if self.scene is None or self.is_current(picture):
+            return np.eye(3)
+        width, height = self.size
+        old, new = (picture.to_world, picture.fov_y), (self.camera.pose, self.camera.fov_y)
+        return reprojection(*new, *old, width / height, self.scene.distance)
 
     def tick(self, steering: Steering | None, now: float | None = None) -> None:
         """Once for every drawn frame: steers, plays, records, and tells the session thread what is wanted now."""
@@ -87,9 +111,9 @@ class Viewer:
         if seen[0] is not self._seen[0] or seen[1] != self._seen[1]:
             self._seen, self._moved_at = seen, now
         playing = self.flight.playing
-        moving = not playing and now - self._moved_at < RESTING_SECONDS
+        self.moving = not playing and now - self._moved_at < RESTING_SECONDS
         path_frame = self.flight.frame if playing else None
-        self.engine.show(Wish(self.knobs, *seen, moving=moving, path_frame=path_frame))
+        self.engine.show(Wish(self.knobs, *seen, moving=self.moving, path_frame=path_frame))
 
     def look(self, right: float, down: float) -> None:
         """Turns the camera by a drag, in heights of the picture."""

@@ -15,6 +15,7 @@ from imgui_bundle import imgui  # before glfw: one GLFW copy is loaded, and the 
 # isort: split
 import glfw
 import moderngl
+import numpy as np
 import psutil
 
 from app.console import StopSignal, Talk
@@ -31,6 +32,8 @@ from renderer.bundled import find_scene
 
 GL_VERSION = (3, 3)
 TIMED_FRAMES = 100_000
+LIVELY_SECONDS = 0.5  # drawn at the display's own rate after the last key or move of the mouse
+IDLE_PERIOD, OPENING_PERIOD = 0.25, 0.05
 _KEPT: list[Any] = []  # callbacks that C code holds on to
 INSTEAD = "add --headless to walk without a window"
 
@@ -44,7 +47,7 @@ def view(options: WalkOptions, talk: Talk) -> int:
     preferences = load_preferences()
     window = Window(preferences)
     try:
-        viewer = Viewer(Engine(options), preferences)
+        viewer = Viewer(Engine(options, glfw.post_empty_event), preferences)
         with StopSignal("closing; once more to stop at once") as stop:
             _report_lost_display(viewer)
             while not (stop.requested or viewer.quitting or window.closing):
@@ -91,7 +94,7 @@ class Window:
             (glfw.SCALE_TO_MONITOR, True),
         ):
             glfw.window_hint(hint, value)
-        self._window = glfw.create_window(*preferences.window, "noisewalk", None, None)
+        self._window = glfw.create_window(*_fitting(preferences.window), "noisewalk", None, None)
         if not self._window:
             version = ".".join(map(str, GL_VERSION))
             raise UsageError(f"no window with OpenGL {version} ({self._cause('the driver gives none')}): {INSTEAD}")
@@ -102,7 +105,17 @@ class Window:
         except Exception as error:  # moderngl raises bare exceptions of several kinds
             raise UsageError(f"OpenGL does not work here ({error}): {INSTEAD}") from error
         self._dropped: list[str] = []
+        self._lively_until = time.monotonic() + LIVELY_SECONDS
         glfw.set_drop_callback(self._window, self._drop)
+        for watch in (
+            glfw.set_key_callback,
+            glfw.set_cursor_pos_callback,
+            glfw.set_mouse_button_callback,
+            glfw.set_scroll_callback,
+            glfw.set_window_focus_callback,
+            glfw.set_framebuffer_size_callback,
+        ):
+            watch(self._window, self._touched)
         self._interface = Interface(self._scale(), preferences.layout)
         # Installed last: ImGui's callbacks pass on to those that are there already.
         imgui.backends.glfw_init_for_opengl(ctypes.cast(self._window, ctypes.c_void_p).value or 0, True)
@@ -130,7 +143,14 @@ class Window:
 
     def frame(self, viewer: Viewer) -> None:
         """One turn of the main loop: events, one drawn frame, at the display's own rate."""
-        glfw.poll_events()
+        now = time.monotonic()
+        lively = viewer.moving or viewer.flight.recording or imgui.get_io().want_text_input
+        if lively or now < self._lively_until:
+            glfw.poll_events()
+        else:
+            # Nothing moves: processors that also render, or even draw, have better things to do than the same picture.
+            glfw.wait_events_timeout(OPENING_PERIOD if viewer.picture is None else IDLE_PERIOD)
+            self._drawn_at = time.monotonic()
         if self._dropped:
             viewer.drop(self._dropped)
             self._dropped = []
@@ -159,7 +179,9 @@ class Window:
         ratio = imgui.get_io().display_framebuffer_scale
         area = self._area
         pixels = Area(area.x * ratio.x, area.y * ratio.y, area.width * ratio.x, area.height * ratio.y)
-        self._display.draw(screen, height, pixels, viewer.picture, viewer.view, viewer.size)
+        picture = viewer.picture
+        warp = np.eye(3) if picture is None else viewer.warp(picture)
+        self._display.draw(screen, height, pixels, picture, viewer.view, viewer.size, warp)
         imgui.backends.opengl3_render_draw_data(imgui.get_draw_data())
         if viewer.screenshot_wanted:
             viewer.screenshot(self._display)
@@ -168,7 +190,12 @@ class Window:
             self._title = title
             glfw.set_window_title(self._window, title)
 
+    def _touched(self, *event: Any) -> None:
+        """Somebody is there."""
+        self._lively_until = time.monotonic() + LIVELY_SECONDS
+
     def _drop(self, window: Any, paths: Any, *more: Any) -> None:
+        self._touched()
         self._dropped = [_text(path) for path in paths]
 
     def layout(self) -> str:
@@ -215,7 +242,8 @@ class Window:
         if left > 0.001:
             time.sleep(left)
         now = time.monotonic()
-        self._seconds.append(now - self._drawn_at)
+        if now < self._lively_until or viewer.moving:
+            self._seconds.append(now - self._drawn_at)
         self._drawn_at = now
         for name, there in (("window", True), ("picture", viewer.picture is not None)):
             if there and name not in self._seconds_to:
@@ -223,6 +251,16 @@ class Window:
 
     def _cause(self, otherwise: str) -> str:
         return self._errors[-1] if self._errors else otherwise
+
+
+def _fitting(size: tuple[int, int]) -> tuple[int, int]:
+    """The size, at scale 1, cut to what the display has room for."""
+    monitor = glfw.get_primary_monitor()
+    if not monitor:
+        return size
+    scale = glfw.get_monitor_content_scale(monitor)[0] if sys.platform != "darwin" else 1.0
+    _, _, width, height = glfw.get_monitor_workarea(monitor)
+    return min(size[0], int(width / scale)), min(size[1], int(height / scale))
 
 
 def _report_lost_display(viewer: Viewer) -> None:
