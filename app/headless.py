@@ -29,7 +29,7 @@ def walk(options: WalkOptions, talk: Talk) -> int:
         content = {"scene_hash": session.scene.content_hash, "path_hash": session.path.digest()}
         run = open_run(options, session.scene.name, content)
         try:
-            with StopSignal("stopping after this frame; once more to stop at once") as stop:
+            with StopSignal("stopping; once more to stop at once") as stop:
                 return _walk(session, run, talk, stop)
         finally:
             run.close()

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from imgui_bundle import imgui
 from PIL import Image
 
@@ -23,6 +25,7 @@ from app.viewer.engine import Engine, Message, Picture, SceneFacts, Status
 from app.viewer.history import History, Sample
 from app.viewer.interface import Interface
 from app.viewer.preferences import Preferences
+from app.viewer.upload import try_interop
 from app.viewer.viewer import Viewer
 from renderer.camera_path import CameraPath, look_at
 
@@ -95,7 +98,7 @@ def facts() -> SceneFacts:
         device="cpu",
         warnings=(),
         reference_spp=512,
-        saved_weights=None,
+        saved_weights=Path("cornell.safetensors"),
     )
 
 
@@ -269,3 +272,24 @@ def test_tiny_windows_are_drawn(gl: Any, size: tuple[int, int]) -> None:
     viewer = running(picture())
     viewer.view.split_on, viewer.view.right = True, "error"
     assert draw(gl, viewer, size).shape == (size[1], size[0], 3)
+
+
+@pytest.mark.gpu
+def test_cuda_tensors_reach_the_texture_unchanged(gl: Any) -> None:
+    shown, display = picture(), Display(gl)
+    expected = display.image(shown, View(left="noisy"))
+    tensors = {name: torch.from_numpy(layer).cuda() for name, layer in shown.layers.items()}
+    on_gpu = replace(shown, layers=tensors, number=8)
+    assert (display.image(on_gpu, View(left="noisy")) == expected).all()
+    # Software GL shares no GPU with CUDA, and says so.
+    assert display.upload == ("plain" if "llvmpipe" in gl.info["GL_RENDERER"] else "cuda")
+
+
+def test_without_cuda_pixels_go_by_way_of_the_cpu(gl: Any) -> None:
+    class OnGpu:
+        """What try_interop sees of a CUDA tensor, where there is no CUDA."""
+
+        shape, is_cuda = (2, 2, 3), True
+
+    if not torch.cuda.is_available():
+        assert try_interop(gl, OnGpu()) is None

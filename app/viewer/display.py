@@ -9,6 +9,7 @@ import moderngl
 import numpy as np
 
 from app.viewer.engine import Picture
+from app.viewer.upload import CudaInterop, try_interop, write_texture
 
 # Name of the layer and what it is called on screen, in the order of the number keys.
 MODES = {
@@ -152,6 +153,13 @@ class Display:
         self._colormap = context.texture((256, 1), 3, ramp.tobytes(), alignment=1)
         self._nothing = context.texture((1, 1), 3, bytes(12), dtype="f4")
         self.picture: Picture | None = None
+        self._interop: CudaInterop | None = None
+        self._interop_tried = False
+
+    @property
+    def upload(self) -> str:
+        """How pictures reach the textures: `cuda` without leaving the GPU, `plain` by way of the CPU."""
+        return "cuda" if self._interop else "plain"
 
     def draw(
         self,
@@ -214,10 +222,16 @@ class Display:
         texture = self._nothing
         if kind != 4 and self.picture is not None:
             held = self._textures.setdefault(layer, _Layer(self._context))
-            texture = held.show(self.picture.number, self.picture.layers[layer])
+            image = self.picture.layers[layer]
+            texture = held.show(self.picture.number, image, self._interop_for(image))
             texture.filter = (moderngl.LINEAR, moderngl.NEAREST if magnified else moderngl.LINEAR)
         texture.use(unit)
         self._program[uniform] = unit
+
+    def _interop_for(self, image: Any) -> CudaInterop | None:
+        if not self._interop_tried and not isinstance(image, np.ndarray) and image.is_cuda:
+            self._interop, self._interop_tried = try_interop(self._context, image), True
+        return self._interop
 
 
 class _Layer:
@@ -228,7 +242,7 @@ class _Layer:
         self._texture: moderngl.Texture | None = None
         self._number: int | None = None
 
-    def show(self, number: int, image: Any) -> moderngl.Texture:
+    def show(self, number: int, image: Any, interop: CudaInterop | None) -> moderngl.Texture:
         height, width = image.shape[:2]
         texture = self._texture
         if texture is None or texture.size != (width, height):
@@ -238,14 +252,9 @@ class _Layer:
             texture.repeat_x = texture.repeat_y = False
             self._number = None
         if number != self._number:
-            texture.write(as_array(image).tobytes())
+            write_texture(texture, image, interop)
             self._number = number
         return texture
-
-
-def as_array(image: Any) -> np.ndarray:
-    """(H, W, 3) float32 on the CPU, rows one after the other."""
-    return np.ascontiguousarray(image if isinstance(image, np.ndarray) else image.cpu().numpy(), dtype=np.float32)
 
 
 def colors(count: int) -> np.ndarray:

@@ -119,8 +119,12 @@ def _loss(curves: Curves, size: imgui.ImVec2) -> None:
     implot.setup_axes("frame", "training loss")
     finite = curves.loss[np.isfinite(curves.loss) & (curves.loss > 0)]
     if finite.size:
-        implot.setup_axis_scale(implot.ImAxis_.y1, implot.Scale_.log10)
-        _limits(curves.frame, float(finite.min()) / 1.5, float(finite.max()) * 1.5)
+        low, high = float(finite.min()), float(finite.max())
+        if high > 10 * low:  # within one decade a logarithmic axis has no numbers
+            implot.setup_axis_scale(implot.ImAxis_.y1, implot.Scale_.log10)
+            _limits(curves.frame, low / 1.5, high * 1.5)
+        else:
+            _limits(curves.frame, 0.0, high * 1.15)
         spec = implot.Spec(line_color=imgui.ImVec4(*DENOISED, 1.0), line_weight=_weight(1.2))
         implot.plot_line("loss", curves.frame, curves.loss, spec)
     else:

@@ -14,6 +14,7 @@ from app.viewer.viewer import Viewer
 Key = imgui.Key
 EXPOSURE_STEP = 0.5
 ZOOM_STEP = 1.15
+BUTTONS = (imgui.MouseButton_.left, imgui.MouseButton_.middle, imgui.MouseButton_.right)
 MAX_TICK = 0.1  # seconds: after a hitch the camera must not jump
 
 
@@ -50,7 +51,7 @@ class Hands:
                 viewer.camera.faster(io.mouse_wheel)
             if over_split(viewer, area, x):
                 imgui.set_mouse_cursor(imgui.MouseCursor_.resize_ew)
-        if not any(imgui.is_mouse_down(button) for button in (imgui.MouseButton_.left, imgui.MouseButton_.right)):
+        if not any(imgui.is_mouse_down(button) for button in BUTTONS):
             self._drag = None
         right, down = io.mouse_delta.x / area.height, io.mouse_delta.y / area.height
         if self._drag == "look":
@@ -68,14 +69,19 @@ class Hands:
     def _press(self, viewer: Viewer, area: Area, io: imgui.IO) -> None:
         if imgui.is_mouse_clicked(imgui.MouseButton_.right):
             self._drag = "pan"
+        elif imgui.is_mouse_clicked(imgui.MouseButton_.middle):
+            self._begin_orbit(viewer, area, io)
         elif imgui.is_mouse_clicked(imgui.MouseButton_.left):
             if over_split(viewer, area, io.mouse_pos.x):
                 self._drag = "split"
             elif io.key_alt:
-                self._drag = "orbit"
-                viewer.begin_orbit(*area.to_picture(viewer.view, viewer.size, io.mouse_pos.x, io.mouse_pos.y))
+                self._begin_orbit(viewer, area, io)
             else:
                 self._drag = "look"
+
+    def _begin_orbit(self, viewer: Viewer, area: Area, io: imgui.IO) -> None:
+        self._drag = "orbit"
+        viewer.begin_orbit(*area.to_picture(viewer.view, viewer.size, io.mouse_pos.x, io.mouse_pos.y))
 
     def _shortcuts(self, viewer: Viewer, io: imgui.IO) -> None:
         if io.key_ctrl:

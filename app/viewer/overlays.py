@@ -8,8 +8,9 @@ from pathlib import Path
 
 from imgui_bundle import imgui
 
-from app.viewer.display import Area, as_array, colors
+from app.viewer.display import Area, colors
 from app.viewer.engine import Picture
+from app.viewer.upload import as_array
 from app.viewer.viewer import Viewer, mode_name
 
 KEYS = (
@@ -17,7 +18,7 @@ KEYS = (
     ("Q  E", "fly down, up"),
     ("Shift", "four times as fast"),
     ("drag", "look around"),
-    ("Alt + drag", "orbit around the point under the mouse"),
+    ("Alt + drag", "orbit around the point under the mouse; the middle button does the same"),
     ("wheel", "speed"),
     ("Ctrl + wheel", "zoom into the picture; right-drag moves it, F fits it"),
     ("Home", "back to the sensor's own view"),
@@ -89,6 +90,9 @@ def _captions(viewer: Viewer, picture: Picture, area: Area) -> None:
             _label(draw, x, area.y + pad + 1.7 * imgui.get_font_size(), viewer.unmeasured(picture))
         elif mode == "denoised" and picture.steps == 0:
             _label(draw, x, area.y + pad + 1.7 * imgui.get_font_size(), "not trained yet: the noisy average")
+    if viewer.flight.recording:
+        text = f"recording: {viewer.flight.recorded_keyframes} keyframes, R ends it"
+        _label(draw, area.x + area.width / 2 - imgui.calc_text_size(text).x / 2, area.y + pad, text)
     draw.pop_clip_rect()
 
 

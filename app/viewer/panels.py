@@ -200,14 +200,20 @@ def _training(viewer: Viewer) -> None:
         imgui.text_disabled(f"{picture.steps} steps, {picture.skipped_pairs} pairs skipped")
         if picture.skipped_steps:
             imgui.text_colored(imgui.ImVec4(1.0, 0.6, 0.4, 1.0), f"{picture.skipped_steps} steps were not finite")
-    if imgui.button("load weights..."):
+    imgui.align_text_to_frame_padding()
+    imgui.text("weights")
+    imgui.same_line()
+    if imgui.button("load...##weights"):
         viewer.ask_load_weights()
     imgui.same_line()
     if imgui.button("export..."):
         viewer.ask_save_weights()
     saved = viewer.scene.saved_weights if viewer.scene else None
-    if saved is not None and imgui.button("go on from last time's"):
-        viewer.engine.load_weights(saved)
+    if saved is not None:
+        imgui.same_line()
+        if imgui.button("last time's"):
+            viewer.engine.load_weights(saved)
+        imgui.set_item_tooltip("go on with what this scene's network had learned when it was left")
 
 
 def duration(milliseconds: float) -> str:

@@ -11,10 +11,11 @@ from pathlib import Path
 import numpy as np
 
 from app.viewer.controls import FOV_RANGE, FlyCamera, Steering, reprojection
-from app.viewer.display import MODES, Display, View, as_array
+from app.viewer.display import MODES, Display, View
 from app.viewer.engine import Engine, Picture, SceneFacts, Wish
 from app.viewer.flight import Flight
 from app.viewer.preferences import Preferences, save_preferences
+from app.viewer.upload import as_array
 from denoiser import DenoiserError
 from renderer import RendererError
 

@@ -217,6 +217,7 @@ class Window:
             "frame_ms_worst": round(1e3 * seconds[-1], 2) if seconds else None,
             "seconds_to": {name: round(value, 2) for name, value in self._seconds_to.items()},
             "memory_mb": round(psutil.Process().memory_info().rss / 2**20),
+            "upload": self._display.upload,
             "gl": self._context.info["GL_RENDERER"],
         }
 

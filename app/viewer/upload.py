@@ -1,0 +1,113 @@
+"""How pixels reach a texture: by way of the CPU, or, where CUDA and GL share a GPU, without leaving it.
+
+The CUDA way copies the tensor into a pixel buffer that GL and CUDA both know (CUDA Runtime API, "OpenGL
+Interoperability"), and lets GL fill the texture from there.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+from typing import Any
+
+import moderngl
+import numpy as np
+
+_WRITE_DISCARD = 2
+_DEVICE_TO_DEVICE = 3
+
+
+class CudaError(Exception):
+    """CUDA and this GL context do not work together; the message says at which call."""
+
+
+def write_texture(texture: moderngl.Texture, image: Any, interop: CudaInterop | None) -> None:
+    """Fills a texture of three float32 channels with (H, W, 3): an array, or a tensor on any device."""
+    if interop is not None and not isinstance(image, np.ndarray) and image.is_cuda:
+        interop.write(texture, image)
+    else:
+        texture.write(as_array(image).tobytes())
+
+
+def as_array(image: Any) -> np.ndarray:
+    """(H, W, 3) float32 on the CPU, rows one after the other."""
+    return np.ascontiguousarray(image if isinstance(image, np.ndarray) else image.cpu().numpy(), dtype=np.float32)
+
+
+class CudaInterop:
+    """Copies CUDA tensors into textures of `context`. Raises CudaError where that does not work here."""
+
+    def __init__(self, context: moderngl.Context) -> None:
+        self._context = context
+        self._runtime = _load_runtime()
+        self._buffer: moderngl.Buffer | None = None
+        self._resource = ctypes.c_void_p()
+
+    def write(self, texture: moderngl.Texture, image: Any) -> None:
+        """Fills the texture with a contiguous copy of (H, W, 3) float32 on the GPU."""
+        image = image.contiguous()
+        size = image.numel() * image.element_size()
+        buffer = self._shared_buffer(size)
+        pointer, mapped = ctypes.c_void_p(), ctypes.c_size_t()
+        self._call("cudaGraphicsMapResources", 1, ctypes.byref(self._resource), None)
+        try:
+            self._call(
+                "cudaGraphicsResourceGetMappedPointer", ctypes.byref(pointer), ctypes.byref(mapped), self._resource
+            )
+            if mapped.value < size:
+                raise CudaError(f"a buffer of {mapped.value} bytes where {size} are needed")
+            source = ctypes.c_void_p(image.data_ptr())
+            self._call("cudaMemcpy", pointer, source, ctypes.c_size_t(size), _DEVICE_TO_DEVICE)
+        finally:
+            self._call("cudaGraphicsUnmapResources", 1, ctypes.byref(self._resource), None)
+        texture.write(buffer)
+
+    def _shared_buffer(self, size: int) -> moderngl.Buffer:
+        if self._buffer is None or self._buffer.size != size:
+            self.close()
+            self._buffer = self._context.buffer(reserve=size, dynamic=True)
+            number = ctypes.c_uint(self._buffer.glo)
+            self._call("cudaGraphicsGLRegisterBuffer", ctypes.byref(self._resource), number, _WRITE_DISCARD)
+        return self._buffer
+
+    def close(self) -> None:
+        """Frees the buffer."""
+        if self._resource:
+            self._call("cudaGraphicsUnregisterResource", self._resource)
+            self._resource = ctypes.c_void_p()
+        if self._buffer is not None:
+            self._buffer.release()
+            self._buffer = None
+
+    def _call(self, name: str, *arguments: Any) -> None:
+        if code := getattr(self._runtime, name)(*arguments):
+            raise CudaError(f"{name} failed with error {code}")
+
+
+def try_interop(context: moderngl.Context, image: Any) -> CudaInterop | None:
+    """CudaInterop, if the CUDA tensor `image` (H, W, 3) arrives in a texture unchanged; else None, for good.
+
+    A GL context on another GPU, or on none, is found out here.
+    """
+    height, width = image.shape[:2]
+    interop = None
+    try:
+        interop = CudaInterop(context)
+        texture = context.texture((width, height), 3, dtype="f4")
+        interop.write(texture, image)
+        arrived = np.frombuffer(texture.read(), dtype=np.float32)
+        texture.release()
+        if np.array_equal(arrived, as_array(image).ravel(), equal_nan=True):
+            return interop
+        interop.close()
+    except (CudaError, OSError, AttributeError, moderngl.Error):
+        pass
+    return None
+
+
+def _load_runtime() -> ctypes.CDLL:
+    """The CUDA runtime that torch has loaded already. Raises OSError."""
+    import torch
+
+    major = (torch.version.cuda or "0").split(".")[0]
+    return ctypes.CDLL(f"cudart64_{major}.dll" if sys.platform == "win32" else f"libcudart.so.{major}")
