@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from app.errors import EXIT_INTERRUPTED, EXIT_USAGE, UsageError
 from app.options import FRAME_SIZE, REFERENCE_SPP, Output, WalkOptions
-from denoiser import DenoiserError
+from denoiser import MODEL_NAMES, DenoiserError
 from renderer import RendererError
 
 if TYPE_CHECKING:
@@ -156,6 +156,8 @@ def _walk_parser(prog: str) -> argparse.ArgumentParser:
     d = DEFAULTS
     parser = _talk_options(_Parser(prog, epilog="see also: noisewalk --help"))
     parser.add_argument("scene", metavar="SCENE", help="bundled name or Mitsuba 3 XML file")
+    model = "default: %(default)s; paper: the paper's network, exactly"
+    parser.add_argument("--model", choices=MODEL_NAMES, default=d.model, help=model)
     parser.add_argument("--frames", type=_whole(1, 10**6), default=d.frames, help="default: %(default)s")
     size = "default: {} with a GPU, {} without".format(*FRAME_SIZE)
     parser.add_argument("--width", type=_whole(1, 8192), help=f"pixels; {size}")

@@ -19,6 +19,7 @@ class WalkOptions:
     """One walk. The paper's values, where it gives them; frame size and reference spp are filled in by the machine."""
 
     scene: str = "cornell"
+    model: str = "kernel"
     frames: int = 1000
     width: int | None = None
     height: int | None = None

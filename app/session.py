@@ -95,7 +95,7 @@ class Session:
         self.set_spp(options.spp)
         self.references = ReferenceCache(reference_folder(options), self.scene, options.width, options.height)
         self.denoiser = OnlineDenoiser(
-            TrainingSettings(options.iterations, options.crop, options.learning_rate, options.seed),
+            TrainingSettings(options.model, options.iterations, options.crop, options.learning_rate, options.seed),
             options.device,
             pacing,
         )

@@ -54,7 +54,7 @@ def export(run: Path, file: Path, talk: Talk) -> int:
     parameters, about = load_weights(run / "weights.safetensors")
     if file.exists():
         raise UsageError(f"{file}: exists already, and is not overwritten")
-    save_weights(file, parameters, about)
+    save_weights(file, str(about.pop("model")), parameters, about)
     talk.note(f"{file}: {about.get('scene')}, {about.get('steps')} training steps, of a run that is {state}")
     talk.result({"file": str(file)} | about)
     return 0

@@ -7,7 +7,6 @@ import torch
 from renderer.frame import Frame
 
 FEATURE_VERSION = 1
-CHANNELS = 9
 
 
 def tone_map(value: torch.Tensor) -> torch.Tensor:
@@ -24,12 +23,20 @@ def finite(image: torch.Tensor) -> torch.Tensor:
     return torch.where(torch.isfinite(image).all(dim=-1, keepdim=True), image, 0.0)
 
 
-def network_input(frame: Frame) -> torch.Tensor:
-    """(1, 9, H, W) float32 in [-0.5, 0.5]: T(color), albedo, normal. Non-finite pixels count as 0."""
-    features = torch.cat(
-        [tone_map(finite(frame.color)) - 0.5, finite(frame.albedo) - 0.5, finite(frame.normal) * 0.5], dim=-1
-    )
-    return to_planes(features)
+def frame_planes(frame: Frame) -> torch.Tensor:
+    """(1, 9, H, W) float32: color, albedo and normal as they were rendered. What models take."""
+    return to_planes(torch.cat([frame.color, frame.albedo, frame.normal], dim=-1))
+
+
+def network_input(planes: torch.Tensor) -> torch.Tensor:
+    """(N, 9, H, W) float32 in [-0.5, 0.5] of frame planes: T(color), albedo, normal. Non-finite pixels count as 0."""
+    color, albedo, normal = (finite_planes(part) for part in planes.split(3, dim=1))
+    return torch.cat([tone_map(color) - 0.5, albedo - 0.5, normal * 0.5], dim=1)
+
+
+def finite_planes(planes: torch.Tensor) -> torch.Tensor:
+    """`finite` for planes (N, C, H, W)."""
+    return torch.where(torch.isfinite(planes).all(dim=1, keepdim=True), planes, 0.0)
 
 
 def to_planes(image: torch.Tensor) -> torch.Tensor:

@@ -12,10 +12,10 @@ from torch.func import functional_call
 
 from denoiser import DenoiserError
 from denoiser.checkpoint import load_checkpoint, save_checkpoint
-from denoiser.features import finite, from_planes, network_input
+from denoiser.features import finite, frame_planes, from_planes
+from denoiser.models import build_model
 from denoiser.trainer import Trainer, TrainingSettings
-from denoiser.unet import build_network
-from denoiser.weights import load_weights, save_weights
+from denoiser.weights import WeightsError, load_weights, save_weights
 from denoiser.worker import PublishedWeights, TrainerThread
 from renderer.frame import NoisyPair
 
@@ -75,7 +75,7 @@ class OnlineDenoiser:
         self._trainer = Trainer(settings, self.device)
         self._thread = TrainerThread(self._trainer)
         # A skeleton: denoising runs it with published parameters, never with those that are being trained.
-        self._network = build_network(self.device).requires_grad_(False)
+        self._network = build_model(settings.model, self.device).requires_grad_(False)
 
     def __enter__(self) -> OnlineDenoiser:
         return self
@@ -97,8 +97,8 @@ class OnlineDenoiser:
         return self._trainer.settings
 
     def configure(self, settings: TrainingSettings) -> None:
-        """Trains with other settings from the next frame on; the seed stays. Never waits."""
-        self._trainer.settings = replace(settings, seed=self._trainer.settings.seed)
+        """Trains with other settings from the next frame on; seed and model stay. Never waits."""
+        self._trainer.settings = replace(settings, seed=self.settings.seed, model=self.settings.model)
 
     def restart(self) -> None:
         """Begins anew with an untrained network, after the iterations in hand."""
@@ -115,7 +115,7 @@ class OnlineDenoiser:
     def denoise(self, pair: NoisyPair) -> torch.Tensor:
         """The average of both denoised halves: (H, W, 3) float32 linear radiance >= 0 on the training device."""
         parameters = dict(self.weights().parameters)
-        images = torch.cat([network_input(pair.a), network_input(pair.b)]).to(self.device)
+        images = torch.cat([frame_planes(pair.a), frame_planes(pair.b)]).to(self.device)
         with torch.no_grad():
             both = functional_call(self._network, parameters, (images.contiguous(memory_format=torch.channels_last),))
             return finite(from_planes(both).mean(dim=0)).clamp(min=0.0)
@@ -123,12 +123,19 @@ class OnlineDenoiser:
     def save(self, file: str | Path, about: Mapping[str, object] | None = None) -> None:
         """Writes the weights as safetensors, `about` (scene, hash: JSON values) in the metadata. Raises OSError."""
         published = self.weights()
-        settings = {"steps": published.steps, "learning_rate": self.settings.learning_rate, "crop": self.settings.crop}
-        save_weights(Path(file), published.parameters, settings | dict(about or {}))
+        trained = {
+            "steps": published.steps,
+            "learning_rate": self.settings.learning_rate,
+            "crop": self.settings.crop,
+        }
+        save_weights(Path(file), self.settings.model, published.parameters, trained | dict(about or {}))
 
     def load(self, file: str | Path) -> dict[str, object]:
         """Goes on from saved weights (with a fresh optimiser); returns their metadata. Raises WeightsError."""
         parameters, about = load_weights(Path(file))
+        if about["model"] != self.settings.model:
+            needed = self.settings.model
+            raise WeightsError(f"{file}: weights of model '{about['model']}', but '{needed}' is in use (see --model)")
         steps = about.get("steps")
 
         def take(trainer: Trainer) -> None:

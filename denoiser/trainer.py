@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import torch
 
-from denoiser.features import network_input, to_planes
+from denoiser.features import frame_planes
 from denoiser.losses import hdr_loss
-from denoiser.unet import build_network
+from denoiser.models import build_model
 from renderer.frame import NoisyPair
 
 ADAM_BETAS = (0.9, 0.99)
@@ -17,8 +17,12 @@ ADAM_EPSILON = 1e-8
 
 @dataclass(frozen=True)
 class TrainingSettings:
-    """The paper's values. crop in pixels; a frame smaller than the crop is trained on whole."""
+    """The paper's values, and the name of one of `models.MODELS`.
 
+    crop in pixels; a frame smaller than the crop is trained on whole.
+    """
+
+    model: str = "kernel"
     iterations: int = 8
     crop: int = 256
     learning_rate: float = 3e-4
@@ -34,7 +38,8 @@ class TrainingReport:
 
 
 class Trainer:
-    """Trains on one noisy pair at a time: input from half `a`, target from half `b`.
+    """Trains on one noisy pair at a time: input from half `a`, target from half `b`, or, where the model asks for it,
+    every other step the other way round.
 
     The halves are independent, so that the target's noise averages out of the gradient (Noise2Noise's condition).
     A step whose loss or gradient is not finite changes nothing and is counted.
@@ -52,7 +57,7 @@ class Trainer:
         self.generator = torch.Generator().manual_seed(self.settings.seed)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.settings.seed)
-            self.network = build_network(self._device)
+            self.network = build_model(self.settings.model, self._device)
         self.optimizer = torch.optim.Adam(
             self.network.parameters(), lr=self.settings.learning_rate, betas=ADAM_BETAS, eps=ADAM_EPSILON
         )
@@ -65,13 +70,18 @@ class Trainer:
         settings = self.settings
         for group in self.optimizer.param_groups:
             group["lr"] = settings.learning_rate
-        images = network_input(pair.a).to(self._device), to_planes(pair.b.color).to(self._device)
-        losses = [self.step(*self._crop(settings.crop, *images)) for _ in range(settings.iterations)]
+        halves = frame_planes(pair.a).to(self._device), frame_planes(pair.b).to(self._device)
+        losses = []
+        for iteration in range(settings.iterations):
+            image, target = self._crop(settings.crop, *halves)
+            if iteration % 2 and self.network.both_directions:
+                image, target = target, image
+            losses.append(self.step(image, target[:, :3]))
         finite = [loss for loss in losses if loss is not None]
         return TrainingReport(sum(finite) / len(finite) if finite else float("nan"), len(losses) - len(finite))
 
     def step(self, image: torch.Tensor, target: torch.Tensor) -> float | None:
-        """One iteration. image: (N, 9, H, W) network input, target: (N, 3, H, W) linear radiance. None if skipped."""
+        """One iteration. image: (N, 9, H, W) frame planes, target: (N, 3, H, W) linear radiance. None if skipped."""
         self.steps += 1
         self.optimizer.zero_grad(set_to_none=True)
         loss = hdr_loss(self.network(image.contiguous(memory_format=torch.channels_last)), target)

@@ -18,27 +18,31 @@ class UNet(nn.Module):
 
     def __init__(self, channels: int = 9) -> None:
         super().__init__()
-        self.enc_conv0 = _conv(channels, 48)  # full size
-        self.enc_conv1 = _conv(48, 48)  # full size, pooled to 1/2
-        self.enc_conv2 = _conv(48, 48)  # 1/2
-        self.enc_conv3 = _conv(48, 48)  # 1/4
-        self.enc_conv4 = _conv(48, 48)  # 1/8
-        self.enc_conv5 = _conv(48, 48)  # 1/16
-        self.enc_conv6 = _conv(48, 48)  # 1/32
-        self.dec_conv5a, self.dec_conv5b = _conv(48 + 48, 96), _conv(96, 96)  # 1/16
-        self.dec_conv4a, self.dec_conv4b = _conv(96 + 48, 96), _conv(96, 96)  # 1/8
-        self.dec_conv3a, self.dec_conv3b = _conv(96 + 48, 96), _conv(96, 96)  # 1/4
-        self.dec_conv2a, self.dec_conv2b = _conv(96 + 48, 96), _conv(96, 96)  # 1/2
-        self.dec_conv1a, self.dec_conv1b = _conv(96 + channels, 64), _conv(64, 32)  # full size
-        self.dec_conv1c = _conv(32, 3, gain="linear")
+        self.enc_conv0 = conv(channels, 48)  # full size
+        self.enc_conv1 = conv(48, 48)  # full size, pooled to 1/2
+        self.enc_conv2 = conv(48, 48)  # 1/2
+        self.enc_conv3 = conv(48, 48)  # 1/4
+        self.enc_conv4 = conv(48, 48)  # 1/8
+        self.enc_conv5 = conv(48, 48)  # 1/16
+        self.enc_conv6 = conv(48, 48)  # 1/32
+        self.dec_conv5a, self.dec_conv5b = conv(48 + 48, 96), conv(96, 96)  # 1/16
+        self.dec_conv4a, self.dec_conv4b = conv(96 + 48, 96), conv(96, 96)  # 1/8
+        self.dec_conv3a, self.dec_conv3b = conv(96 + 48, 96), conv(96, 96)  # 1/4
+        self.dec_conv2a, self.dec_conv2b = conv(96 + 48, 96), conv(96, 96)  # 1/2
+        self.dec_conv1a, self.dec_conv1b = conv(96 + channels, 64), conv(64, 32)  # full size
+        self.dec_conv1c = conv(32, 3, gain="linear")
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         height, width = image.shape[-2:]
-        # Five poolings need a multiple of 32. Repeating the border keeps statistics that zeros would change.
-        multiple = 2**LEVELS
-        padded = functional.pad(image, (0, -width % multiple, 0, -height % multiple), mode="replicate")
+        full, _, _ = self.decoded(pad_to_multiple(image))
+        return self.dec_conv1c(full)[..., :height, :width]
 
-        pool1 = _pool(_act(self.enc_conv1(_act(self.enc_conv0(padded)))))
+    def decoded(self, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """What the decoder makes of an image whose sides are multiples of 32, before the last layer.
+
+        32 channels at full size, 96 at 1/2 and 96 at 1/4.
+        """
+        pool1 = _pool(_act(self.enc_conv1(_act(self.enc_conv0(image)))))
         pool2 = _pool(_act(self.enc_conv2(pool1)))
         pool3 = _pool(_act(self.enc_conv3(pool2)))
         pool4 = _pool(_act(self.enc_conv4(pool3)))
@@ -47,22 +51,23 @@ class UNet(nn.Module):
 
         x = _act(self.dec_conv5b(_act(self.dec_conv5a(_up_and_join(x, pool4)))))
         x = _act(self.dec_conv4b(_act(self.dec_conv4a(_up_and_join(x, pool3)))))
-        x = _act(self.dec_conv3b(_act(self.dec_conv3a(_up_and_join(x, pool2)))))
-        x = _act(self.dec_conv2b(_act(self.dec_conv2a(_up_and_join(x, pool1)))))
-        x = _act(self.dec_conv1b(_act(self.dec_conv1a(_up_and_join(x, padded)))))
-        return self.dec_conv1c(x)[..., :height, :width]
+        quarter = _act(self.dec_conv3b(_act(self.dec_conv3a(_up_and_join(x, pool2)))))
+        half = _act(self.dec_conv2b(_act(self.dec_conv2a(_up_and_join(quarter, pool1)))))
+        full = _act(self.dec_conv1b(_act(self.dec_conv1a(_up_and_join(half, image)))))
+        return full, half, quarter
 
 
-def build_network(device: torch.device) -> UNet:
-    """A fresh network in the layout that convolves fastest (channels last)."""
-    return UNet().to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+def pad_to_multiple(image: torch.Tensor) -> torch.Tensor:
+    """Five poolings need a multiple of 32. Repeating the border keeps statistics that zeros would change."""
+    height, width = image.shape[-2:]
+    return functional.pad(image, (0, -width % 2**LEVELS, 0, -height % 2**LEVELS), mode="replicate")
 
 
-def _conv(channels_in: int, channels_out: int, gain: str = "leaky_relu") -> nn.Conv2d:
-    conv = nn.Conv2d(channels_in, channels_out, kernel_size=3, padding=1)
-    nn.init.kaiming_normal_(conv.weight, a=_SLOPE, nonlinearity=gain)  # type: ignore[arg-type]
-    nn.init.zeros_(conv.bias)  # type: ignore[arg-type]
-    return conv
+def conv(channels_in: int, channels_out: int, gain: str = "leaky_relu") -> nn.Conv2d:
+    layer = nn.Conv2d(channels_in, channels_out, kernel_size=3, padding=1)
+    nn.init.kaiming_normal_(layer.weight, a=_SLOPE, nonlinearity=gain)  # type: ignore[arg-type]
+    nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
+    return layer
 
 
 def _act(x: torch.Tensor) -> torch.Tensor:

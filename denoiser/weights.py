@@ -12,22 +12,24 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
 from denoiser import DenoiserError
-from denoiser.features import CHANNELS, FEATURE_VERSION
-from denoiser.unet import UNet
+from denoiser.features import FEATURE_VERSION
+from denoiser.models import MODELS
 
 FORMAT = "noisewalk weights 1"
-ARCHITECTURE = "paper-unet"
+_SUFFIX = "-unet"  # of a model's name: the architecture in the file
 
 
 class WeightsError(DenoiserError):
     """A weights file that cannot be used; the message is one line that names the file and the cause."""
 
 
-def save_weights(file: Path, parameters: Mapping[str, torch.Tensor], metadata: Mapping[str, object]) -> None:
-    """Writes the parameters, with `metadata` (scene, hash, steps, settings: JSON values). Raises OSError."""
+def save_weights(
+    file: Path, model: str, parameters: Mapping[str, torch.Tensor], metadata: Mapping[str, object]
+) -> None:
+    """Writes a model's parameters, with `metadata` (scene, hash, steps, settings: JSON values). Raises OSError."""
     described = {
         "format": FORMAT,
-        "architecture": ARCHITECTURE,
+        "architecture": model + _SUFFIX,
         "feature_version": str(FEATURE_VERSION),
         "training": json.dumps(dict(metadata), sort_keys=True),
     }
@@ -35,26 +37,27 @@ def save_weights(file: Path, parameters: Mapping[str, torch.Tensor], metadata: M
 
 
 def load_weights(file: Path) -> tuple[dict[str, torch.Tensor], dict[str, object]]:
-    """Parameters on the CPU, and the metadata given to `save_weights`. Raises WeightsError."""
+    """Parameters on the CPU, and the metadata given to `save_weights`, with `model` in it. Raises WeightsError."""
     parameters, described = read_tensors(file)
     if described.get("format") != FORMAT:
         raise WeightsError(f"{file}: not a noisewalk weights file")
-    if described.get("architecture") != ARCHITECTURE:
-        raise WeightsError(
-            f"{file}: weights of architecture '{described.get('architecture')}', needed '{ARCHITECTURE}'"
-        )
+    architecture = described.get("architecture", "")
+    model = architecture.removesuffix(_SUFFIX)
+    if model not in MODELS or not architecture.endswith(_SUFFIX):
+        known = ", ".join(name + _SUFFIX for name in MODELS)
+        raise WeightsError(f"{file}: weights of architecture '{architecture}', needed one of {known}")
     if described.get("feature_version") != str(FEATURE_VERSION):
         version = described.get("feature_version")
         raise WeightsError(f"{file}: weights for feature version {version}, this program has {FEATURE_VERSION}")
     with torch.device("meta"):
-        expected = {name: tensor.shape for name, tensor in UNet(CHANNELS).state_dict().items()}
+        expected = {name: tensor.shape for name, tensor in MODELS[model]().state_dict().items()}
     if {name: tensor.shape for name, tensor in parameters.items()} != expected:
-        raise WeightsError(f"{file}: the layers are not those of '{ARCHITECTURE}'")
+        raise WeightsError(f"{file}: the layers are not those of '{architecture}'")
     if not all(torch.isfinite(tensor).all() for tensor in parameters.values()):
         raise WeightsError(f"{file}: the weights are not finite")
     try:
-        return parameters, json.loads(described["training"])
-    except (KeyError, ValueError) as error:
+        return parameters, json.loads(described["training"]) | {"model": model}
+    except (KeyError, ValueError, TypeError) as error:
         raise WeightsError(f"{file}: damaged metadata") from error
 
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from denoiser import MODEL_NAMES, DenoiserError
 from denoiser.metrics import psnr
+from denoiser.models import build_model
 from denoiser.online import DeviceError, OnlineDenoiser, choose_device
 from denoiser.trainer import Trainer, TrainingSettings
 from denoiser.weights import FORMAT, WeightsError, load_weights, save_weights, write_tensors
@@ -51,23 +54,26 @@ def walk(denoiser: OnlineDenoiser, frames: int) -> tuple[float, float]:
     return psnr((pair.a.color + pair.b.color) / 2, clean.color), psnr(shown, clean.color)
 
 
-def test_it_learns_from_noisy_targets_only() -> None:
-    with OnlineDenoiser(TrainingSettings(learning_rate=1e-3), "cpu", "lockstep") as denoiser:
-        noisy, denoised = walk(denoiser, 60)
+@pytest.mark.parametrize(("model", "frames"), [("paper", 60), ("kernel", 12)])
+def test_it_learns_from_noisy_targets_only(model: str, frames: int) -> None:
+    with OnlineDenoiser(TrainingSettings(model, learning_rate=1e-3), "cpu", "lockstep") as denoiser:
+        noisy, denoised = walk(denoiser, frames)
     assert denoised > noisy + 4
 
 
-def test_same_seed_same_weights_other_seed_other_weights() -> None:
+@pytest.mark.parametrize("model", MODEL_NAMES)
+def test_same_seed_same_weights_other_seed_other_weights(model: str) -> None:
     outcomes = []
     for seed in (0, 0, 1):
-        with OnlineDenoiser(TrainingSettings(iterations=2, crop=32, seed=seed), "cpu", "lockstep") as denoiser:
+        with OnlineDenoiser(TrainingSettings(model, iterations=2, crop=32, seed=seed), "cpu", "lockstep") as denoiser:
             walk(denoiser, 3)
             outcomes.append(torch.cat([p.flatten() for p in denoiser.weights().parameters.values()]))
     assert torch.equal(outcomes[0], outcomes[1]) and not torch.equal(outcomes[0], outcomes[2])
 
 
-def test_broken_pixels_never_reach_the_weights() -> None:
-    with OnlineDenoiser(QUICK, "cpu", "lockstep") as denoiser:
+@pytest.mark.parametrize("model", MODEL_NAMES)
+def test_broken_pixels_never_reach_the_weights(model: str) -> None:
+    with OnlineDenoiser(replace(QUICK, model=model), "cpu", "lockstep") as denoiser:
         for index in range(5):
             pair = noisy_pair(index, truth(), broken=True)
             denoiser.submit(pair)
@@ -167,12 +173,12 @@ def test_a_checkpoint_goes_on_as_if_nothing_had_happened(tmp_path: Path) -> None
 
 
 def good_weights() -> dict[str, torch.Tensor]:
-    return dict(Trainer(QUICK, CPU).network.state_dict())
+    return dict(build_model("paper", CPU).state_dict())
 
 
 def test_bad_weights_are_refused_with_file_and_cause(tmp_path: Path) -> None:
     good = tmp_path / "good.safetensors"
-    save_weights(good, good_weights(), {"steps": 1})
+    save_weights(good, "paper", good_weights(), {"steps": 1})
     described = {"format": FORMAT, "architecture": "paper-unet", "feature_version": "1", "training": "{}"}
 
     def refused(name: str, cause: str) -> None:
@@ -199,6 +205,12 @@ def test_bad_weights_are_refused_with_file_and_cause(tmp_path: Path) -> None:
     write_tensors(tmp_path / "nan", broken, described)
     refused("nan", "not finite")
     assert not list(tmp_path.glob("*.tmp"))
+    assert load_weights(good)[1]["model"] == "paper"
+    with OnlineDenoiser(replace(QUICK, model="kernel"), "cpu") as denoiser:
+        with pytest.raises(WeightsError, match=r"good.safetensors: weights of model 'paper'.*--model"):
+            denoiser.load(good)
+        with pytest.raises(DenoiserError, match="no model 'other'"):
+            build_model("other", denoiser.device)
 
 
 def test_unknown_devices_are_refused() -> None:

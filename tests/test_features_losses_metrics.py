@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from denoiser.features import finite, network_input, tone_map
+from denoiser.features import finite, frame_planes, network_input, tone_map
 from denoiser.losses import hdr_loss
 from denoiser.metrics import noise_floor, psnr
 from renderer.frame import Frame
@@ -26,7 +26,7 @@ def test_tone_map_is_as_good_as_float64_over_all_magnitudes() -> None:
 
 def test_network_input_is_in_its_range_and_layout() -> None:
     frame = Frame(color=torch.rand(5, 7, 3).exp() * 1e4, albedo=torch.rand(5, 7, 3), normal=2 * torch.rand(5, 7, 3) - 1)
-    planes = network_input(frame)
+    planes = network_input(frame_planes(frame))
     assert planes.shape == (1, 9, 5, 7)
     assert planes.abs().max() <= 0.5
     torch.testing.assert_close(planes[0, 3:6, 2, 4], frame.albedo[2, 4] - 0.5)

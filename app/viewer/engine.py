@@ -339,7 +339,8 @@ class Engine:
             return
         from denoiser.trainer import TrainingSettings
 
-        session.denoiser.configure(TrainingSettings(knobs.iterations, knobs.crop, knobs.learning_rate))
+        settings = TrainingSettings(iterations=knobs.iterations, crop=knobs.crop, learning_rate=knobs.learning_rate)
+        session.denoiser.configure(settings)
         if self._applied is None or knobs.spp != self._applied.spp:
             session.set_spp(knobs.spp)
         self._applied = knobs
