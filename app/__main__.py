@@ -7,11 +7,12 @@ import dataclasses
 import re
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from app.errors import EXIT_INTERRUPTED, EXIT_USAGE, UsageError
-from app.options import FRAME_SIZE, REFERENCE_SPP, Output, WalkOptions
+from app.options import COMPARED_FRAMES, FRAME_SIZE, REFERENCE_SPP, Output, WalkOptions
 from denoiser import MODEL_NAMES, DenoiserError
 from renderer import RendererError
 
@@ -22,6 +23,7 @@ DEFAULTS = WalkOptions()
 USAGE = """\
 noisewalk SCENE [options]              fly through the scene in a window (F1 lists the keys)
 noisewalk SCENE --headless [options]   walk a path, train and denoise, leave a run folder
+noisewalk compare SCENE... [options]   our models and Open Image Denoise on the same walk
 noisewalk reference SCENE [options]    render the references of a path ahead of time
 noisewalk scenes                       list the bundled scenes
 noisewalk path SCENE -o path.json      write out the path that a walk would take
@@ -97,6 +99,17 @@ def _reference(words: list[str]) -> int:
     return reference(_walk_options(given), _talk(given))
 
 
+def _compare(words: list[str]) -> int:
+    parser = _walk_parser("noisewalk compare", scenes="+")
+    parser.add_argument("--models", nargs="+", choices=MODEL_NAMES, default=MODEL_NAMES, help="default: all")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="folder; default: comparisons/001, ...")
+    parser.set_defaults(frames=COMPARED_FRAMES)
+    given = parser.parse_args(words)
+    from app.compare import compare
+
+    return compare(replace(_walk_options(given), scene=given.scene[0]), given.scene, given.models, _talk(given))
+
+
 def _scenes(words: list[str]) -> int:
     given = _talk_options(_Parser("noisewalk scenes")).parse_args(words)
     from app.catalogue import scenes
@@ -143,6 +156,7 @@ def _doctor(words: list[str]) -> int:
 
 
 COMMANDS: dict[str, Callable[[list[str]], int]] = {
+    "compare": _compare,
     "reference": _reference,
     "scenes": _scenes,
     "path": _path,
@@ -152,12 +166,13 @@ COMMANDS: dict[str, Callable[[list[str]], int]] = {
 }
 
 
-def _walk_parser(prog: str) -> argparse.ArgumentParser:
+def _walk_parser(prog: str, scenes: str | None = None) -> argparse.ArgumentParser:
     d = DEFAULTS
     parser = _talk_options(_Parser(prog, epilog="see also: noisewalk --help"))
-    parser.add_argument("scene", metavar="SCENE", help="bundled name or Mitsuba 3 XML file")
-    model = "default: %(default)s; paper: the paper's network, exactly"
-    parser.add_argument("--model", choices=MODEL_NAMES, default=d.model, help=model)
+    parser.add_argument("scene", metavar="SCENE", nargs=scenes, help="bundled name or Mitsuba 3 XML file")
+    if scenes is None:
+        model = "default: %(default)s; paper: the paper's network, exactly"
+        parser.add_argument("--model", choices=MODEL_NAMES, default=d.model, help=model)
     parser.add_argument("--frames", type=_whole(1, 10**6), default=d.frames, help="default: %(default)s")
     size = "default: {} with a GPU, {} without".format(*FRAME_SIZE)
     parser.add_argument("--width", type=_whole(1, 8192), help=f"pixels; {size}")

@@ -12,6 +12,7 @@ CACHE_DIR = Path(platformdirs.user_cache_dir("noisewalk"))
 # (with a CUDA GPU, without): the paper's frame, and one that a processor can walk with.
 FRAME_SIZE = (512, 256)
 REFERENCE_SPP = (2048, 512)
+COMPARED_FRAMES = 200
 
 
 @dataclass(frozen=True)

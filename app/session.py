@@ -150,6 +150,13 @@ class Session:
             self.denoiser.submit(pair)
         return self._result(pair, reference, watch)
 
+    def render(self, camera: Camera, index: int) -> NoisyPair:
+        """Only renders frame `index`. Raises Interrupted on Ctrl-C."""
+        try:
+            return self._tracer.render_pair(camera, index)
+        except RenderCancelled as cancelled:
+            raise Interrupted from cancelled
+
     def preview(self, camera: Camera, index: int) -> Result:
         """A small, quick frame at 1 spp for a camera in motion; nothing is learned from it."""
         watch = _Stopwatch()

@@ -11,12 +11,31 @@ from denoiser.features import finite, tone_map
 PSNR_FORMULA = (
     "PSNR = -10 log10 mean (T(shown) - T(reference))^2, T(v) = (v / (1 + v))^(1 / 2.2), over all pixels and channels"
 )
+RELATIVE_MSE_FORMULA = "relMSE = mean (shown - reference)^2 / (reference^2 + 0.01)"
+TEMPORAL_PSNR_FORMULA = "tPSNR = the PSNR of frame-to-frame differences: of T(shown_k) - T(shown_k-1)"
 MAX_DECIBELS = 100.0
 
 
 def psnr(image: torch.Tensor, reference: torch.Tensor) -> float:
     """PSNR_FORMULA in dB. image, reference: (H, W, 3) linear radiance; non-finite pixels count as black."""
     return decibels(_tone_mapped_mse(image, reference))
+
+
+def relative_mse(image: torch.Tensor, reference: torch.Tensor) -> float:
+    """RELATIVE_MSE_FORMULA. image, reference: (H, W, 3) linear radiance; non-finite pixels count as black."""
+    x, r = finite(image).double(), finite(reference).double()
+    return ((x - r).square() / (r.square() + 0.01)).mean().item()
+
+
+def temporal_psnr(
+    image: torch.Tensor, previous: torch.Tensor, reference: torch.Tensor, previous_reference: torch.Tensor
+) -> float:
+    """TEMPORAL_PSNR_FORMULA in dB, of a frame and the one before it: (H, W, 3) linear radiance each."""
+    change, true_change = (
+        tone_map(finite(now)).double() - tone_map(finite(before)).double()
+        for now, before in ((image, previous), (reference, previous_reference))
+    )
+    return decibels((change - true_change).square().mean().item())
 
 
 def noise_floor(half_a: torch.Tensor, half_b: torch.Tensor) -> float:

@@ -1,0 +1,80 @@
+"""The comparison: its formulas, and the real command on a tiny scene."""
+
+from __future__ import annotations
+
+import csv
+import math
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from app.compare import measured_frames
+from app.report import most_different
+from denoiser.features import tone_map
+from denoiser.metrics import relative_mse, temporal_psnr
+from tests.conftest import Run, last_json
+
+WALK = ("--frames", "3", "--width", "48", "--height", "32", "--spp", "2", "--crop", "32", "--reference-spp", "64")
+
+
+def test_relative_mse_matches_hand_computed_values() -> None:
+    image, reference = torch.tensor([[[1.0, 0.0, 0.3]]]), torch.tensor([[[2.0, 0.1, 0.3]]])
+    assert relative_mse(image, reference) == pytest.approx((1 / 4.01 + 0.01 / 0.02) / 3)
+
+
+def test_temporal_psnr_sees_flicker_and_nothing_else() -> None:
+    rng = torch.Generator().manual_seed(0)
+    reference, before = (torch.rand(8, 8, 3, generator=rng) for _ in range(2))
+    assert temporal_psnr(reference, before, reference, before) == 100.0
+    # Hand-computed: the first image is right, the second is black where it should be 1.
+    black, one = torch.zeros(2, 2, 3), torch.ones(2, 2, 3)
+    expected = -20 * math.log10(tone_map(torch.tensor(1.0)).item())
+    assert temporal_psnr(black, one, one, one) == pytest.approx(expected, rel=1e-6)
+    # An error that stays the same does not flicker.
+    assert temporal_psnr(black, black, one, one) == 100.0
+
+
+def test_the_crop_is_where_pictures_differ_most() -> None:
+    one, other = np.zeros((100, 90, 3)), np.zeros((100, 90, 3))
+    other[70:74, 20:24] = 1.0
+    other[5, 80] = 2.0
+    top, left = most_different(one, other, size=16)
+    assert top <= 70 and top + 16 >= 74 and left <= 20 and left + 16 >= 24
+    assert most_different(one[:5, :7], other[:5, :7], size=16) == (0, 0)
+
+
+def test_the_table_has_the_last_frame() -> None:
+    assert measured_frames(200) == [1, 10, 50, 100, 200]
+    assert measured_frames(60) == [1, 10, 50, 60] and measured_frames(1) == [1]
+
+
+def test_a_comparison_measures_the_same_frames_as_a_walk(noisewalk: Run, tiny_xml: Path, tmp_path: Path) -> None:
+    done = noisewalk("compare", tiny_xml, *WALK, "--json")
+    assert done.returncode == 0, done.stderr
+    result = last_json(done)
+    folder = tmp_path / result["folder"]
+    with open(folder / "rows.csv", newline="") as stream:
+        rows = {(row["method"], int(row["frame"])): row for row in csv.DictReader(stream)}
+    assert set(rows) == {(m, f) for m in ("noisy", "oidn", "kernel", "paper") for f in (1, 3)}
+    assert not rows["noisy", 1]["tpsnr"] and float(rows["noisy", 3]["tpsnr"]) > 10
+    assert float(rows["oidn", 3]["psnr"]) > float(rows["noisy", 3]["psnr"]) + 3
+    assert 0 < float(rows["oidn", 3]["flip"]) < float(rows["noisy", 3]["flip"]) < 1
+    page = (folder / "report.html").read_text()
+    assert "PSNR = -10 log10" in page and page.count("<img") == 1 + 2 * 5
+    assert all(source.startswith("data:") for source in re.findall(r"src='([^']*)'", page)) and "http" not in page
+
+    # A walk of the same settings shows the same pictures.
+    assert noisewalk(tiny_xml, "--headless", *WALK, "--reference-every", "2", "--model", "paper").returncode == 0
+    with open(tmp_path / "runs" / "tiny" / "frames.csv", newline="") as stream:
+        walked = {int(row["frame"]) + 1: row for row in csv.DictReader(stream)}
+    for frame in (1, 3):
+        assert float(walked[frame]["psnr_noisy"]) == pytest.approx(float(rows["noisy", frame]["psnr"]), abs=1e-3)
+        assert float(walked[frame]["psnr_shown"]) == pytest.approx(float(rows["paper", frame]["psnr"]), abs=1e-3)
+
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "something").touch()
+    refused = noisewalk("compare", tiny_xml, *WALK, "--out", "full")
+    assert refused.returncode == 2 and "full: not empty" in refused.stderr and refused.stderr.count("\n") == 1
