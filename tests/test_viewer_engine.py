@@ -182,7 +182,19 @@ def test_what_was_learned_is_in_the_cache_after_closing(start: Start) -> None:
     again = start()
     next_picture(again)
     assert again.status.scene and again.status.scene.saved_weights
-    assert load_weights(again.status.scene.saved_weights)[1]["scene"] == "tiny"
+    kept = again.status.scene.saved_weights
+    assert load_weights(kept)[1]["scene"] == "tiny"
+    # A network that learned less does not replace it.
+    steps = load_weights(kept)[1]["steps"]
+    again.show(Wish(replace(again.knobs, train=False)))
+    again.restart_network()
+    assert again.close() and load_weights(kept)[1]["steps"] == steps
+    # And one that goes on from it does.
+    more = start()
+    next_picture(more)
+    more.load_weights(kept)
+    next_picture(more, lambda p: p.steps > int(str(steps)) + 1)
+    assert more.close() and int(str(load_weights(kept)[1]["steps"])) > int(str(steps))
 
 
 def test_a_scene_that_fails_leaves_the_old_one_running(start: Start, tmp_path: Path) -> None:

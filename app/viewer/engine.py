@@ -444,6 +444,7 @@ class Engine:
         old, old_status = self._session, self._status
         name = Path(options.scene).stem if Path(options.scene).stem != "scene" else Path(options.scene).parent.name
         self._status = replace(old_status, phase="opening", note=f"opening {name}", failure="")
+        session = None
         try:
             session = self._open_session(options)
             facts = _facts(session)
@@ -451,12 +452,14 @@ class Engine:
             self._status = old_status if old else replace(old_status, phase="failed", failure=str(error))
             named = options.scene in str(error)
             self._tell(str(error) if named else f"cannot open {options.scene}: {error}", error=True)
+            if session is not None:
+                session.close()
             return
         if old is not None:
             self._leave(old)
         self._session, self._options, self._picture = session, options, None
         self._applied, self._accumulation, self._last_path_frame, self._frame_ms = None, None, None, 0.0
-        self._saved_at, self._saved_steps = time.monotonic(), 0
+        self._saved_at, self._saved_steps = time.monotonic(), _steps_in(facts.saved_weights)
         self._wish = Wish(self._wish.knobs)
         self.history.clear()
         self._status = Status("running", "first frame: compiling kernels", facts)
@@ -485,10 +488,13 @@ class Engine:
         session.close()
 
     def _autosave(self, session: Session) -> None:
-        """Keeps what was learned in the cache, one file a scene, so that no exit loses it."""
+        """Keeps what was learned in the cache, one file for scene and model, so that no exit loses it.
+
+        A network that has learned less than the one that is kept does not replace it.
+        """
         self._saved_at = time.monotonic()
         steps = self._picture.steps if self._picture else 0
-        if steps in (0, self._saved_steps):
+        if steps <= self._saved_steps:
             return
         file = _weights_file(session)
         try:
@@ -537,8 +543,19 @@ def _facts(session: Session) -> SceneFacts:
 
 
 def _weights_file(session: Session) -> Path:
-    scene = session.scene
-    return session.options.cache_dir / "weights" / f"{scene.name}-{scene.content_hash[:16]}.safetensors"
+    scene, model = session.scene, session.options.model
+    return session.options.cache_dir / "weights" / f"{scene.name}-{scene.content_hash[:16]}-{model}.safetensors"
+
+
+def _steps_in(file: Path | None) -> int:
+    """Training steps behind saved weights; 0 where there are none, or none that can be used."""
+    from denoiser.weights import WeightsError, load_weights
+
+    try:
+        steps = load_weights(file)[1].get("steps") if file is not None else 0
+    except WeightsError:
+        steps = 0
+    return steps if isinstance(steps, int) else 0
 
 
 def _camera(facts: SceneFacts, to_world: np.ndarray, fov_y: float) -> Camera:

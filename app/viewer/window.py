@@ -48,21 +48,23 @@ def view(options: WalkOptions, talk: Talk) -> int:
     window = Window(preferences)
     try:
         viewer = Viewer(Engine(options, glfw.post_empty_event), preferences)
-        with StopSignal("closing; once more to stop at once") as stop:
-            _report_lost_display(viewer)
-            while not (stop.requested or viewer.quitting or window.closing):
-                window.frame(viewer)
-            interrupted = stop.requested
-        window.hide()
-        viewer.save_preferences(window.size, window.layout())
-        problem = "" if viewer.ever_opened else viewer.engine.status.failure
-        ended = viewer.close()
+        try:
+            with StopSignal("closing; once more to stop at once") as stop:
+                _report_lost_display(viewer)
+                while not (stop.requested or viewer.quitting or window.closing):
+                    window.frame(viewer)
+        finally:
+            # Also after a defect of ours: what was learned must not be lost with the window.
+            window.hide()
+            viewer.save_preferences(window.size, window.layout())
+            problem = "" if viewer.ever_opened else viewer.engine.status.failure
+            ended = viewer.close()
         talk.result(window.report())
     finally:
         window.close()
     if problem:
         print(f"noisewalk: error: {problem}", file=sys.stderr)
-    code = EXIT_USAGE if problem else EXIT_INTERRUPTED if interrupted else 0
+    code = EXIT_USAGE if problem else EXIT_INTERRUPTED if stop.requested else 0
     if not ended:
         # A render that hangs must not keep the process: the weights are saved without it.
         viewer.engine.rescue_weights()
