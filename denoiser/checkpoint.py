@@ -11,7 +11,7 @@ import torch
 from denoiser.trainer import Trainer
 from denoiser.weights import WeightsError, read_tensors, write_tensors
 
-FORMAT = "noisewalk checkpoint 1"
+FORMAT = "noisewalk checkpoint 2"
 _MOMENTS = ("step", "exp_avg", "exp_avg_sq")
 
 
@@ -21,6 +21,7 @@ def save_checkpoint(file: Path, trainer: Trainer, progress: Mapping[str, object]
     The trainer must not be training.
     """
     tensors = {f"network.{name}": value for name, value in trainer.network.state_dict().items()}
+    tensors |= {f"average.{name}": value for name, value in trainer.average.items()}
     for name, parameter in trainer.network.named_parameters():
         state = trainer.optimizer.state.get(parameter, {})
         tensors |= {f"adam.{moment}.{name}": state[moment] for moment in _MOMENTS if moment in state}
@@ -40,6 +41,8 @@ def load_checkpoint(file: Path, trainer: Trainer) -> dict[str, object]:
         raise WeightsError(f"{file}: not a noisewalk checkpoint")
     try:
         trainer.network.load_state_dict({n: tensors[f"network.{n}"] for n in trainer.network.state_dict()})
+        for name, value in trainer.average.items():
+            value.copy_(tensors[f"average.{name}"])
         for name, parameter in trainer.network.named_parameters():
             moments = {m: tensors[f"adam.{m}.{name}"] for m in _MOMENTS if f"adam.{m}.{name}" in tensors}
             if moments:

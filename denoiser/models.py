@@ -18,6 +18,7 @@ class PaperModel(UNet):
     """The paper's network, exactly: it puts out radiance directly, and trains from half `a` to half `b`."""
 
     both_directions = False
+    average_decay = 0.0
 
     def forward(self, planes: torch.Tensor) -> torch.Tensor:
         return super().forward(network_input(planes))
@@ -36,6 +37,7 @@ class KernelModel(UNet):
     """
 
     both_directions = True
+    average_decay = 0.98  # over some 50 steps, six frames
 
     def __init__(self) -> None:
         super().__init__()

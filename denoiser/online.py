@@ -137,13 +137,7 @@ class OnlineDenoiser:
             needed = self.settings.model
             raise WeightsError(f"{file}: weights of model '{about['model']}', but '{needed}' is in use (see --model)")
         steps = about.get("steps")
-
-        def take(trainer: Trainer) -> None:
-            trainer.restart()
-            trainer.network.load_state_dict(parameters)
-            trainer.steps = steps if isinstance(steps, int) else 1
-
-        self._thread.apply(take)
+        self._thread.apply(lambda trainer: trainer.adopt(parameters, steps if isinstance(steps, int) else 1))
         return about
 
     def save_checkpoint(self, file: Path, progress: Mapping[str, object]) -> None:

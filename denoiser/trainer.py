@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -43,6 +44,9 @@ class Trainer:
 
     The halves are independent, so that the target's noise averages out of the gradient (Noise2Noise's condition).
     A step whose loss or gradient is not finite changes nothing and is counted.
+
+    `average` are the parameters to denoise with: a running mean over the last steps (Polyak and Juditsky 1992), for
+    models with an `average_decay` above 0; it takes noise out of the pictures and flicker out of the walk.
     """
 
     def __init__(self, settings: TrainingSettings, device: torch.device) -> None:
@@ -61,6 +65,13 @@ class Trainer:
         self.optimizer = torch.optim.Adam(
             self.network.parameters(), lr=self.settings.learning_rate, betas=ADAM_BETAS, eps=ADAM_EPSILON
         )
+        self.average = self._copied_parameters()
+
+    def adopt(self, parameters: Mapping[str, torch.Tensor], steps: int) -> None:
+        """Goes on from a network that was trained for `steps` before, with a fresh optimiser."""
+        self.restart()
+        self.network.load_state_dict(parameters)
+        self.steps, self.average = steps, self._copied_parameters()
 
     def train(self, pair: NoisyPair) -> TrainingReport:
         """`settings.iterations` steps, each on a random crop of this pair.
@@ -93,7 +104,17 @@ class Trainer:
             self.skipped += 1
             return None
         self.optimizer.step()
+        self._update_average()
         return value
+
+    def _copied_parameters(self) -> dict[str, torch.Tensor]:
+        return {name: value.detach().clone() for name, value in self.network.state_dict().items()}
+
+    def _update_average(self) -> None:
+        # At first the mean is short, so that it does not lag behind a network that learns fast.
+        decay = min(self.network.average_decay, self.steps / (self.steps + 9))
+        for name, value in self.network.state_dict().items():
+            self.average[name].lerp_(value, 1.0 - decay)
 
     def _crop(self, size: int, *images: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """The same random window of all images (1, C, H, W)."""

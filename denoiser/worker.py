@@ -15,7 +15,7 @@ from renderer.frame import NoisyPair
 
 @dataclass(frozen=True, eq=False)
 class PublishedWeights:
-    """A complete copy of the network's parameters that nobody writes to any more, and how they came about.
+    """A complete copy of the parameters to denoise with that nobody writes to any more, and how they came about.
 
     steps, skipped_steps: training steps so far, and those of them that were not finite.
     report, milliseconds: of the last frame that was trained on.
@@ -120,5 +120,5 @@ class TrainerThread:
 
 
 def _snapshot(trainer: Trainer, report: TrainingReport, milliseconds: float) -> PublishedWeights:
-    parameters = {name: value.detach().clone() for name, value in trainer.network.state_dict().items()}
+    parameters = {name: value.clone() for name, value in trainer.average.items()}
     return PublishedWeights(parameters, trainer.steps, trainer.skipped, report, milliseconds)

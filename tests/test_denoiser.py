@@ -100,6 +100,22 @@ def test_frames_smaller_than_the_crop_train_whole(size: tuple[int, int]) -> None
     assert np.isfinite(report.loss)
 
 
+def test_what_is_published_is_a_running_mean_for_the_kernel_model_only() -> None:
+    for model, averaged in (("kernel", True), ("paper", False)):
+        trainer = Trainer(replace(QUICK, model=model, iterations=1), CPU)
+        seen = []
+        for index in range(4):
+            trainer.train(noisy_pair(index, truth()))
+            seen.append({name: value.clone() for name, value in trainer.network.state_dict().items()})
+        name = next(iter(seen[0]))
+        # Steps 1 to 4 enter with 1 - n / (n + 9); before them, the untrained network.
+        start = dict(Trainer(replace(QUICK, model=model), CPU).network.state_dict())[name]
+        expected = start.clone()
+        for step, network in enumerate(seen, start=1):
+            expected += 9 / (step + 9) * (network[name] - expected)
+        torch.testing.assert_close(trainer.average[name], expected if averaged else seen[-1][name])
+
+
 def test_free_pacing_never_waits_and_counts_what_it_skips() -> None:
     gate, entered = threading.Event(), threading.Event()
     with OnlineDenoiser(QUICK, "cpu", "free") as denoiser:
