@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections import deque
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,41 +40,42 @@ class History:
     """Filled by the session thread, read by the window; the oldest of LENGTH samples goes first."""
 
     def __init__(self) -> None:
-        self._samples: deque[Sample] = deque(maxlen=LENGTH)
+        self._rows = np.full((LENGTH, 4 + len(STAGES)), np.nan)  # a ring: PSNR of two images, floor, loss, stages
         self._lock = threading.Lock()
-        self._curves = _curves([], 0)
-        self._count = self._drawn = 0
+        self._count = 0
+        self._drawn = -1
 
     def append(self, sample: Sample) -> None:
         """Adds the newest frame."""
+        psnr = sample.psnr or (np.nan, np.nan, np.nan)
+        stages = (sample.milliseconds.get(name, 0.0) for name in STAGES)
         with self._lock:
-            self._samples.append(sample)
+            self._rows[self._count % LENGTH] = (*psnr, sample.loss, *stages)
             self._count += 1
 
     def clear(self) -> None:
         """Begins anew, for another scene."""
         with self._lock:
-            self._samples.clear()
             self._count, self._drawn = 0, -1
 
     def curves(self) -> Curves:
         """The record; the same object until something is new."""
         with self._lock:
             if self._drawn != self._count:
-                self._curves = _curves(list(self._samples), self._count - len(self._samples))
+                oldest = max(0, self._count - LENGTH)
+                rows = np.roll(self._rows, -(oldest % LENGTH), axis=0)[: self._count - oldest]
+                self._curves = _curves(rows, oldest)
                 self._drawn = self._count
             return self._curves
 
 
-def _curves(samples: list[Sample], first: int) -> Curves:
-    nothing = (np.nan, np.nan, np.nan)
-    psnr = np.array([s.psnr or nothing for s in samples], dtype=np.float64).reshape(-1, 3)
-    stages = np.array([[s.milliseconds.get(name, 0.0) for name in STAGES] for s in samples]).reshape(-1, len(STAGES))
+def _curves(rows: np.ndarray, first: int) -> Curves:
+    noisy, denoised, noise_floor, loss, *stages = np.ascontiguousarray(rows.T)
     return Curves(
-        frame=np.arange(first, first + len(samples), dtype=np.float64),
-        noisy=psnr[:, 0].copy(),
-        denoised=psnr[:, 1].copy(),
-        noise_floor=psnr[:, 2].copy(),
-        loss=np.array([s.loss for s in samples], dtype=np.float64),
-        milliseconds=np.ascontiguousarray(stages.cumsum(axis=1).T),
+        frame=np.arange(first, first + len(rows), dtype=np.float64),
+        noisy=noisy,
+        denoised=denoised,
+        noise_floor=noise_floor,
+        loss=loss,
+        milliseconds=np.cumsum(stages, axis=0),
     )

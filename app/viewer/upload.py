@@ -26,7 +26,7 @@ def write_texture(texture: moderngl.Texture, image: Any, interop: CudaInterop | 
     if interop is not None and not isinstance(image, np.ndarray) and image.is_cuda:
         interop.write(texture, image)
     else:
-        texture.write(as_array(image).tobytes())
+        texture.write(as_array(image))
 
 
 def as_array(image: Any) -> np.ndarray:
