@@ -33,6 +33,7 @@ def start(tiny_xml: Path, backend: Backend, cache_dir: Path, tmp_path: Path) -> 
             scene=str(tiny_xml), width=32, height=24, spp=2, iterations=1, crop=32, cache_dir=tmp_path / "cache"
         )
         engines.append(Engine(replace(options, variant=backend.variant, **changes)))  # type: ignore[arg-type]
+        engines[-1].start()
         return engines[-1]
 
     yield begin

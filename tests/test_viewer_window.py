@@ -259,6 +259,7 @@ def test_the_loop_goes_on_while_the_renderer_blocks(
     monkeypatch.setattr(PathTracer, "render_pair", blocked)
     window = Window(Preferences())
     viewer = Viewer(Engine(WalkOptions("tiny.xml", width=32, height=24, spp=1, cache_dir=cache_dir)), Preferences())
+    viewer.engine.start()
     try:
         wait_for(inside.is_set, "the render")
         for _ in range(3):

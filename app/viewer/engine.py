@@ -166,7 +166,6 @@ class Engine:
         self._saved_steps = 0
         self._saved_weights: Path | None = None
         self._thread = threading.Thread(target=self._run, name="session", daemon=True)
-        self._thread.start()
 
     @staticmethod
     def knobs_of(options: WalkOptions) -> Knobs:
@@ -174,6 +173,10 @@ class Engine:
         return Knobs(True, options.iterations, options.crop, options.learning_rate, options.spp)
 
     # The window's side.
+
+    def start(self) -> None:
+        """Begins to open the scene."""
+        self._thread.start()
 
     @property
     def status(self) -> Status:
@@ -247,7 +250,8 @@ class Engine:
         with self._changed:
             self._stop = True
             self._changed.notify_all()
-        self._thread.join(JOIN_SECONDS)
+        if self._thread.ident is not None:
+            self._thread.join(JOIN_SECONDS)
         return not self._thread.is_alive()
 
     def rescue_weights(self) -> None:

@@ -18,6 +18,7 @@ import moderngl
 import numpy as np
 import psutil
 
+from app import STARTED
 from app.console import StopSignal, Talk
 from app.errors import EXIT_INTERRUPTED, EXIT_USAGE, UsageError
 from app.options import WalkOptions
@@ -51,6 +52,9 @@ def view(options: WalkOptions, talk: Talk) -> int:
         try:
             with StopSignal("closing; once more to stop at once") as stop:
                 _report_lost_display(viewer)
+                # Importing torch and Mitsuba takes turns with Python in this thread: the window comes first.
+                window.frame(viewer)
+                viewer.engine.start()
                 while not (stop.requested or viewer.quitting or window.closing):
                     window.frame(viewer)
         finally:
@@ -128,7 +132,6 @@ class Window:
         self._title = ""
         self._drawn_at = time.monotonic()
         self._seconds: deque[float] = deque(maxlen=TIMED_FRAMES)
-        self._started = psutil.Process().create_time()
         self._seconds_to: dict[str, float] = {}
 
     @property
@@ -250,7 +253,7 @@ class Window:
         self._drawn_at = now
         for name, there in (("window", True), ("picture", viewer.picture is not None)):
             if there and name not in self._seconds_to:
-                self._seconds_to[name] = time.time() - self._started
+                self._seconds_to[name] = now - STARTED
 
     def _cause(self, otherwise: str) -> str:
         return self._errors[-1] if self._errors else otherwise
