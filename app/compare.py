@@ -32,6 +32,7 @@ from denoiser.metrics import (
     relative_mse,
     temporal_psnr,
 )
+from renderer.bundled import find_scene
 
 TABLE_FRAMES = (1, 10, 50, 100, 200)  # how many frames are walked when it is measured; the last one is added
 FLIP_FORMULA = "FLIP = mean LDR-FLIP error (Andersson et al. 2020) of the tone-mapped images, at 67 pixels per degree"
@@ -55,15 +56,17 @@ class Row:
 
 def compare(options: WalkOptions, scenes: Sequence[str], models: Sequence[str], talk: Talk) -> int:
     """Walks each scene once with all contenders; leaves rows.csv, result.json and report.html in one folder."""
+    for scene in scenes:
+        find_scene(scene)  # before hours are spent on the others
     folder = _new_folder(options.out)
     missing = [package for package in ("pyoidn", "flip_evaluator") if find_spec(package) is None]
     if missing:
         talk.warn(f"not installed, and left out of the comparison: {', '.join(missing)}: {OIDN_HINT}")
     rows: list[Row] = []
     pages: list[Page] = []
-    about: dict[str, Any] = {"formulas": FORMULAS, "versions": versions()}
-    with StopSignal("stopping; what is measured is kept") as stop:
-        try:
+    about: dict[str, Any] = {"formulas": FORMULAS, "versions": versions(), "state": "failed"}
+    try:
+        with StopSignal("stopping; what is measured is kept") as stop:
             for scene in scenes:
                 session = open_session(replace(options, scene=scene), talk)
                 about["machine"] = machine(session.backend, session.denoiser.device)
@@ -72,14 +75,15 @@ def compare(options: WalkOptions, scenes: Sequence[str], models: Sequence[str], 
                     _one_scene(session, models, rows, pages, talk, stop)
                 finally:
                     session.close()
-            state = "complete"
-        except Interrupted:
-            state = "interrupted"
-    _write(folder, rows, about | {"state": state})
-    write_report(folder / "report.html", [asdict(row) for row in rows], pages, about)
-    talk.note(table(rows) + f"\n{state}: {folder / 'report.html'}\n" + "\n".join(FORMULAS))
-    talk.result({"folder": str(folder), "state": state, "rows": [asdict(row) for row in rows]})
-    return 0 if state == "complete" else EXIT_INTERRUPTED
+        about["state"] = "complete"
+    except Interrupted:
+        about["state"] = "interrupted"
+    finally:
+        _write(folder, rows, about)
+        write_report(folder / "report.html", [asdict(row) for row in rows], pages, about)
+    talk.note(table(rows) + f"\n{about['state']}: {folder / 'report.html'}\n" + "\n".join(FORMULAS))
+    talk.result({"folder": str(folder), "state": about["state"], "rows": [asdict(row) for row in rows]})
+    return 0 if about["state"] == "complete" else EXIT_INTERRUPTED
 
 
 def measured_frames(frames: int) -> list[int]:

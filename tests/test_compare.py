@@ -78,3 +78,5 @@ def test_a_comparison_measures_the_same_frames_as_a_walk(noisewalk: Run, tiny_xm
     (tmp_path / "full" / "something").touch()
     refused = noisewalk("compare", tiny_xml, *WALK, "--out", "full")
     assert refused.returncode == 2 and "full: not empty" in refused.stderr and refused.stderr.count("\n") == 1
+    assert noisewalk("compare", tiny_xml, "nosuch.xml", *WALK, "--out", "new").returncode == 2
+    assert not (tmp_path / "new").exists()

@@ -278,3 +278,18 @@ def test_the_loop_goes_on_while_the_renderer_blocks(
         go_on.set()
         assert viewer.close()
         window.close()
+
+
+def test_the_desktops_own_dialog_is_used_where_there_is_one(desktop: Desktop, launch: Launch, tmp_path: Path) -> None:
+    (tmp_path / "second.xml").write_text(TINY_XML)
+    (tmp_path / "bin").mkdir()
+    zenity = tmp_path / "bin" / "zenity"  # answers as a person would who chose that file
+    zenity.write_text(f'#!/bin/sh\necho "$@" > {tmp_path}/asked\necho {tmp_path}/second.xml\n')
+    zenity.chmod(0o755)
+    child = launch(PATH=f"{tmp_path}/bin:{os.environ['PATH']}")
+    window = desktop.window("tiny - noisewalk")
+    desktop.key("Control_L", "o")
+    assert desktop.window("second - noisewalk")
+    assert "Open scene" in (tmp_path / "asked").read_text() and "*.xml" in (tmp_path / "asked").read_text()
+    desktop.close_window(window)
+    assert finish(child)[0] == 0
