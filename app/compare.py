@@ -167,7 +167,7 @@ def _measure(
         method=name,
         psnr=psnr(shown.image, reference),
         relmse=relative_mse(shown.image, reference),
-        flip=_flip(shown.image, reference),
+        flip=flip(shown.image, reference),
         tpsnr=temporal_psnr(shown.image, before, reference, references[index - 1])
         if moving and before is not None
         else None,
@@ -176,7 +176,8 @@ def _measure(
     )
 
 
-def _flip(image: torch.Tensor, reference: torch.Tensor) -> float | None:
+def flip(image: torch.Tensor, reference: torch.Tensor) -> float | None:
+    """FLIP_FORMULA, in [0, 1], of (H, W, 3) linear radiance; None without its package."""
     if find_spec("flip_evaluator") is None:
         return None
     import flip_evaluator

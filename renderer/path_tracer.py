@@ -89,7 +89,8 @@ class PathTracer:
             raise RendererError(f"{width}x{height} at {spp} spp: more than {MAX_SAMPLES} samples in one frame")
         self._view = View(scene, width, height)
         self._spp, self._seed = spp, seed
-        # A nested aov(path) costs twice as much as `path` and a childless `aov` with the same seed.
+        # A nested aov(path) costs twice as much as `path` and a childless `aov` with the same seed. The samples within
+        # a pixel are the same, but for the scalar variant, where one stream of random numbers serves a whole block.
         self._features = mi.load_dict({"type": "aov", "aovs": "albedo:albedo,normal:sh_normal"})
 
     def render_pair(self, camera: Camera, index: int, check: Callable[[], None] = lambda: None) -> NoisyPair:

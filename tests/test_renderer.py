@@ -79,7 +79,7 @@ def test_frames_are_reproducible_and_differ_by_index(tiny_scene: Scene) -> None:
     assert not torch.equal(first.a.color, later.a.color) and not torch.equal(first.a.color, first.b.color)
 
 
-def test_features_belong_to_the_same_pixel_samples_as_the_color(tiny_scene: Scene) -> None:
+def test_features_belong_to_the_same_pixel_samples_as_the_color(llvm_backend: Backend, tiny_scene: Scene) -> None:
     import mitsuba as mi
 
     tracer = PathTracer(tiny_scene, 48, 32, 4, 0)
