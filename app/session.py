@@ -141,19 +141,16 @@ class Session:
         `check` is called now and then while rendering; what it raises ends the frame. Raises Interrupted on Ctrl-C.
         """
         watch = _Stopwatch()
-        try:
-            pair = self._tracer.render_pair(camera, index, check)
-        except RenderCancelled as cancelled:
-            raise Interrupted from cancelled
+        pair = self.render(camera, index, check)
         watch.lap("render")
         if train:
             self.denoiser.submit(pair)
         return self._result(pair, reference, watch)
 
-    def render(self, camera: Camera, index: int) -> NoisyPair:
-        """Only renders frame `index`. Raises Interrupted on Ctrl-C."""
+    def render(self, camera: Camera, index: int, check: Callable[[], None] = lambda: None) -> NoisyPair:
+        """Only renders frame `index`; `check` as in `advance`. Raises Interrupted on Ctrl-C."""
         try:
-            return self._tracer.render_pair(camera, index)
+            return self._tracer.render_pair(camera, index, check)
         except RenderCancelled as cancelled:
             raise Interrupted from cancelled
 

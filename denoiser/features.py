@@ -18,9 +18,9 @@ def tone_map(value: torch.Tensor) -> torch.Tensor:
     return (value / (1.0 + value)).pow(1.0 / 2.2)
 
 
-def finite(image: torch.Tensor) -> torch.Tensor:
-    """The image with every pixel that has a non-finite channel set to 0. image: (..., 3)."""
-    return torch.where(torch.isfinite(image).all(dim=-1, keepdim=True), image, 0.0)
+def finite(image: torch.Tensor, channels: int = -1) -> torch.Tensor:
+    """The image with every pixel that has a non-finite channel set to 0. `channels`: their dimension, 1 for planes."""
+    return torch.where(torch.isfinite(image).all(dim=channels, keepdim=True), image, 0.0)
 
 
 def frame_planes(frame: Frame) -> torch.Tensor:
@@ -30,13 +30,8 @@ def frame_planes(frame: Frame) -> torch.Tensor:
 
 def network_input(planes: torch.Tensor) -> torch.Tensor:
     """(N, 9, H, W) float32 in [-0.5, 0.5] of frame planes: T(color), albedo, normal. Non-finite pixels count as 0."""
-    color, albedo, normal = (finite_planes(part) for part in planes.split(3, dim=1))
+    color, albedo, normal = (finite(part, channels=1) for part in planes.split(3, dim=1))
     return torch.cat([tone_map(color) - 0.5, albedo - 0.5, normal * 0.5], dim=1)
-
-
-def finite_planes(planes: torch.Tensor) -> torch.Tensor:
-    """`finite` for planes (N, C, H, W)."""
-    return torch.where(torch.isfinite(planes).all(dim=1, keepdim=True), planes, 0.0)
 
 
 def to_planes(image: torch.Tensor) -> torch.Tensor:

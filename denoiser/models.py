@@ -7,7 +7,7 @@ from torch import nn
 from torch.nn import functional
 
 from denoiser import MODEL_NAMES, DenoiserError
-from denoiser.features import finite_planes, network_input
+from denoiser.features import finite, network_input
 from denoiser.unet import UNet, conv, pad_to_multiple
 
 KERNEL = 5  # neighbours in a row
@@ -51,7 +51,7 @@ class KernelModel(UNet):
     def forward(self, planes: torch.Tensor) -> torch.Tensor:
         height, width = planes.shape[-2:]
         padded = pad_to_multiple(planes)
-        color = finite_planes(padded[:, :3])
+        color = finite(padded[:, :3], channels=1)
         decoded = self.decoded(network_input(padded).contiguous(memory_format=torch.channels_last))
         shares = torch.softmax(self.blend(decoded[0]), dim=1)
         output = torch.zeros_like(color)

@@ -134,20 +134,13 @@ class _Stale(Exception):
 class Engine:
     """Owns the session thread. All methods return at once, but `close`.
 
-    `wake` is called on the thread when there is something new to show; `open_session` runs there, and returns a
-    Session of the options.
+    `wake` is called on the thread when there is something new to show.
     """
 
-    def __init__(
-        self,
-        options: WalkOptions,
-        wake: Callable[[], None] = lambda: None,
-        open_session: Callable[[WalkOptions], Session] | None = None,
-    ) -> None:
+    def __init__(self, options: WalkOptions, wake: Callable[[], None] = lambda: None) -> None:
         self.history = History()
         self.knobs = self.knobs_of(options)
         self._wake = wake
-        self._open_session = open_session or _free_session
         self._options = options
         self._wish = Wish(self.knobs)
         self._orders: deque[Callable[[], None]] = deque()
@@ -450,7 +443,7 @@ class Engine:
         self._status = replace(old_status, phase="opening", note=f"opening {name}", failure="")
         session = None
         try:
-            session = self._open_session(options)
+            session = _free_session(options)
             facts = _facts(session)
         except (RendererError, DenoiserError, OSError, RuntimeError, ValueError, MemoryError) as error:
             self._status = old_status if old else replace(old_status, phase="failed", failure=str(error))

@@ -14,7 +14,7 @@ STAGE_COLORS = ((0.36, 0.6, 0.84), (0.47, 0.76, 0.56), (0.62, 0.64, 0.68), (0.9,
 LARGE = 27.0
 MARKED = 200  # measured frames up to which each gets a dot
 NUMBERS_WIDTH = 178.0
-_PLOT = implot.Flags_.no_menus | implot.Flags_.no_box_select | implot.Flags_.no_mouse_text
+_PLOT = implot.Flags_.no_legend | implot.Flags_.no_menus | implot.Flags_.no_box_select | implot.Flags_.no_mouse_text
 
 
 def draw_graphs(title: str, viewer: Viewer) -> None:
@@ -62,7 +62,7 @@ def _reference_text(viewer: Viewer, picture: Picture | None) -> str:
 
 def _psnr(curves: Curves, size: imgui.ImVec2) -> None:
     measured = np.isfinite(curves.denoised)
-    if not implot.begin_plot("##psnr", size, _PLOT | implot.Flags_.no_legend):
+    if not implot.begin_plot("##psnr", size, _PLOT):
         return
     implot.setup_axes("frame", "PSNR (dB)")  # the large numbers beside it have the curves' colours
     if measured.any():
@@ -97,7 +97,7 @@ def _stages(curves: Curves, size: imgui.ImVec2) -> None:
 
 
 def _stages_plot(curves: Curves, size: imgui.ImVec2) -> None:
-    if not implot.begin_plot("##stages", size, _PLOT | implot.Flags_.no_legend):
+    if not implot.begin_plot("##stages", size, _PLOT):
         return
     implot.setup_axes("frame", "ms")
     if len(curves.frame) > 1:
@@ -114,7 +114,7 @@ def _stages_plot(curves: Curves, size: imgui.ImVec2) -> None:
 
 
 def _loss(curves: Curves, size: imgui.ImVec2) -> None:
-    if not implot.begin_plot("##loss", size, _PLOT | implot.Flags_.no_legend):
+    if not implot.begin_plot("##loss", size, _PLOT):
         return
     implot.setup_axes("frame", "training loss")
     finite = curves.loss[np.isfinite(curves.loss) & (curves.loss > 0)]
