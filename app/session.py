@@ -161,16 +161,16 @@ class Session:
         tracer = PathTracer(self.scene, width, height, spp=1, seed=self.options.seed)
         pair = tracer.render_pair(replace(camera, width=width, height=height), index)
         watch.lap("render")
-        return self._result(pair, None, watch)
+        return self._result(pair, None, watch, remember=False)
 
     def save_weights(self, file: Path) -> None:
         """Writes the network as published, with what it was trained on. From any thread. Raises OSError."""
         self.denoiser.save(file, {"scene": self.scene.name, "scene_hash": self.scene.content_hash})
 
-    def _result(self, pair: NoisyPair, reference: Reference | None, watch: _Stopwatch) -> Result:
+    def _result(self, pair: NoisyPair, reference: Reference | None, watch: _Stopwatch, remember: bool = True) -> Result:
         weights = self.denoiser.weights()
         watch.lap("train")
-        shown = self.denoiser.denoise(pair)
+        shown = self.denoiser.denoise(pair, remember)
         noisy = ((pair.a.color + pair.b.color) / 2).to(shown.device)
         watch.lap("denoise")
         measurement = measure(noisy, shown, reference) if reference is not None else None

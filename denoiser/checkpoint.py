@@ -8,17 +8,19 @@ from pathlib import Path
 
 import torch
 
+from denoiser import history as past
+from denoiser.history import History
 from denoiser.trainer import Trainer
 from denoiser.weights import WeightsError, read_tensors, write_tensors
 
-FORMAT = "noisewalk checkpoint 2"
+FORMAT = "noisewalk checkpoint 3"
 _MOMENTS = ("step", "exp_avg", "exp_avg_sq")
 
 
-def save_checkpoint(file: Path, trainer: Trainer, progress: Mapping[str, object]) -> None:
-    """Writes network, optimiser and random state, with the caller's `progress` (JSON values). Raises OSError.
+def save_checkpoint(file: Path, trainer: Trainer, history: History | None, progress: Mapping[str, object]) -> None:
+    """Writes network, optimiser, random state and the walk's history, with the caller's `progress` (JSON values).
 
-    The trainer must not be training.
+    The trainer must not be training. Raises OSError.
     """
     tensors = {f"network.{name}": value for name, value in trainer.network.state_dict().items()}
     tensors |= {f"average.{name}": value for name, value in trainer.average.items()}
@@ -26,13 +28,15 @@ def save_checkpoint(file: Path, trainer: Trainer, progress: Mapping[str, object]
         state = trainer.optimizer.state.get(parameter, {})
         tensors |= {f"adam.{moment}.{name}": state[moment] for moment in _MOMENTS if moment in state}
     tensors["generator"] = trainer.generator.get_state()
+    if history is not None:
+        tensors |= {f"history.{name}": value for name, value in past.to_tensors(history).items()}
     counters = {"steps": trainer.steps, "skipped": trainer.skipped}
     metadata = {"format": FORMAT, "counters": json.dumps(counters), "progress": json.dumps(dict(progress))}
     write_tensors(file, tensors, metadata)
 
 
-def load_checkpoint(file: Path, trainer: Trainer) -> dict[str, object]:
-    """Restores what `save_checkpoint` wrote into a trainer of the same settings, and returns `progress`.
+def load_checkpoint(file: Path, trainer: Trainer) -> tuple[History | None, dict[str, object]]:
+    """Restores what `save_checkpoint` wrote into a trainer of the same settings; returns history and `progress`.
 
     Raises WeightsError. The trainer must not be training.
     """
@@ -53,6 +57,7 @@ def load_checkpoint(file: Path, trainer: Trainer) -> dict[str, object]:
         trainer.generator.set_state(tensors["generator"])
         counters = json.loads(metadata["counters"])
         trainer.steps, trainer.skipped = counters["steps"], counters["skipped"]
-        return json.loads(metadata["progress"])
+        stored = {name.removeprefix("history."): t for name, t in tensors.items() if name.startswith("history.")}
+        return past.from_tensors(stored) if stored else None, json.loads(metadata["progress"])
     except (KeyError, ValueError, RuntimeError) as error:
         raise WeightsError(f"{file}: damaged checkpoint ({str(error).splitlines()[0]})") from error

@@ -6,7 +6,8 @@ import torch
 
 from renderer.frame import Frame
 
-FEATURE_VERSION = 1
+FEATURE_VERSION = 2
+PLANES = 16
 
 
 def tone_map(value: torch.Tensor) -> torch.Tensor:
@@ -23,15 +24,29 @@ def finite(image: torch.Tensor, channels: int = -1) -> torch.Tensor:
     return torch.where(torch.isfinite(image).all(dim=channels, keepdim=True), image, 0.0)
 
 
-def frame_planes(frame: Frame) -> torch.Tensor:
-    """(1, 9, H, W) float32: color, albedo and normal as they were rendered. What models take."""
-    return to_planes(torch.cat([frame.color, frame.albedo, frame.normal], dim=-1))
+def frame_planes(frame: Frame, guide: torch.Tensor | None = None, seen: torch.Tensor | None = None) -> torch.Tensor:
+    """(1, 16, H, W) float32: color, albedo, normal as rendered, guide, history and its age. What models take.
+
+    guide: (H, W, 3) another denoiser's radiance; seen: (H, W, 4) radiance and age in frames, as of
+    `History.seen_by`. Zeros stand for what is missing.
+    """
+    height, width = frame.color.shape[:2]
+    nothing = frame.color.new_zeros(height, width, 4)
+    guide = nothing[..., :3] if guide is None else guide
+    seen = nothing if seen is None else seen
+    return to_planes(torch.cat([frame.color, frame.albedo, frame.normal, guide, seen], dim=-1))
 
 
 def network_input(planes: torch.Tensor) -> torch.Tensor:
     """(N, 9, H, W) float32 in [-0.5, 0.5] of frame planes: T(color), albedo, normal. Non-finite pixels count as 0."""
-    color, albedo, normal = (finite(part, channels=1) for part in planes.split(3, dim=1))
+    color, albedo, normal = (finite(part, channels=1) for part in planes[:, :9].split(3, dim=1))
     return torch.cat([tone_map(color) - 0.5, albedo - 0.5, normal * 0.5], dim=1)
+
+
+def context_input(planes: torch.Tensor) -> torch.Tensor:
+    """(N, 7, H, W) float32 in [-0.5, 0.5] of frame planes: T(guide), T(history), and its age as age / (age + 4)."""
+    guide, history, age = planes[:, 9:12], planes[:, 12:15], planes[:, 15:16]
+    return torch.cat([tone_map(guide) - 0.5, tone_map(history) - 0.5, age / (age + 4.0) - 0.5], dim=1)
 
 
 def to_planes(image: torch.Tensor) -> torch.Tensor:

@@ -1,81 +1,161 @@
-"""The denoising models by name. Each maps frame planes (N, 9, H, W) to linear radiance (N, 3, H, W)."""
+"""The denoising models by name. Each maps frame planes (N, 16, H, W) to linear radiance (N, 3, H, W)."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import torch
 from torch import nn
 from torch.nn import functional
 
 from denoiser import MODEL_NAMES, DenoiserError
-from denoiser.features import finite, network_input
+from denoiser.features import PLANES, context_input, finite, network_input
+from denoiser.losses import hdr_loss
+from denoiser.precision import mixed_precision
 from denoiser.unet import UNet, conv, pad_to_multiple
 
 KERNEL = 5  # neighbours in a row
-SCALES = 3
+OWN_SCALES = (1, 2, 4)
+HISTORY_SCALES = (1, 2)
+# Candidates of the blend: own radiance and history at their scales, and the guide.
+CANDIDATES = len(OWN_SCALES) + len(HISTORY_SCALES) + 1
+# Logits stay within +-4: a share that reached 0 or 1 would have no gradient left to come back by.
+LARGEST_LOGIT = 4.0
+UNGUIDED_LOSS = 0.3
 
 
 class PaperModel(UNet):
     """The paper's network, exactly: it puts out radiance directly, and trains from half `a` to half `b`."""
 
     both_directions = False
+    uses_context = False
     average_decay = 0.0
 
     def forward(self, planes: torch.Tensor) -> torch.Tensor:
         return super().forward(network_input(planes))
 
+    def loss(self, planes: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        """The paper's: L_HDR. target: (N, 3, H, W)."""
+        return hdr_loss(self(planes), target)
+
 
 class KernelModel(UNet):
-    """The same U-Net with a kernel-predicting head: it mixes the pixels of its own input instead of inventing colors.
+    """The same U-Net with a kernel-predicting head: it mixes what was rendered instead of inventing colors.
 
-    At full, half and quarter size it predicts softmax weights over 5x5 neighbours, applies them to the half's own
-    radiance, averaged down to that size, and blends the three per pixel (after Bako et al. 2017, "Kernel-Predicting
-    Convolutional Networks", and Vogels et al. 2018, "Denoising with Kernel Prediction and Asymmetric Loss Functions").
-    The output is a convex combination of what was rendered: never negative, never brighter than its brightest input.
+    At full, half and quarter size it predicts softmax weights over 5x5 neighbours and applies them to the half's own
+    radiance, averaged down to that size; at full and half size it does the same with the history, the reprojected mean
+    of past frames (after Bako et al. 2017, "Kernel-Predicting Convolutional Networks", and Vogels et al. 2018,
+    "Denoising with Kernel Prediction and Asymmetric Loss Functions"). It blends these five, and the guide where there
+    is one, per pixel. The output is a convex combination: never negative, never brighter than its brightest input.
 
-    Noise2Noise's condition holds: the output depends on one half alone, and the target is the other one, in both
-    directions, since the halves are exchangeable.
+    Noise2Noise's condition holds: own radiance and guide depend on one half alone, the history on earlier frames, and
+    the target is the other half, in both directions, since the halves are exchangeable.
     """
 
     both_directions = True
+    uses_context = True
     average_decay = 0.98  # over some 50 steps, six frames
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__(channels=PLANES)
         del self.dec_conv1c
-        self.kernels = nn.ModuleList(conv(channels, KERNEL**2, gain="linear") for channels in (32, 96, 96))
-        self.blend = conv(32, SCALES, gain="linear")
-        for head in (*self.kernels, self.blend):
+        self.own_kernels = nn.ModuleList(conv(channels, KERNEL**2, gain="linear") for channels in (32, 96, 96))
+        self.history_kernels = nn.ModuleList(conv(channels, KERNEL**2, gain="linear") for channels in (32, 96))
+        self.blend = conv(32, CANDIDATES, gain="linear")
+        for head in (*self.own_kernels, *self.history_kernels, self.blend):
             # Nearly uniform weights at first: an untrained model blurs, which is better than anything random.
             head.weight.data *= 0.1
 
     def forward(self, planes: torch.Tensor) -> torch.Tensor:
+        mixed, share, guide = self._parts(planes)
+        return mixed + share * guide
+
+    def loss(self, planes: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        """L_HDR of the output, and where there is a guide a smaller one of what the model would show without it.
+
+        Without the second term a good guide takes all the share, and the kernels never learn. target: (N, 3, H, W).
+        """
+        mixed, share, guide = self._parts(planes)
+        unguided = mixed / (1.0 - share).clamp(min=1e-4)
+        loss = hdr_loss(mixed + share * guide, target)
+        return loss + UNGUIDED_LOSS * hdr_loss(unguided, target) if guide.any() else loss
+
+    def _parts(self, planes: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """The blend without the guide (N, 3, H, W), the guide's share (N, 1, H, W), and the guide (N, 3, H, W)."""
         height, width = planes.shape[-2:]
         padded = pad_to_multiple(planes)
-        color = finite(padded[:, :3], channels=1)
-        decoded = self.decoded(network_input(padded).contiguous(memory_format=torch.channels_last))
-        shares = torch.softmax(self.blend(decoded[0]), dim=1)
-        output = torch.zeros_like(color)
-        for scale, (features, head) in enumerate(zip(decoded, self.kernels, strict=True)):
-            filtered = filter_pixels(functional.avg_pool2d(color, 2**scale), head(features))
-            output = output + shares[:, scale : scale + 1] * _enlarged(filtered, 2**scale)
-        return output[..., :height, :width]
+        color, guide, history, age = (padded[:, i:j].contiguous() for i, j in ((0, 3), (9, 12), (12, 15), (15, 16)))
+        image = torch.cat([network_input(padded), context_input(padded)], dim=1)
+        with mixed_precision(planes.device):
+            decoded = self.decoded(image)
+            logits = self.blend(decoded[0])
+            own = [head(features) for head, features in zip(self.own_kernels, decoded, strict=True)]
+            past = [head(features) for head, features in zip(self.history_kernels, decoded[:2], strict=True)]
+        shares = _shares(logits.float(), age > 0, guide.any(dim=1, keepdim=True))
+        candidates = [
+            *_filtered(finite(color, channels=1), OWN_SCALES, own),
+            *_filtered(history, HISTORY_SCALES, past),
+        ]
+        mixed = torch.zeros_like(color)
+        for candidate, share in zip(candidates, shares.split(1, dim=1), strict=False):
+            mixed = mixed + share * candidate
+        inside = (..., slice(height), slice(width))
+        return mixed[inside], shares[:, -1:][inside], guide[inside]
+
+
+def _shares(logits: torch.Tensor, seen: torch.Tensor, guided: torch.Tensor) -> torch.Tensor:
+    """Softmax over the candidates that a pixel has: (N, 6, H, W). seen, guided: (N, 1, H, W)."""
+    bounded = LARGEST_LOGIT * torch.tanh(logits / LARGEST_LOGIT)
+    own, history = len(OWN_SCALES), len(HISTORY_SCALES)
+    there = torch.cat([torch.ones_like(seen).expand(-1, own, -1, -1), seen.expand(-1, history, -1, -1), guided], dim=1)
+    return torch.softmax(bounded.masked_fill(~there, float("-inf")), dim=1)
+
+
+def _filtered(image: torch.Tensor, scales: tuple[int, ...], logits: list[torch.Tensor]) -> list[torch.Tensor]:
+    """The image (N, 3, H, W) averaged down by each scale, filtered there, and enlarged again."""
+    return [
+        _enlarged(filter_pixels(functional.avg_pool2d(image, scale), one.float()), scale)
+        for scale, one in zip(scales, logits, strict=True)
+    ]
 
 
 def filter_pixels(image: torch.Tensor, logits: torch.Tensor) -> torch.Tensor:
     """Each pixel becomes the mean of its 5x5 neighbours, weighted by softmax(logits).
 
-    image: (N, C, H, W); logits: (N, 25, H, W), row by row. Beyond the border its pixels repeat.
+    image: (N, C, H, W), taken as a constant; logits: (N, 25, H, W), row by row. Beyond the border its pixels repeat.
     """
-    height, width = image.shape[-2:]
-    weights = torch.softmax(logits, dim=1).contiguous()
-    padded = functional.pad(image, (KERNEL // 2,) * 4, mode="replicate")
-    total = torch.zeros_like(image)
-    # One neighbour at a time: unfolding all 25 would take 25 times the memory.
-    for neighbour in range(KERNEL**2):
-        row, column = divmod(neighbour, KERNEL)
-        shifted = padded[..., row : row + height, column : column + width]
-        total = total + weights[:, neighbour : neighbour + 1] * shifted
-    return total
+    return _WeightedMean.apply(image, torch.softmax(logits, dim=1).contiguous())
+
+
+class _WeightedMean(torch.autograd.Function):
+    """sum_k weights_k * image shifted to neighbour k, one neighbour at a time: unfolding all 25 would take 25 times the
+    memory, and a graph of 25 slices spends more time on its bookkeeping than on the sums.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, image: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+        padded = functional.pad(image, (KERNEL // 2,) * 4, mode="replicate")
+        ctx.save_for_backward(padded)
+        total = torch.zeros_like(image)
+        for neighbour, shifted in enumerate(_shifted(padded, image.shape)):
+            total.addcmul_(weights[:, neighbour : neighbour + 1], shifted)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[None, torch.Tensor]:
+        (gradient,) = gradients
+        (padded,) = ctx.saved_tensors
+        count, _, height, width = gradient.shape
+        of_weights = gradient.new_empty(count, KERNEL**2, height, width)
+        for neighbour, shifted in enumerate(_shifted(padded, gradient.shape)):
+            torch.sum(gradient * shifted, dim=1, out=of_weights[:, neighbour])
+        return None, of_weights
+
+
+def _shifted(padded: torch.Tensor, shape: torch.Size) -> list[torch.Tensor]:
+    height, width = shape[-2:]
+    offsets = [divmod(neighbour, KERNEL) for neighbour in range(KERNEL**2)]
+    return [padded[..., row : row + height, column : column + width] for row, column in offsets]
 
 
 def _enlarged(image: torch.Tensor, factor: int) -> torch.Tensor:

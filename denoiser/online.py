@@ -12,7 +12,8 @@ from torch.func import functional_call
 
 from denoiser import DenoiserError
 from denoiser.checkpoint import load_checkpoint, save_checkpoint
-from denoiser.features import finite, frame_planes, from_planes
+from denoiser.features import finite, from_planes
+from denoiser.inputs import InputMaker
 from denoiser.models import build_model
 from denoiser.trainer import Trainer, TrainingSettings
 from denoiser.weights import WeightsError, load_weights, save_weights
@@ -45,6 +46,8 @@ class OnlineDenoiser:
     free:     `denoise` takes the newest finished weights and never waits; pairs that training had no time for are
               counted in `skipped_pairs`.
 
+    guided: the kernel model also sees what Open Image Denoise makes of each half. Raises DenoiserError without it.
+
     Frames may come from any renderer:
 
     >>> import torch
@@ -69,10 +72,12 @@ class OnlineDenoiser:
         settings: TrainingSettings = TrainingSettings(),
         device: str = "auto",
         pacing: Pacing = "free",
+        guided: bool = False,
     ) -> None:
         self.device = choose_device(device)
         self._pacing = pacing
         self._trainer = Trainer(settings, self.device)
+        self._inputs = InputMaker(self.device, guided, self._trainer.network.uses_context)
         self._thread = TrainerThread(self._trainer)
         # A skeleton: denoising runs it with published parameters, never with those that are being trained.
         self._network = build_model(settings.model, self.device).requires_grad_(False)
@@ -106,18 +111,20 @@ class OnlineDenoiser:
 
     def submit(self, pair: NoisyPair) -> None:
         """Hands a pair to the training thread. Raises RuntimeError where training has failed."""
-        self._thread.submit(pair)
+        self._thread.submit(self._inputs.halves(pair))
 
     def weights(self) -> PublishedWeights:
         """The weights that `denoise` would use now; lockstep waits for them."""
         return self._thread.finish() if self._pacing == "lockstep" else self._thread.latest()
 
-    def denoise(self, pair: NoisyPair) -> torch.Tensor:
-        """The average of both denoised halves: (H, W, 3) float32 linear radiance >= 0 on the training device."""
+    def denoise(self, pair: NoisyPair, remember: bool = True) -> torch.Tensor:
+        """The average of both denoised halves: (H, W, 3) float32 linear radiance >= 0 on the training device.
+
+        `remember`: later frames may look back at this one (not where it is a preview of another size).
+        """
         parameters = dict(self.weights().parameters)
-        images = torch.cat([frame_planes(pair.a), frame_planes(pair.b)]).to(self.device)
         with torch.no_grad():
-            both = functional_call(self._network, parameters, (images.contiguous(memory_format=torch.channels_last),))
+            both = functional_call(self._network, parameters, (torch.cat(self._inputs.halves(pair, remember)),))
             return finite(from_planes(both).mean(dim=0)).clamp(min=0.0)
 
     def save(self, file: str | Path, about: Mapping[str, object] | None = None) -> None:
@@ -142,10 +149,16 @@ class OnlineDenoiser:
 
     def save_checkpoint(self, file: Path, progress: Mapping[str, object]) -> None:
         """Writes everything that training needs to go on as if it had never stopped. Raises OSError."""
-        self._thread.apply(lambda trainer: save_checkpoint(file, trainer, progress))
+        history = self._inputs.history
+        self._thread.apply(lambda trainer: save_checkpoint(file, trainer, history, progress))
 
     def load_checkpoint(self, file: Path) -> dict[str, object]:
         """Goes on from a checkpoint of the same settings; returns its `progress`. Raises WeightsError."""
         progress: dict[str, object] = {}
-        self._thread.apply(lambda trainer: progress.update(load_checkpoint(file, trainer)))
+
+        def restore(trainer: Trainer) -> None:
+            self._inputs.history, stored = load_checkpoint(file, trainer)
+            progress.update(stored)
+
+        self._thread.apply(restore)
         return progress

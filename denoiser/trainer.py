@@ -7,10 +7,8 @@ from dataclasses import dataclass
 
 import torch
 
-from denoiser.features import frame_planes
-from denoiser.losses import hdr_loss
+from denoiser.inputs import Halves
 from denoiser.models import build_model
-from renderer.frame import NoisyPair
 
 ADAM_BETAS = (0.9, 0.99)
 ADAM_EPSILON = 1e-8
@@ -73,15 +71,14 @@ class Trainer:
         self.network.load_state_dict(parameters)
         self.steps, self.average = steps, self._copied_parameters()
 
-    def train(self, pair: NoisyPair) -> TrainingReport:
-        """`settings.iterations` steps, each on a random crop of this pair.
+    def train(self, halves: Halves) -> TrainingReport:
+        """`settings.iterations` steps, each on a random crop of both halves' planes (1, 16, H, W).
 
         Another thread may replace `settings` (but for the seed) at any time; the next frame follows them.
         """
         settings = self.settings
         for group in self.optimizer.param_groups:
             group["lr"] = settings.learning_rate
-        halves = frame_planes(pair.a).to(self._device), frame_planes(pair.b).to(self._device)
         losses = []
         for iteration in range(settings.iterations):
             image, target = self._crop(settings.crop, *halves)
@@ -92,10 +89,10 @@ class Trainer:
         return TrainingReport(sum(finite) / len(finite) if finite else float("nan"), len(losses) - len(finite))
 
     def step(self, image: torch.Tensor, target: torch.Tensor) -> float | None:
-        """One iteration. image: (N, 9, H, W) frame planes, target: (N, 3, H, W) linear radiance. None if skipped."""
+        """One iteration. image: (N, 16, H, W) frame planes, target: (N, 3, H, W) linear radiance. None if skipped."""
         self.steps += 1
         self.optimizer.zero_grad(set_to_none=True)
-        loss = hdr_loss(self.network(image.contiguous(memory_format=torch.channels_last)), target)
+        loss = self.network.loss(image, target)
         loss.backward()
         # A norm is finite if and only if every gradient is: one number to look at instead of a million.
         norm = torch.nn.utils.get_total_norm([p.grad for p in self.network.parameters() if p.grad is not None])

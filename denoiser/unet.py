@@ -6,6 +6,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from denoiser.precision import mixed_precision
+
 LEVELS = 5
 _SLOPE = 0.1
 
@@ -35,13 +37,18 @@ class UNet(nn.Module):
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         height, width = image.shape[-2:]
         full, _, _ = self.decoded(pad_to_multiple(image))
-        return self.dec_conv1c(full)[..., :height, :width]
+        # The last layer in float32: what it puts out is shown, and bfloat16 has 256 steps from 1 to 2.
+        return self.dec_conv1c(full.float())[..., :height, :width]
 
     def decoded(self, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """What the decoder makes of an image whose sides are multiples of 32, before the last layer.
 
-        32 channels at full size, 96 at 1/2 and 96 at 1/4.
+        32 channels at full size, 96 at 1/2 and 96 at 1/4, in the precision of `mixed_precision`.
         """
+        with mixed_precision(image.device):
+            return self._decoded(image.contiguous(memory_format=torch.channels_last))
+
+    def _decoded(self, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         pool1 = _pool(_act(self.enc_conv1(_act(self.enc_conv0(image)))))
         pool2 = _pool(_act(self.enc_conv2(pool1)))
         pool3 = _pool(_act(self.enc_conv3(pool2)))

@@ -1,4 +1,4 @@
-"""The background training thread: a mailbox of one pair in, published weights out."""
+"""The background training thread: a mailbox of one pair's planes in, published weights out."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 import torch
 
+from denoiser.inputs import Halves
 from denoiser.trainer import Trainer, TrainingReport
-from renderer.frame import NoisyPair
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +37,7 @@ class TrainerThread:
     def __init__(self, trainer: Trainer) -> None:
         self._trainer = trainer
         self._condition = threading.Condition()
-        self._waiting: NoisyPair | None = None
+        self._waiting: Halves | None = None
         self._busy = False
         self._stop = False
         self._failure: BaseException | None = None
@@ -51,12 +51,12 @@ class TrainerThread:
         """Pairs that a newer one replaced before training got to them."""
         return self._skipped_pairs
 
-    def submit(self, pair: NoisyPair) -> None:
-        """Puts the pair into the mailbox, where it replaces one that still waits. Returns at once."""
+    def submit(self, halves: Halves) -> None:
+        """Puts a pair's planes into the mailbox, where it replaces one that still waits. Returns at once."""
         with self._condition:
             self._raise_failure()
             self._skipped_pairs += self._waiting is not None
-            self._waiting = pair
+            self._waiting = halves
             self._condition.notify_all()
 
     def latest(self) -> PublishedWeights:
@@ -98,9 +98,9 @@ class TrainerThread:
 
     def _run(self) -> None:
         try:
-            while (pair := self._next()) is not None:
+            while (halves := self._next()) is not None:
                 start = time.perf_counter()
-                report = self._trainer.train(pair)
+                report = self._trainer.train(halves)
                 published = _snapshot(self._trainer, report, 1e3 * (time.perf_counter() - start))
                 with self._condition:
                     self._published, self._busy = published, False
@@ -110,13 +110,13 @@ class TrainerThread:
                 self._failure = error
                 self._condition.notify_all()
 
-    def _next(self) -> NoisyPair | None:
+    def _next(self) -> Halves | None:
         with self._condition:
             while self._waiting is None and not self._stop:
                 self._condition.wait()
-            pair, self._waiting = self._waiting, None
+            halves, self._waiting = self._waiting, None
             self._busy = not self._stop
-            return None if self._stop else pair
+            return None if self._stop else halves
 
 
 def _snapshot(trainer: Trainer, report: TrainingReport, milliseconds: float) -> PublishedWeights:

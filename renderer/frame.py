@@ -27,14 +27,17 @@ class Camera:
 class Frame:
     """One noisy rendering with its features; each (H, W, 3) float32 on one torch device.
 
-    color:  linear radiance.
-    albedo: in [0, 1]; 0 on mirrors, glass, lights and the background.
-    normal: shading normal in world space, length up to 1 (shorter where samples of a pixel disagree).
+    color:    linear radiance.
+    albedo:   in [0, 1]; 0 on mirrors, glass, lights and the background.
+    normal:   shading normal in world space, length up to 1 (shorter where samples of a pixel disagree).
+    position: first surface in world space, the mean over the pixel's samples; 0 on the background. Without it, past
+              frames are of no use to the present one.
     """
 
     color: torch.Tensor
     albedo: torch.Tensor
     normal: torch.Tensor
+    position: torch.Tensor | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -91,7 +91,7 @@ class PathTracer:
         self._spp, self._seed = spp, seed
         # A nested aov(path) costs twice as much as `path` and a childless `aov` with the same seed. The samples within
         # a pixel are the same, but for the scalar variant, where one stream of random numbers serves a whole block.
-        self._features = mi.load_dict({"type": "aov", "aovs": "albedo:albedo,normal:sh_normal"})
+        self._features = mi.load_dict({"type": "aov", "aovs": "albedo:albedo,normal:sh_normal,position:position"})
 
     def render_pair(self, camera: Camera, index: int, check: Callable[[], None] = lambda: None) -> NoisyPair:
         """Frame `index` of the walk, twice: the halves share nothing but the view.
@@ -108,7 +108,7 @@ class PathTracer:
         color = _to_torch(self._view.render(self._view.scene.integrator, self._spp, seed))
         features = _to_torch(self._view.render(self._features, self._spp, seed))
         # Mitsuba's albedo reaches 187 on rough conductors.
-        return Frame(color, features[..., 0:3].clamp(0.0, 1.0), features[..., 3:6])
+        return Frame(color, features[..., 0:3].clamp(0.0, 1.0), features[..., 3:6], features[..., 6:9])
 
 
 def _to_torch(image: Any) -> torch.Tensor:

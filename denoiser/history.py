@@ -1,0 +1,102 @@
+"""What the walk has seen before: noisy radiance, accumulated over past frames and reprojected into the next one."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from denoiser.features import finite, from_planes, to_planes
+from renderer.frame import Camera, Frame, NoisyPair
+
+LONGEST = 32.0  # frames that the mean reaches back: more would only make ghosts last
+# Beyond these the point seen before is another one. Positions differ by less than a pixel's footprint on one surface.
+POSITION_TOLERANCE = 0.015  # of the distance to the camera
+NORMAL_TOLERANCE = 0.3
+ALBEDO_TOLERANCE = 0.2
+
+
+@dataclass(frozen=True, eq=False)
+class History:
+    """The mean radiance of the last frames as one camera saw them, and over how many frames: (H, W, 1), at most 32.
+
+    radiance, position, albedo, normal: (H, W, 3), position in world space.
+
+    Noise2Noise's condition holds: it is made of earlier frames, whose samples share nothing with the present target,
+    and each half looks it up by positions of its own.
+    """
+
+    camera: Camera
+    radiance: torch.Tensor
+    age: torch.Tensor
+    position: torch.Tensor
+    albedo: torch.Tensor
+    normal: torch.Tensor
+
+    def seen_by(self, frame: Frame) -> torch.Tensor:
+        """Radiance and age (H, W, 4) at the points that `frame` shows; zeros where they were not seen, or it has none.
+
+        A point was seen if it lies in the old picture and position, normal and albedo there agree with the frame's.
+        """
+        if frame.position is None or frame.position.shape != self.position.shape:
+            return torch.zeros(*frame.color.shape[:2], 4, device=frame.color.device)
+        grid, depth = self._project(frame.position)
+        everything = torch.cat([self.radiance, self.age, self.position, self.albedo, self.normal], dim=-1)
+        sampled = from_planes(
+            functional.grid_sample(
+                to_planes(everything), grid[None], mode="bilinear", padding_mode="border", align_corners=False
+            )
+        )[0]
+        seen, position, albedo, normal = sampled.split([4, 3, 3, 3], dim=-1)
+        same = (depth > 0) & (grid.abs().amax(dim=-1) < 1.0) & frame.position.any(dim=-1)
+        same &= (position - frame.position).norm(dim=-1) < POSITION_TOLERANCE * depth
+        same &= (normal - frame.normal).norm(dim=-1) < NORMAL_TOLERANCE
+        same &= (albedo - frame.albedo).norm(dim=-1) < ALBEDO_TOLERANCE
+        return torch.where(same[..., None], seen, 0.0)
+
+    def _project(self, position: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """(H, W, 2) in [-1, 1] where the camera has these points in its picture, and (H, W) how far ahead they are."""
+        camera = self.camera
+        to_world = torch.as_tensor(camera.to_world, dtype=torch.float32, device=position.device)
+        left, up, forward = ((position - to_world[:3, 3]) @ to_world[:3, :3]).unbind(dim=-1)
+        half = math.tan(math.radians(camera.fov_y) / 2) * forward.clamp(min=1e-6)
+        return torch.stack([-left / (half * camera.width / camera.height), -up / half], dim=-1), forward
+
+
+def extended(pair: NoisyPair, seen: torch.Tensor) -> History | None:
+    """The history with this pair in it, given what of it was seen from here (H, W, 4). None without positions."""
+    if pair.a.position is None or pair.b.position is None:
+        return None
+    position, albedo, normal, color = (
+        (x + y) / 2
+        for x, y in (
+            (pair.a.position, pair.b.position),
+            (pair.a.albedo, pair.b.albedo),
+            (pair.a.normal, pair.b.normal),
+            (finite(pair.a.color), finite(pair.b.color)),
+        )
+    )
+    before = seen[..., 3:].clamp(max=LONGEST - 1.0)
+    radiance = (seen[..., :3] * before + color) / (before + 1.0)
+    return History(pair.camera, radiance, before + 1.0, position, albedo, normal)
+
+
+def to_tensors(history: History) -> dict[str, torch.Tensor]:
+    """All of it, for a file."""
+    camera = history.camera
+    view = torch.cat([torch.as_tensor(camera.to_world).flatten(), torch.tensor([camera.fov_y], dtype=torch.float64)])
+    parts = {name: getattr(history, name) for name in ("radiance", "age", "position", "albedo", "normal")}
+    return parts | {"view": view}
+
+
+def from_tensors(tensors: Mapping[str, torch.Tensor]) -> History:
+    """The inverse of `to_tensors`. Raises KeyError."""
+    parts = {name: tensors[name] for name in ("radiance", "age", "position", "albedo", "normal")}
+    height, width = parts["age"].shape[:2]
+    view = tensors["view"].numpy()
+    camera = Camera(np.array(view[:16]).reshape(4, 4), float(view[16]), width, height)
+    return History(camera, **parts)

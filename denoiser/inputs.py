@@ -1,0 +1,49 @@
+"""From pairs to what models take: each half's planes, with a guide's opinion and the walk's history."""
+
+from __future__ import annotations
+
+import torch
+
+from denoiser.features import frame_planes
+from denoiser.guide import open_image_denoise, require_guide
+from denoiser.history import History, extended
+from renderer.frame import NoisyPair
+
+Halves = tuple[torch.Tensor, torch.Tensor]
+
+
+class InputMaker:
+    """Makes the planes (1, 16, H, W) of both halves of a pair. Keeps the history of the walk.
+
+    guided: asks Open Image Denoise about each half, by itself. Raises DenoiserError where that is not installed.
+    context: False for models that look at color, albedo and normal only: then neither guide nor history cost anything.
+    """
+
+    def __init__(self, device: torch.device, guided: bool, context: bool) -> None:
+        if guided and context:
+            require_guide()
+        self._device, self._guided, self._context = device, guided and context, context
+        self._pair: NoisyPair | None = None
+        self._halves: Halves | None = None
+        self.history: History | None = None
+
+    def halves(self, pair: NoisyPair, remember: bool = True) -> Halves:
+        """Planes of both halves. `remember`: the pair becomes part of the history that the next one sees."""
+        if self._halves is None or pair is not self._pair:
+            seen = [self.history.seen_by(half) if self.history else None for half in (pair.a, pair.b)]
+            guides = [
+                open_image_denoise(half.color, half.albedo, half.normal) if self._guided else None
+                for half in (pair.a, pair.b)
+            ]
+            a, b = (
+                frame_planes(half, guide, old).to(self._device)
+                for half, guide, old in zip((pair.a, pair.b), guides, seen, strict=True)
+            )
+            if not remember:
+                return a, b
+            self._pair, self._halves = pair, (a, b)
+            if self._context:
+                nothing = torch.zeros(*pair.a.color.shape[:2], 4, device=pair.a.color.device)
+                old_a, old_b = (nothing if old is None else old for old in seen)
+                self.history = extended(pair, (old_a + old_b) / 2)
+        return self._halves
