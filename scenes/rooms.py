@@ -13,7 +13,19 @@ import numpy as np
 from numpy.random import Generator
 from PIL import Image
 
-from scenes.shapes import CLUTTER, SOLIDS, Mesh, boxes, join, moved, random_rotation, standing, surface, turn_y, write_ply
+from scenes.shapes import (
+    CLUTTER,
+    SOLIDS,
+    Mesh,
+    boxes,
+    join,
+    moved,
+    random_rotation,
+    standing,
+    surface,
+    turn_y,
+    write_ply,
+)
 from scenes.textures import random_colour, sky, texture
 
 THICK = 0.15  # of the walls
@@ -82,7 +94,7 @@ def write_room(seed: int, folder: Path) -> Path:
     _build_walls(rng, room, kind)
     _add_lamps(rng, room, kind)
     _furnish(rng, room)
-    brightness = np.exp(rng.uniform(np.log(0.06), np.log(1.2)))
+    brightness = np.exp(rng.uniform(np.log(0.15), np.log(1.8)))
     light = [*_sky_light(rng, room, kind, brightness, folder), *_lamp_light(room, brightness)]
     file = folder / "scene.xml"
     body = [_camera_xml(rng, room), *room.materials.values(), *_mesh_xml(room, folder), *light]
@@ -107,7 +119,7 @@ def _empty_room(rng: Generator, folder: Path, kind: str) -> Room:
     tones = []
     for name in ("wall", "accent", "floor", "ceiling", "trim"):
         family = rng.choice([f for f in families if "conductor" not in f]) if name in ("floor", "trim") else "diffuse"
-        colour, tone = _colour(rng, pictures, 0.6 if name == "floor" else 0.25, low)
+        colour, tone = _colour(rng, pictures, 0.6 if name == "floor" else 0.25, low, rng.choice([0.9, 0.6, 0]))
         materials[name] = _bsdf(rng, name, family, colour)
         tones.append(tone)
     opaque = ["trim"]
@@ -124,17 +136,23 @@ def _texture_xml(rng: Generator, folder: Path, name: str) -> tuple[str, str, flo
     """Writes a texture; its name, its XML, its mean albedo."""
     picture = texture(rng)
     Image.fromarray(np.uint8(255 * picture ** (1 / 2.2))).save(folder / f"{name}.png")
-    scale = np.exp(rng.uniform(np.log(0.4), np.log(2.5)))
+    scale = np.exp(rng.uniform(np.log(0.4), np.log(5)))
     xml = f'<texture type="bitmap" id="{name}"><string name="filename" value="{name}.png"/>'
     return name, f'{xml}<transform name="to_uv"><scale value="{scale:.3f}"/></transform></texture>', picture.mean()
 
 
-def _colour(rng: Generator, pictures: list, textured: float, low: float) -> tuple[tuple[str, str], float]:
-    """XML before and after the name of a reflectance, a texture with probability `textured`, and its mean albedo."""
+def _colour(
+    rng: Generator, pictures: list, textured: float, low: float, pale: float = 0
+) -> tuple[tuple[str, str], float]:
+    """XML before and after the name of a reflectance, and its mean albedo.
+
+    It is a texture with probability `textured`, else a colour, from vivid to grey as `pale` goes from 0 to 1.
+    """
     if rng.random() < textured:
         name, _, tone = pictures[rng.integers(len(pictures))]
         return (f'<ref id="{name}" name="', '"/>'), tone
     colour = random_colour(rng, low)
+    colour = colour + pale * (colour.max() - colour)
     return ('<rgb name="', f'" value="{_numbers(colour)}"/>'), colour.mean()
 
 
@@ -157,7 +175,9 @@ def _bsdf(rng: Generator, name: str, family: str, colour: tuple[str, str]) -> st
         "conductor": lambda: _metal(rng, tint),
         "roughconductor": lambda: _metal(rng, tint) + number("alpha", 0.03, 0.45),
         "principled": lambda: (
-            tint("base_color") + number("roughness", 0.08, 0.9) + f'<float name="metallic" value="{rng.choice([0, 0, 1])}"/>'
+            tint("base_color")
+            + number("roughness", 0.08, 0.9)
+            + f'<float name="metallic" value="{rng.choice([0, 0, 1])}"/>'
         ),
     }[family]()
     return f'<bsdf type="twosided" id="{name}"><bsdf type="{family}">{inside}</bsdf></bsdf>'
@@ -240,7 +260,9 @@ def _windows(rng: Generator, room: Room, number: int) -> list[tuple]:
     length, rotation, foot = room.side(number)
     count, low, high = rng.integers(1, 4), rng.choice([0, 0.5, 0.9]), room.size[1] * rng.uniform(0.7, 0.95)
     pitch, share = length / count, rng.uniform(0.25, 0.85)
-    holes = [((k + 0.5 - share / 2) * pitch - length / 2, (k + 0.5 + share / 2) * pitch - length / 2) for k in range(count)]
+    holes = [
+        ((k + 0.5 - share / 2) * pitch - length / 2, (k + 0.5 + share / 2) * pitch - length / 2) for k in range(count)
+    ]
     blinds, crossed = rng.random() < 0.25, rng.random() < 0.6
     room.panes = bool(rng.random() < 0.3)
     for u0, u1 in holes:
@@ -272,12 +294,16 @@ def _door(rng: Generator, room: Room, number: int) -> tuple:
     shell.append((left - THICK, -THICK, THICK + deep, across + 2 * THICK, up + 2 * THICK, THICK))
     room.add("wall", moved(boxes(shell), rotation, foot))
     if opened := rng.random() < 0.6:
-        leaf = moved(boxes([(0, 0.01, 0, wide, high - 0.02, 0.04)]), turn_y(-rng.uniform(0.4, 1.4)), (u - wide / 2, 0, THICK))
+        leaf = moved(
+            boxes([(0, 0.01, 0, wide, high - 0.02, 0.04)]), turn_y(-rng.uniform(0.4, 1.4)), (u - wide / 2, 0, THICK)
+        )
         room.add("trim", moved(leaf, rotation, foot))
     inner = 2 * (across * deep + across * up + deep * up)
     leaving = wide * high * (0.4 if opened else 0.7)
     power = (inner * (1 - 0.9 * room.walls) + leaving) / leaving
-    place = rotation @ (left + across * rng.uniform(0.15, 0.85), up - 0.05, THICK + deep * rng.uniform(0.3, 0.85)) + foot
+    place = (
+        rotation @ (left + across * rng.uniform(0.15, 0.85), up - 0.05, THICK + deep * rng.uniform(0.3, 0.85)) + foot
+    )
     reach = np.exp(rng.uniform(np.log(0.05), np.log(0.4)))
     room.lamps.append(_panel(rng, place, place - (0, 1, 0), reach, reach, power * rng.uniform(0.5, 1)))
     return u - wide / 2, u + wide / 2, 0, high
@@ -302,7 +328,9 @@ def _panel(rng: Generator, place: np.ndarray, target: np.ndarray, x: float, y: f
 
 def _bulb(rng: Generator, place: np.ndarray, radius: float, power: float) -> Lamp:
     xml = f'<shape type="sphere"><point name="center" value="{_numbers(place)}"/>'
-    return Lamp(f'{xml}<float name="radius" value="{radius:.4f}"/>{{}}</shape>', 4 * np.pi * radius**2, power, _lamp_colour(rng))
+    return Lamp(
+        f'{xml}<float name="radius" value="{radius:.4f}"/>{{}}</shape>', 4 * np.pi * radius**2, power, _lamp_colour(rng)
+    )
 
 
 def _add_lamps(rng: Generator, room: Room, kind: str) -> None:
@@ -365,7 +393,12 @@ def _cove(rng: Generator, room: Room, power: float) -> None:
     """A strip behind a board under the ceiling that shines upwards."""
     length, rotation, foot = room.side(rng.integers(4))
     y = room.size[1] - rng.uniform(0.3, 0.6)
-    board = boxes([(-0.45 * length, y - 0.05, -0.25, 0.9 * length, 0.03, 0.25), (-0.45 * length, y, -0.25, 0.9 * length, 0.08, 0.02)])
+    board = boxes(
+        [
+            (-0.45 * length, y - 0.05, -0.25, 0.9 * length, 0.03, 0.25),
+            (-0.45 * length, y, -0.25, 0.9 * length, 0.08, 0.02),
+        ]
+    )
     room.add("trim", moved(board, rotation, foot))
     place, along = rotation @ (0, y, -0.12) + foot, abs(rotation[0, 0]) > 0.5
     half = (0.04, 0.44 * length)  # lookat with up = x: the rectangle's y lies along x, its x along z
@@ -390,10 +423,19 @@ def _screened(rng: Generator, room: Room, power: float) -> None:
 
 
 def _free_place(rng: Generator, room: Room, radius: float) -> np.ndarray | None:
-    """A free circle on the floor, taken from now on; None where none was found soon."""
-    for _ in range(12):
+    """A free circle on the floor, not so near that it fills the picture, taken from now on; None where none was found soon."""
+    ahead = (room.target - room.eye) * (1, 0, 1)
+    across = turn_y(np.pi / 2) @ ahead
+    bound = np.maximum(room.size / 2 - radius - 0.02, 0)
+    for _ in range(20):
         place = _somewhere(rng, room, radius + 0.02)
-        if all(np.hypot(place[0] - x, place[2] - z) > radius + r for x, z, r in room.taken):
+        if rng.random() < 0.75:  # where it is seen
+            distance = rng.uniform(0.35, 2)
+            place = room.eye + distance * (ahead + rng.uniform(-0.6, 0.6) * across)
+            place = np.clip(place, -bound, bound) * (1, 0, 1)
+        if np.hypot(*(place - room.eye)[[0, 2]]) > 0.3 + 2.5 * radius and all(
+            np.hypot(place[0] - x, place[2] - z) > radius + r for x, z, r in room.taken
+        ):
             room.taken.append((place[0], place[2], radius))
             return place
     return None
@@ -461,7 +503,8 @@ def _add_furniture(rng: Generator, room: Room) -> None:
 
 def _hang_picture(rng: Generator, room: Room) -> None:
     """A flat panel on a wall: picture, mirror or board, in a frame or not."""
-    length, rotation, foot = room.side(rng.integers(4))
+    ahead = room.target - room.eye
+    length, rotation, foot = max((room.side(k) for k in rng.integers(4, size=2)), key=lambda side: side[2] @ ahead)
     wide, high = np.minimum(rng.uniform(0.2, 1.3, 2), (length / 2, room.size[1] / 2))
     u, y = rng.uniform(-1, 1) * (length - wide) / 2, rng.uniform(0.5, max(0.6, room.size[1] - high - 0.3))
     place = rotation @ (u, y, 0) + foot
@@ -506,7 +549,9 @@ def _sky_light(rng: Generator, room: Room, kind: str, brightness: float, folder:
     if kind == "windows":
         scale = _needed_power(room, brightness) / (np.pi * room.window * (0.5 + 0.2 * sun))
     if not sun and rng.random() < 0.3:
-        return [f'<emitter type="constant"><rgb name="radiance" value="{_numbers(scale * _lamp_colour(rng))}"/></emitter>']
+        return [
+            f'<emitter type="constant"><rgb name="radiance" value="{_numbers(scale * _lamp_colour(rng))}"/></emitter>'
+        ]
     rows = (sky(rng, sun) * scale)[::-1].astype("<f4")
     (folder / "sky.pfm").write_bytes(f"PF\n{rows.shape[1]} {rows.shape[0]}\n-1.0\n".encode() + rows.tobytes())
     return ['<emitter type="envmap"><string name="filename" value="sky.pfm"/></emitter>']

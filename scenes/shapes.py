@@ -244,7 +244,9 @@ def chair(rng: Generator) -> Mesh:
 def heap(rng: Generator) -> Mesh:
     """Things strewn about: pebbles, toys or bricks."""
     kind = SOLIDS[rng.choice([0, 2, 6, 7])]
-    parts = [moved(standing(kind(rng), rng.uniform(0.04, 0.2)), random_rotation(rng)) for _ in range(rng.integers(5, 25))]
+    parts = [
+        moved(standing(kind(rng), rng.uniform(0.04, 0.2)), random_rotation(rng)) for _ in range(rng.integers(5, 25))
+    ]
     at = rng.uniform(-0.6, 0.6, (len(parts), 2))
     return join([moved(p, np.eye(3), (x, -p.points[:, 1].min(), z)) for p, (x, z) in zip(parts, at, strict=True)])
 
