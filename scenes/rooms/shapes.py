@@ -33,7 +33,8 @@ def join(meshes: list[Mesh]) -> Mesh:
     """One mesh of many."""
     first = np.cumsum([0, *(len(m.points) for m in meshes)])
     faces = np.concatenate([m.faces + start for m, start in zip(meshes, first, strict=False)])
-    return Mesh(*(np.concatenate([m[part] for m in meshes]) for part in range(3)), faces)
+    points, normals, uv = (np.concatenate([m[part] for m in meshes]) for part in range(3))
+    return Mesh(points, normals, uv, faces)
 
 
 def turn_y(angle: float) -> np.ndarray:
@@ -141,7 +142,7 @@ def blob(rng: Generator) -> Mesh:
 
 def rock(rng: Generator) -> Mesh:
     """A ball of few flat faces: crystal or stone."""
-    d = _directions(rng.integers(4, 8), rng.integers(5, 10))
+    d = _directions(int(rng.integers(4, 8)), int(rng.integers(5, 10)))
     d[:, :-1] *= rng.uniform(0.75, 1.15, (*d[:, :-1].shape[:2], 1))
     d[:, -1] = d[:, 0]
     return faceted(surface(d * rng.uniform(0.4, 1.2, 3)))
@@ -226,6 +227,7 @@ def books(rng: Generator) -> Mesh:
 
 def bars(rng: Generator) -> Mesh:
     """A grid, rack or blind of thin bars."""
+    rows: list[tuple]
     thin, count = rng.uniform(0.003, 0.03), int(rng.integers(6, 40))
     at = np.linspace(0, 1, count)
     rows = [(x, 0, 0, thin, 1, rng.uniform(0.005, 0.05)) for x in at]

@@ -100,7 +100,7 @@ def sky(rng: Generator, sun: float) -> np.ndarray:
     sun: how much more than the sky it lights the ground; 0 where there is none.
     """
     zenith, horizon = np.array([0.35, 0.6, 1.1]) * rng.uniform(0.5, 1.2), np.array([1.1, 1.0, 0.9])
-    if rng.random() < 0.3:
+    if rng.random() < 0.1:
         zenith, horizon = random_colour(rng, 0.3), random_colour(rng, 0.3)
     up = np.cos((np.arange(64) + 0.5) / 64 * np.pi)[:, None, None]
     picture = np.where(up > 0, horizon + (zenith - horizon) * np.sqrt(np.abs(up)), random_colour(rng, 0.05, 0.4))
