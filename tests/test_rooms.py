@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -41,7 +42,9 @@ def test_a_seed_decides_every_byte(tmp_path: Path) -> None:
 def test_a_room_is_neither_black_nor_blown_out(tmp_path: Path, scalar: Backend, seed: int) -> None:
     scene = opened(seed, tmp_path, scalar)
     assert scene.warnings == ()
-    picture = np.array(View(scene, 24, 24).render(scene.integrator, 32, 0))
+    view = View(scene, 24, 24)
+    view.look(replace(scene.start, width=24, height=24))
+    picture = np.array(view.render(scene.integrator, 32, 0))
     assert np.isfinite(picture).all()
     median = np.median(picture.reshape(6, 4, 6, 4, 3).mean(axis=(1, 3, 4)))  # of blocks: less noise
     assert 0.15 < (median / (1 + median)) ** (1 / 2.2) < 0.85
