@@ -1,0 +1,1 @@
+"""Bundled scenes, one folder each, and rooms made from a seed."""
