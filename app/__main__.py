@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from app.errors import EXIT_INTERRUPTED, EXIT_USAGE, UsageError
-from app.options import COMPARED_FRAMES, FRAME_SIZE, REFERENCE_SPP, Output, WalkOptions
+from app.options import COMPARED_FRAMES, CONTENDERS, FRAME_SIZE, GUIDES, REFERENCE_SPP, Output, WalkOptions
 from denoiser import MODEL_NAMES, DenoiserError
 from renderer import RendererError
 
@@ -28,6 +28,7 @@ noisewalk reference SCENE [options]    render the references of a path ahead of 
 noisewalk scenes                       list the bundled scenes
 noisewalk path SCENE -o path.json      write out the path that a walk would take
 noisewalk export RUN -o FILE           take the trained network out of a run folder
+noisewalk pretrain -o FILE [options]   make the weights that the kernel model starts from
 noisewalk cache [--clear]              size of the reference cache, or clear it
 noisewalk doctor                       what this machine can do
 
@@ -101,7 +102,8 @@ def _reference(words: list[str]) -> int:
 
 def _compare(words: list[str]) -> int:
     parser = _walk_parser("noisewalk compare", scenes="+")
-    parser.add_argument("--models", nargs="+", choices=MODEL_NAMES, default=MODEL_NAMES, help="default: all")
+    names = list(CONTENDERS)
+    parser.add_argument("--models", nargs="+", choices=names, default=names, help="default: all")
     parser.add_argument("--out", type=Path, metavar="DIR", help="folder; default: comparisons/001, ...")
     parser.set_defaults(frames=COMPARED_FRAMES)
     given = parser.parse_args(words)
@@ -136,6 +138,26 @@ def _export(words: list[str]) -> int:
     return export(given.run, given.output, _talk(given))
 
 
+def _pretrain(words: list[str]) -> int:
+    from app.pretrain import PretrainOptions, pretrain
+
+    d = PretrainOptions(Path())
+    parser = _talk_options(_Parser("noisewalk pretrain"))
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help="the .safetensors to write")
+    parser.add_argument(
+        "--data", type=Path, metavar="DIR", help="keep rendered rooms here, and use those that are there"
+    )
+    parser.add_argument("--rooms", type=_whole(1, 10**4), default=d.rooms, help="default: %(default)s")
+    parser.add_argument("--size", type=_whole(32, 1024), default=d.size, help="pixels a side; default: %(default)s")
+    parser.add_argument("--steps", type=_whole(1, 10**7), default=d.steps, help="default: %(default)s")
+    parser.add_argument("--seed", type=_whole(0, 2**31 - 1), default=d.seed, help="default: %(default)s")
+    _machine_options(parser)
+    given = parser.parse_args(words)
+    names = {field.name for field in dataclasses.fields(PretrainOptions)}
+    options = PretrainOptions(**{name: value for name, value in vars(given).items() if name in names})
+    return pretrain(options, _talk(given))
+
+
 def _cache(words: list[str]) -> int:
     parser = _talk_options(_Parser("noisewalk cache"))
     parser.add_argument("--clear", action="store_true", help="delete all cached references")
@@ -161,6 +183,7 @@ COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "scenes": _scenes,
     "path": _path,
     "export": _export,
+    "pretrain": _pretrain,
     "cache": _cache,
     "doctor": _doctor,
 }
@@ -173,6 +196,9 @@ def _walk_parser(prog: str, scenes: str | None = None) -> argparse.ArgumentParse
     if scenes is None:
         model = "default: %(default)s; paper: the paper's network, exactly"
         parser.add_argument("--model", choices=MODEL_NAMES, default=d.model, help=model)
+        guide = "let Open Image Denoise advise the kernel model; default: auto: where it is installed"
+        parser.add_argument("--guide", choices=GUIDES, default=d.guide, help=guide)
+        parser.add_argument("--cold", action="store_true", help="start untrained, not from the pretrained weights")
     parser.add_argument("--frames", type=_whole(1, 10**6), default=d.frames, help="default: %(default)s")
     size = "default: {} with a GPU, {} without".format(*FRAME_SIZE)
     parser.add_argument("--width", type=_whole(1, 8192), help=f"pixels; {size}")

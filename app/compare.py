@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from app.console import StopSignal, Talk
-from app.contenders import OIDN_HINT, Contender, NoisyAverage, OnlineModel, OpenImageDenoise
+from app.contenders import INSTALL_HINT, Contender, NoisyAverage, OnlineModel, OpenImageDenoise, Shown
 from app.doctor import machine, versions
 from app.errors import EXIT_INTERRUPTED, Interrupted, UsageError
 from app.files import written_aside
@@ -24,6 +24,7 @@ from app.options import WalkOptions
 from app.report import Page, write_report
 from app.session import Session
 from denoiser.features import tone_map
+from denoiser.guide import guide_is_installed
 from denoiser.metrics import (
     PSNR_FORMULA,
     RELATIVE_MSE_FORMULA,
@@ -61,7 +62,7 @@ def compare(options: WalkOptions, scenes: Sequence[str], models: Sequence[str], 
     folder = _new_folder(options.out)
     missing = [package for package in ("pyoidn", "flip_evaluator") if find_spec(package) is None]
     if missing:
-        talk.warn(f"not installed, and left out of the comparison: {', '.join(missing)}: {OIDN_HINT}")
+        talk.warn(f"not installed, and left out of the comparison: {', '.join(missing)}: {INSTALL_HINT}")
     rows: list[Row] = []
     pages: list[Page] = []
     about: dict[str, Any] = {"formulas": FORMULAS, "versions": versions(), "state": "failed"}
@@ -108,7 +109,7 @@ def table(rows: Sequence[Row]) -> str:
                 cells.append(f"{statistics.fmean(row.psnr for row in here):6.2f} / {flicker:<5}" if here else 15 * " ")
             own = [row for row in chosen if row.method == method]
             train, denoise = (statistics.median(getattr(row, part) for row in own) for part in _TIMES)
-            lines.append(f"  {method:<8}" + "".join(cells) + f" {train:6.0f} + {denoise:.0f}")
+            lines.append(f"  {method:<16}" + "".join(cells) + f" {train:6.0f} + {denoise:.0f}")
     return "\n".join(lines)
 
 
@@ -123,7 +124,7 @@ def _one_scene(
     # tPSNR needs the frame before as well.
     needed = sorted({index for frame in measured for index in (frame - 2, frame - 1) if index >= 0})
     contenders: list[Contender] = [NoisyAverage()]
-    if find_spec("pyoidn") is not None:
+    if guide_is_installed():
         contenders.append(OpenImageDenoise())
     try:
         contenders.extend(OnlineModel(name, session) for name in models)
@@ -139,10 +140,13 @@ def _one_scene(
             before: dict[str, torch.Tensor] = {}
             for index in range(frames):
                 pair = session.render(session.camera(index), index)
-                shown = {contender.name: contender.show(pair) for contender in contenders}
+                learned = {contender.name: contender.learn(pair) for contender in contenders}
+                shown = {contender.name: contender.show(pair) for contender in contenders} if index in needed else {}
                 if index + 1 in measured:
                     for name, one in shown.items():
-                        rows.append(_measure(session.scene.name, index, name, one, before.get(name), references))
+                        rows.append(
+                            _measure(session.scene.name, index, name, one, learned[name], before.get(name), references)
+                        )
                     images = {name: one.image for name, one in shown.items()} | {"reference": references[index]}
                     page = Page(session.scene.name, index + 1, {name: _display(i) for name, i in images.items()})
                     pages[:] = [p for p in pages if p.scene != page.scene] + [page]
@@ -157,7 +161,13 @@ def _one_scene(
 
 
 def _measure(
-    scene: str, index: int, name: str, shown: Any, before: torch.Tensor | None, references: dict[int, torch.Tensor]
+    scene: str,
+    index: int,
+    name: str,
+    shown: Shown,
+    train_ms: float,
+    before: torch.Tensor | None,
+    references: dict[int, torch.Tensor],
 ) -> Row:
     reference = references[index]
     moving = before is not None and index - 1 in references
@@ -171,8 +181,8 @@ def _measure(
         tpsnr=temporal_psnr(shown.image, before, reference, references[index - 1])
         if moving and before is not None
         else None,
-        train_ms=shown.train_ms,
-        denoise_ms=shown.denoise_ms,
+        train_ms=train_ms,
+        denoise_ms=shown.milliseconds,
     )
 
 

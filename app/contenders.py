@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, replace
-from importlib.util import find_spec
 from typing import Protocol
 
 import torch
 
-from app.errors import UsageError
-from app.session import Session
+from app.options import CONTENDERS
+from app.session import Session, choose_guide
 from denoiser.features import finite
+from denoiser.guide import open_image_denoise
 from denoiser.online import OnlineDenoiser
 from renderer.frame import NoisyPair
 
-OIDN_HINT = "pip install 'noisewalk[compare]'"
+INSTALL_HINT = "pip install 'noisewalk[compare]'"
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,8 +23,7 @@ class Shown:
     """A picture (H, W, 3) of linear radiance on the CPU, and what it took, in milliseconds."""
 
     image: torch.Tensor
-    train_ms: float
-    denoise_ms: float
+    milliseconds: float
 
 
 class Contender(Protocol):
@@ -32,8 +31,11 @@ class Contender(Protocol):
 
     name: str
 
+    def learn(self, pair: NoisyPair) -> float:
+        """Sees the next pair of the walk; returns how long that took, in milliseconds."""
+
     def show(self, pair: NoisyPair) -> Shown:
-        """The picture for a pair that may be learned from first; pairs come in the order of the walk."""
+        """The picture of the pair that was last learned from."""
 
     def close(self) -> None:
         """Frees what it holds."""
@@ -44,52 +46,54 @@ class NoisyAverage:
 
     name = "noisy"
 
+    def learn(self, pair: NoisyPair) -> float:
+        return 0.0
+
     def show(self, pair: NoisyPair) -> Shown:
-        return Shown(_average(pair, "color"), 0.0, 0.0)
+        return Shown(_average(pair, "color"), 0.0)
 
     def close(self) -> None:
         pass
 
 
 class OpenImageDenoise:
-    """Intel Open Image Denoise, high quality, HDR, given the averages of color, albedo and normal.
-
-    Raises UsageError where its package is not installed.
-    """
+    """Intel Open Image Denoise, given the averages of color, albedo and normal. Its package must be installed."""
 
     name = "oidn"
 
-    def __init__(self) -> None:
-        if find_spec("pyoidn") is None:
-            raise UsageError(f"Open Image Denoise needs the package 'pyoidn': {OIDN_HINT}")
+    def learn(self, pair: NoisyPair) -> float:
+        return 0.0
 
     def show(self, pair: NoisyPair) -> Shown:
-        import pyoidn
-
-        color, albedo, normal = (_average(pair, part).contiguous() for part in ("color", "albedo", "normal"))
+        color, albedo, normal = (_average(pair, part) for part in ("color", "albedo", "normal"))
         start = time.perf_counter()
-        image = pyoidn.denoise(color.clamp(min=0), albedo, normal.clamp(-1, 1), hdr=True, quality="high")
-        return Shown(torch.as_tensor(image), 0.0, 1e3 * (time.perf_counter() - start))
+        image = open_image_denoise(color, albedo, normal)
+        return Shown(image, 1e3 * (time.perf_counter() - start))
 
     def close(self) -> None:
         pass
 
 
 class OnlineModel:
-    """One of our models, trained as it goes with a session's settings."""
+    """One of our models, by its name in `options.CONTENDERS`, trained as it goes with a session's settings."""
 
     def __init__(self, name: str, session: Session) -> None:
         self.name = name
-        settings = replace(session.denoiser.settings, model=name)
-        self._denoiser = OnlineDenoiser(settings, session.options.device, "lockstep")
+        options = replace(session.options, **{"guide": "auto"} | CONTENDERS[name])
+        settings = replace(session.denoiser.settings, model=options.model, pretrained=not options.cold)
+        guided = choose_guide(options) == "oidn"
+        self._denoiser = OnlineDenoiser(settings, options.device, "lockstep", guided)
 
-    def show(self, pair: NoisyPair) -> Shown:
+    def learn(self, pair: NoisyPair) -> float:
         start = time.perf_counter()
         self._denoiser.submit(pair)
         self._denoiser.weights()
-        trained = time.perf_counter()
+        return 1e3 * (time.perf_counter() - start)
+
+    def show(self, pair: NoisyPair) -> Shown:
+        start = time.perf_counter()
         image = self._denoiser.denoise(pair).cpu()
-        return Shown(image, 1e3 * (trained - start), 1e3 * (time.perf_counter() - trained))
+        return Shown(image, 1e3 * (time.perf_counter() - start))
 
     def close(self) -> None:
         self._denoiser.close()

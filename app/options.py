@@ -4,23 +4,35 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import platformdirs
 
 CACHE_DIR = Path(platformdirs.user_cache_dir("noisewalk"))
 
+GUIDES = ("auto", "oidn", "none")
 # (with a CUDA GPU, without): the paper's frame, and one that a processor can walk with.
 FRAME_SIZE = (512, 256)
 REFERENCE_SPP = (2048, 512)
 COMPARED_FRAMES = 200
 
+# Who takes part in a comparison: what is different from a walk's own options.
+CONTENDERS: dict[str, dict[str, Any]] = {
+    "kernel": {"model": "kernel"},
+    "kernel-cold": {"model": "kernel", "cold": True},
+    "kernel-unguided": {"model": "kernel", "guide": "none"},
+    "paper": {"model": "paper"},
+}
+
 
 @dataclass(frozen=True)
 class WalkOptions:
-    """One walk. The paper's values, where it gives them; frame size and reference spp are filled in by the machine."""
+    """One walk. The paper's values, where it gives them; the machine fills in frame size, reference spp and guide."""
 
     scene: str = "cornell"
     model: str = "kernel"
+    guide: str = "auto"  # auto, oidn or none; filled in
+    cold: bool = False
     frames: int = 1000
     width: int | None = None
     height: int | None = None

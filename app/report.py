@@ -14,10 +14,18 @@ import numpy as np
 from PIL import Image
 
 from app.files import written_aside
+from app.options import CONTENDERS
 
 CROP = 64
 CROP_ZOOM = 3
-COLORS = {"noisy": "#b8621b", "oidn": "#5b8c3a", "kernel": "#1b6ca8", "paper": "#8a4fa0"}
+COLORS = {
+    "noisy": "#b8621b",
+    "oidn": "#5b8c3a",
+    "kernel": "#1b6ca8",
+    "kernel-cold": "#4fb3d9",
+    "kernel-unguided": "#0d2b45",
+    "paper": "#8a4fa0",
+}
 _MEASURES = (("psnr", "PSNR, dB", 2), ("tpsnr", "tPSNR, dB", 2), ("flip", "FLIP", 4), ("relmse", "relMSE", 4))
 _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; color: #1c1e21; margin: 2em auto; max-width: 1200px; padding: 0 1em; }
@@ -107,7 +115,7 @@ def _curves(rows: Sequence[dict[str, Any]]) -> str:
 
 
 def _pictures(page: Page) -> str:
-    ours = next((name for name in page.images if name in ("kernel", "paper")), "noisy")
+    ours = next((name for name in page.images if name in CONTENDERS), "noisy")
     other = "oidn" if "oidn" in page.images else "reference"
     top, left = most_different(page.images[ours], page.images[other])
     window = slice(top, top + CROP), slice(left, left + CROP)

@@ -11,7 +11,9 @@ import torch
 
 from app.errors import Interrupted
 from app.options import FRAME_SIZE, REFERENCE_SPP, WalkOptions
+from denoiser.guide import guide_is_installed
 from denoiser.metrics import noise_floor, psnr
+from denoiser.models import MODELS
 from denoiser.online import OnlineDenoiser, Pacing
 from denoiser.trainer import TrainingSettings
 from renderer import RenderCancelled
@@ -75,7 +77,15 @@ def fill_in(options: WalkOptions, gpu: bool) -> WalkOptions:
         width=options.width or options.height or FRAME_SIZE[column],
         height=options.height or options.width or FRAME_SIZE[column],
         reference_spp=options.reference_spp or REFERENCE_SPP[column],
+        guide=choose_guide(options),
     )
+
+
+def choose_guide(options: WalkOptions) -> str:
+    """`oidn` or `none`: whether the model has a use for Open Image Denoise, and it is wanted and installed."""
+    if not MODELS[options.model].uses_context:
+        return "none"
+    return options.guide if options.guide != "auto" else "oidn" if guide_is_installed() else "none"
 
 
 class Session:
@@ -95,9 +105,17 @@ class Session:
         self.set_spp(options.spp)
         self.references = ReferenceCache(reference_folder(options), self.scene, options.width, options.height)
         self.denoiser = OnlineDenoiser(
-            TrainingSettings(options.model, options.iterations, options.crop, options.learning_rate, options.seed),
+            TrainingSettings(
+                model=options.model,
+                pretrained=not options.cold,
+                iterations=options.iterations,
+                crop=options.crop,
+                learning_rate=options.learning_rate,
+                seed=options.seed,
+            ),
             options.device,
             pacing,
+            guided=options.guide == "oidn",
         )
         if options.weights is not None:
             try:

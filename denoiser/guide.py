@@ -8,7 +8,7 @@ import torch
 
 from denoiser import DenoiserError
 
-HINT = "pip install 'noisewalk[guide]'"
+INSTALL_HINT = "pip install 'noisewalk[guide]'"
 
 
 def guide_is_installed() -> bool:
@@ -19,7 +19,7 @@ def guide_is_installed() -> bool:
 def require_guide() -> None:
     """Raises DenoiserError, in one line, where the package is missing."""
     if not guide_is_installed():
-        raise DenoiserError(f"Open Image Denoise needs the package 'pyoidn': {HINT}")
+        raise DenoiserError(f"Open Image Denoise needs the package 'pyoidn': {INSTALL_HINT}")
 
 
 def open_image_denoise(color: torch.Tensor, albedo: torch.Tensor, normal: torch.Tensor) -> torch.Tensor:

@@ -91,11 +91,11 @@ class KernelModel(UNet):
             logits = self.blend(decoded[0])
             own = [head(features) for head, features in zip(self.own_kernels, decoded, strict=True)]
             past = [head(features) for head, features in zip(self.history_kernels, decoded[:2], strict=True)]
-        shares = _shares(logits.float(), age > 0, guide.any(dim=1, keepdim=True))
-        candidates = [
-            *_filtered(finite(color, channels=1), OWN_SCALES, own),
-            *_filtered(history, HISTORY_SCALES, past),
-        ]
+        shares = _shares(logits.float(), guide.any(dim=1, keepdim=True))
+        color = finite(color, channels=1)
+        # Where nothing was seen before, the kernels that reach there must not mix in black.
+        history = torch.where(age > 0, history, color)
+        candidates = [*_filtered(color, OWN_SCALES, own), *_filtered(history, HISTORY_SCALES, past)]
         mixed = torch.zeros_like(color)
         for candidate, share in zip(candidates, shares.split(1, dim=1), strict=False):
             mixed = mixed + share * candidate
@@ -103,12 +103,11 @@ class KernelModel(UNet):
         return mixed[inside], shares[:, -1:][inside], guide[inside]
 
 
-def _shares(logits: torch.Tensor, seen: torch.Tensor, guided: torch.Tensor) -> torch.Tensor:
-    """Softmax over the candidates that a pixel has: (N, 6, H, W). seen, guided: (N, 1, H, W)."""
+def _shares(logits: torch.Tensor, guided: torch.Tensor) -> torch.Tensor:
+    """(N, 6, H, W): softmax over the candidates; of the guide only where there is one, `guided` (N, 1, H, W)."""
     bounded = LARGEST_LOGIT * torch.tanh(logits / LARGEST_LOGIT)
-    own, history = len(OWN_SCALES), len(HISTORY_SCALES)
-    there = torch.cat([torch.ones_like(seen).expand(-1, own, -1, -1), seen.expand(-1, history, -1, -1), guided], dim=1)
-    return torch.softmax(bounded.masked_fill(~there, float("-inf")), dim=1)
+    bounded = torch.cat([bounded[:, :-1], bounded[:, -1:].masked_fill(~guided, float("-inf"))], dim=1)
+    return torch.softmax(bounded, dim=1)
 
 
 def _filtered(image: torch.Tensor, scales: tuple[int, ...], logits: list[torch.Tensor]) -> list[torch.Tensor]:
@@ -164,11 +163,12 @@ def _enlarged(image: torch.Tensor, factor: int) -> torch.Tensor:
     return functional.interpolate(image, scale_factor=float(factor), mode="bilinear", align_corners=False)
 
 
-MODELS = dict(zip(MODEL_NAMES, (KernelModel, PaperModel), strict=True))
+MODELS: dict[str, type[PaperModel] | type[KernelModel]] = dict(zip(MODEL_NAMES, (KernelModel, PaperModel), strict=True))
 
 
 def build_model(name: str, device: torch.device | str) -> PaperModel | KernelModel:
     """A fresh model in the layout that convolves fastest (channels last). Raises DenoiserError for unknown names."""
     if name not in MODELS:
         raise DenoiserError(f"no model '{name}': {', '.join(MODELS)} are there")
-    return MODELS[name]().to(device).to(memory_format=torch.channels_last)
+    network: nn.Module = MODELS[name]().to(device)
+    return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -102,11 +102,13 @@ class OnlineDenoiser:
         return self._trainer.settings
 
     def configure(self, settings: TrainingSettings) -> None:
-        """Trains with other settings from the next frame on; seed and model stay. Never waits."""
-        self._trainer.settings = replace(settings, seed=self.settings.seed, model=self.settings.model)
+        """Trains with other settings from the next frame on; seed, model and start stay. Never waits."""
+        self._trainer.settings = replace(
+            settings, seed=self.settings.seed, model=self.settings.model, pretrained=self.settings.pretrained
+        )
 
     def restart(self) -> None:
-        """Begins anew with an untrained network, after the iterations in hand."""
+        """Begins anew, as it began at first, after the iterations in hand."""
         self._thread.apply(lambda trainer: trainer.restart())
 
     def submit(self, pair: NoisyPair) -> None:

@@ -9,6 +9,7 @@ import torch
 
 from denoiser.inputs import Halves
 from denoiser.models import build_model
+from denoiser.pretrained import pretrained_weights
 
 ADAM_BETAS = (0.9, 0.99)
 ADAM_EPSILON = 1e-8
@@ -18,10 +19,12 @@ ADAM_EPSILON = 1e-8
 class TrainingSettings:
     """The paper's values, and the name of one of `models.MODELS`.
 
+    pretrained: start from the weights that come with the program, where they have any for this model.
     crop in pixels; a frame smaller than the crop is trained on whole.
     """
 
     model: str = "kernel"
+    pretrained: bool = True
     iterations: int = 8
     crop: int = 256
     learning_rate: float = 3e-4
@@ -53,13 +56,17 @@ class Trainer:
         self.restart()
 
     def restart(self) -> None:
-        """Begins anew with an untrained network."""
+        """Begins anew, with the pretrained network where the settings ask for it and there is one."""
         self.steps = self.skipped = 0
         # Crops and initial weights come from generators of our own: the same seed gives the same run.
         self.generator = torch.Generator().manual_seed(self.settings.seed)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.settings.seed)
             self.network = build_model(self.settings.model, self._device)
+        start = pretrained_weights(self.settings.model) if self.settings.pretrained else None
+        self._untrained = start is None
+        if start is not None:
+            self.network.load_state_dict(start)
         self.optimizer = torch.optim.Adam(
             self.network.parameters(), lr=self.settings.learning_rate, betas=ADAM_BETAS, eps=ADAM_EPSILON
         )
@@ -69,7 +76,7 @@ class Trainer:
         """Goes on from a network that was trained for `steps` before, with a fresh optimiser."""
         self.restart()
         self.network.load_state_dict(parameters)
-        self.steps, self.average = steps, self._copied_parameters()
+        self.steps, self.average, self._untrained = steps, self._copied_parameters(), False
 
     def train(self, halves: Halves) -> TrainingReport:
         """`settings.iterations` steps, each on a random crop of both halves' planes (1, 16, H, W).
@@ -108,8 +115,10 @@ class Trainer:
         return {name: value.detach().clone() for name, value in self.network.state_dict().items()}
 
     def _update_average(self) -> None:
-        # At first the mean is short, so that it does not lag behind a network that learns fast.
-        decay = min(self.network.average_decay, self.steps / (self.steps + 9))
+        decay = self.network.average_decay
+        if self._untrained:
+            # At first the mean is short, so that it does not lag behind a network that learns fast.
+            decay = min(decay, self.steps / (self.steps + 9))
         for name, value in self.network.state_dict().items():
             self.average[name].lerp_(value, 1.0 - decay)
 

@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from app.compare import flip, measured_frames
+from app.options import CONTENDERS
 from app.report import most_different
 from denoiser.features import tone_map
 from denoiser.metrics import relative_mse, temporal_psnr
@@ -64,21 +65,21 @@ def test_a_comparison_measures_the_same_frames_as_a_walk(noisewalk: Run, tiny_xm
     folder = tmp_path / result["folder"]
     with open(folder / "rows.csv", newline="") as stream:
         rows = {(row["method"], int(row["frame"])): row for row in csv.DictReader(stream)}
-    assert set(rows) == {(m, f) for m in ("noisy", "oidn", "kernel", "paper") for f in (1, 3)}
+    assert set(rows) == {(m, f) for m in ("noisy", "oidn", *CONTENDERS) for f in (1, 3)}
     assert not rows["noisy", 1]["tpsnr"] and float(rows["noisy", 3]["tpsnr"]) > 10
     assert float(rows["oidn", 3]["psnr"]) > float(rows["noisy", 3]["psnr"]) + 1
     assert all(0 < float(row["flip"]) < 1 and float(row["relmse"]) > 0 for row in rows.values())
     page = (folder / "report.html").read_text()
-    assert "PSNR = -10 log10" in page and page.count("<img") == 1 + 2 * 5
+    assert "PSNR = -10 log10" in page and page.count("<img") == 1 + 2 * (3 + len(CONTENDERS))
     assert all(source.startswith("data:") for source in re.findall(r"src='([^']*)'", page)) and "http" not in page
 
     # A walk of the same settings shows the same pictures.
-    assert noisewalk(tiny_xml, "--headless", *WALK, "--reference-every", "2", "--model", "paper").returncode == 0
+    assert noisewalk(tiny_xml, "--headless", *WALK, "--reference-every", "2").returncode == 0
     with open(tmp_path / "runs" / "tiny" / "frames.csv", newline="") as stream:
         walked = {int(row["frame"]) + 1: row for row in csv.DictReader(stream)}
     for frame in (1, 3):
         assert float(walked[frame]["psnr_noisy"]) == pytest.approx(float(rows["noisy", frame]["psnr"]), abs=1e-3)
-        assert float(walked[frame]["psnr_shown"]) == pytest.approx(float(rows["paper", frame]["psnr"]), abs=1e-3)
+        assert float(walked[frame]["psnr_shown"]) == pytest.approx(float(rows["kernel", frame]["psnr"]), abs=1e-3)
 
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "something").touch()

@@ -11,6 +11,8 @@ import pytest
 import torch
 
 from denoiser import MODEL_NAMES, DenoiserError
+from denoiser.features import FEATURE_VERSION, frame_planes
+from denoiser.inputs import Halves
 from denoiser.metrics import psnr
 from denoiser.models import build_model
 from denoiser.online import DeviceError, OnlineDenoiser, choose_device
@@ -19,7 +21,7 @@ from denoiser.weights import FORMAT, WeightsError, load_weights, save_weights, w
 from renderer.frame import Camera, Frame, NoisyPair
 
 CPU = torch.device("cpu")
-QUICK = TrainingSettings(iterations=2, crop=32)
+QUICK = TrainingSettings(pretrained=False, iterations=2, crop=32)
 
 
 def truth(height: int = 48, width: int = 48) -> Frame:
@@ -44,6 +46,11 @@ def noisy_pair(index: int, clean: Frame, broken: bool = False) -> NoisyPair:
     return NoisyPair(half(2 * index), half(2 * index + 1), Camera(np.eye(4), 45.0, width, height), 8, index)
 
 
+def planes(pair: NoisyPair) -> Halves:
+    """What a trainer takes."""
+    return frame_planes(pair.a), frame_planes(pair.b)
+
+
 def walk(denoiser: OnlineDenoiser, frames: int) -> tuple[float, float]:
     """PSNR of the averaged noisy pair and of the denoised picture after some frames."""
     clean = truth()
@@ -56,7 +63,7 @@ def walk(denoiser: OnlineDenoiser, frames: int) -> tuple[float, float]:
 
 @pytest.mark.parametrize(("model", "frames"), [("paper", 60), ("kernel", 12)])
 def test_it_learns_from_noisy_targets_only(model: str, frames: int) -> None:
-    with OnlineDenoiser(TrainingSettings(model, learning_rate=1e-3), "cpu", "lockstep") as denoiser:
+    with OnlineDenoiser(TrainingSettings(model, pretrained=False, learning_rate=1e-3), "cpu", "lockstep") as denoiser:
         noisy, denoised = walk(denoiser, frames)
     assert denoised > noisy + 4
 
@@ -65,7 +72,7 @@ def test_it_learns_from_noisy_targets_only(model: str, frames: int) -> None:
 def test_same_seed_same_weights_other_seed_other_weights(model: str) -> None:
     outcomes = []
     for seed in (0, 0, 1):
-        with OnlineDenoiser(TrainingSettings(model, iterations=2, crop=32, seed=seed), "cpu", "lockstep") as denoiser:
+        with OnlineDenoiser(replace(QUICK, model=model, seed=seed), "cpu", "lockstep") as denoiser:
             walk(denoiser, 3)
             outcomes.append(torch.cat([p.flatten() for p in denoiser.weights().parameters.values()]))
     assert torch.equal(outcomes[0], outcomes[1]) and not torch.equal(outcomes[0], outcomes[2])
@@ -85,18 +92,18 @@ def test_broken_pixels_never_reach_the_weights(model: str) -> None:
 
 def test_a_step_that_is_not_finite_changes_nothing_and_is_counted() -> None:
     trainer = Trainer(QUICK, CPU)
-    trainer.train(noisy_pair(0, truth()))
+    trainer.train(planes(noisy_pair(0, truth())))
     before = {name: p.clone() for name, p in trainer.network.state_dict().items()}
     overflow = torch.full((1, 3, 32, 32), 3e38)  # finite, but its square is not
-    assert trainer.step(torch.zeros(1, 9, 32, 32), overflow) is None
+    assert trainer.step(torch.zeros(1, 16, 32, 32), overflow) is None
     assert trainer.skipped == 1
     assert all(torch.equal(before[name], p) for name, p in trainer.network.state_dict().items())
-    assert trainer.step(torch.zeros(1, 9, 32, 32), torch.ones(1, 3, 32, 32)) is not None
+    assert trainer.step(torch.zeros(1, 16, 32, 32), torch.ones(1, 3, 32, 32)) is not None
 
 
 @pytest.mark.parametrize("size", [(7, 5), (33, 70)])
 def test_frames_smaller_than_the_crop_train_whole(size: tuple[int, int]) -> None:
-    report = Trainer(TrainingSettings(iterations=1, crop=64), CPU).train(noisy_pair(0, truth(*size)))
+    report = Trainer(TrainingSettings(iterations=1, crop=64), CPU).train(planes(noisy_pair(0, truth(*size))))
     assert np.isfinite(report.loss)
 
 
@@ -105,7 +112,7 @@ def test_what_is_published_is_a_running_mean_for_the_kernel_model_only() -> None
         trainer = Trainer(replace(QUICK, model=model, iterations=1), CPU)
         seen = []
         for index in range(4):
-            trainer.train(noisy_pair(index, truth()))
+            trainer.train(planes(noisy_pair(index, truth())))
             seen.append({name: value.clone() for name, value in trainer.network.state_dict().items()})
         name = next(iter(seen[0]))
         # Steps 1 to 4 enter with 1 - n / (n + 9); before them, the untrained network.
@@ -121,10 +128,10 @@ def test_free_pacing_never_waits_and_counts_what_it_skips() -> None:
     with OnlineDenoiser(QUICK, "cpu", "free") as denoiser:
         original = denoiser._trainer.train
 
-        def blocked(pair: NoisyPair):
+        def blocked(halves: Halves):
             entered.set()
             assert gate.wait(60)
-            return original(pair)
+            return original(halves)
 
         denoiser._trainer.train = blocked  # type: ignore[method-assign]
         clean = truth()
@@ -152,8 +159,8 @@ def test_published_weights_are_never_written_to_again() -> None:
 def test_a_failure_of_the_thread_is_raised_in_its_owner() -> None:
     with OnlineDenoiser(QUICK, "cpu", "lockstep") as denoiser:
         pair = noisy_pair(0, truth())
-        wrong = Frame(pair.a.color, pair.a.albedo[:5], pair.a.normal)
-        denoiser.submit(NoisyPair(wrong, pair.b, pair.camera, 8, 0))
+        smaller = noisy_pair(0, truth(48, 20)).b
+        denoiser.submit(NoisyPair(pair.a, smaller, pair.camera, 8, 0))
         with pytest.raises(RuntimeError, match="training failed"):
             denoiser.weights()
 
@@ -195,7 +202,12 @@ def good_weights() -> dict[str, torch.Tensor]:
 def test_bad_weights_are_refused_with_file_and_cause(tmp_path: Path) -> None:
     good = tmp_path / "good.safetensors"
     save_weights(good, "paper", good_weights(), {"steps": 1})
-    described = {"format": FORMAT, "architecture": "paper-unet", "feature_version": "1", "training": "{}"}
+    described = {
+        "format": FORMAT,
+        "architecture": "paper-unet",
+        "feature_version": str(FEATURE_VERSION),
+        "training": "{}",
+    }
 
     def refused(name: str, cause: str) -> None:
         with pytest.raises(WeightsError, match=cause) as raised:
@@ -244,6 +256,6 @@ def test_training_on_cuda_learns_and_matches_the_cpu_at_first() -> None:
         trainer = Trainer(TrainingSettings(iterations=1), torch.device(device))
         losses.append(trainer.train(pair).loss)
     assert losses[1] == pytest.approx(losses[0], rel=1e-2)
-    with OnlineDenoiser(TrainingSettings(learning_rate=1e-3), "cuda", "lockstep") as denoiser:
+    with OnlineDenoiser(TrainingSettings(pretrained=False, learning_rate=1e-3), "cuda", "lockstep") as denoiser:
         noisy, denoised = walk(denoiser, 60)
     assert denoised > noisy + 4

@@ -12,10 +12,16 @@ from denoiser.unet import UNet
 from renderer.frame import Frame
 
 
-def planes(height: int, width: int, seed: int = 0) -> torch.Tensor:
+def planes(height: int, width: int, seed: int = 0, context: bool = False) -> torch.Tensor:
+    """A frame's planes, with guide and a history of half the frame where asked for."""
     noise = torch.Generator().manual_seed(seed)
     color = 3 * torch.rand(height, width, 3, generator=noise)
-    return frame_planes(Frame(color, color / 3, color / 3))
+    frame = Frame(color, color / 3, color / 3)
+    if not context:
+        return frame_planes(frame)
+    seen = torch.cat([3 * torch.rand(height, width, 3, generator=noise), torch.full((height, width, 1), 7.0)], dim=-1)
+    seen[: height // 2] = 0.0
+    return frame_planes(frame, 3 * torch.rand(height, width, 3, generator=noise), seen)
 
 
 def test_filtering_matches_a_sum_over_neighbours_in_float64() -> None:
@@ -29,17 +35,62 @@ def test_filtering_matches_a_sum_over_neighbours_in_float64() -> None:
     torch.testing.assert_close(filter_pixels(image, logits).double(), expected, rtol=1e-5, atol=1e-6)
 
 
-def test_the_output_is_a_mean_of_what_was_rendered() -> None:
-    model = build_model("kernel", "cpu")
-    for head in (*model.kernels, model.blend):  # sharp, arbitrary kernels
+def sharp_model() -> KernelModel:
+    """Large, arbitrary kernels and shares."""
+    model = KernelModel()
+    for head in (*model.own_kernels, *model.history_kernels, model.blend):
         torch.nn.init.normal_(head.weight, std=1.0)
-    image = planes(45, 70)
+    return model
+
+
+@pytest.mark.parametrize("context", [False, True])
+def test_the_output_is_a_mean_of_what_was_rendered(context: bool) -> None:
+    model, image = sharp_model(), planes(45, 70, context=context)
     out = model(image)
     assert out.shape == (1, 3, 45, 70)
-    assert (out >= 0).all() and out.max() <= image[:, :3].max()
-    even = planes(45, 70)
+    assert (out >= 0).all() and out.max() <= image[:, [0, 1, 2, *range(9, 15)]].max() + 1e-5
+    even = planes(45, 70, context=context)
     even[:, :3] = 0.7
+    if context:
+        even[:, 9:15] = 0.7
+        even[:, 12:, :22] = 0.0  # not seen before
     torch.testing.assert_close(model(even), torch.full((1, 3, 45, 70), 0.7))
+
+
+def test_what_was_not_seen_and_a_guide_that_is_not_there_have_no_share() -> None:
+    model, image = sharp_model(), planes(32, 32, context=True)
+    image[:, 15] = 0.0
+    even = image.clone()
+    even[:, :3], even[:, 9:12] = 0.5, 0.0
+    torch.testing.assert_close(model(even), torch.full((1, 3, 32, 32), 0.5))
+
+
+def test_no_share_ever_loses_its_gradient() -> None:
+    model, image = KernelModel(), planes(32, 32, context=True)
+    torch.nn.init.constant_(model.blend.bias[-1:], 1e3)  # as sure of the guide as can be
+    model.loss(image, image[:, :3]).backward()
+    _, share, _ = model._parts(image)
+    assert share.max() < 0.97
+    assert all(head.weight.grad.abs().max() > 0 for head in model.own_kernels)
+
+
+def test_a_perfect_guide_does_not_keep_the_kernels_from_learning() -> None:
+    torch.manual_seed(0)
+    clean = torch.full((32, 32, 3), 0.5)
+    model = KernelModel()
+    optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
+
+    def unguided_error() -> float:
+        noisy = frame_planes(Frame(clean * torch.empty_like(clean).exponential_(), clean, clean))
+        return (model(noisy) - 0.5).square().mean().item()
+
+    before = unguided_error()
+    for _ in range(60):
+        noisy, target = (clean * torch.empty_like(clean).exponential_() for _ in range(2))
+        optimizer.zero_grad()
+        model.loss(frame_planes(Frame(noisy, clean, clean), clean), target.permute(2, 0, 1)[None]).backward()
+        optimizer.step()
+    assert unguided_error() < 0.75 * before
 
 
 def test_brightness_scales_through_whatever_the_kernels_are() -> None:
@@ -68,6 +119,7 @@ def test_the_paper_model_is_the_papers_network() -> None:
     model = build_model("paper", "cpu")
     assert isinstance(model, PaperModel) and not model.both_directions and KernelModel.both_directions
     assert {n: p.shape for n, p in model.state_dict().items()} == {n: p.shape for n, p in UNet(9).state_dict().items()}
-    # The trunk without its last layer (32 x 3 x 9 + 3), three kernel heads and the blend.
-    kernels = 32 * 25 * 9 + 25 + 2 * (96 * 25 * 9 + 25) + 32 * 3 * 9 + 3
-    assert sum(p.numel() for p in build_model("kernel", "cpu").parameters()) == 997_251 - 867 + kernels
+    # The trunk with seven more inputs and without its last layer (32 x 3 x 9 + 3), five kernel heads and the blend.
+    trunk = 997_251 - 867 + 7 * 9 * (48 + 64)
+    kernels = 2 * (32 * 25 * 9 + 25) + 3 * (96 * 25 * 9 + 25) + 32 * 6 * 9 + 6
+    assert sum(p.numel() for p in build_model("kernel", "cpu").parameters()) == trunk + kernels

@@ -1,0 +1,181 @@
+"""`noisewalk pretrain`: the weights that the kernel model starts from, learned on random rooms."""
+
+from __future__ import annotations
+
+import math
+import tempfile
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from scipy.spatial.transform import Rotation
+
+from app.console import StopSignal, Talk
+from app.errors import EXIT_INTERRUPTED, Interrupted
+from app.options import CACHE_DIR
+from denoiser.guide import require_guide
+from denoiser.inputs import InputMaker
+from denoiser.online import choose_device
+from denoiser.trainer import Trainer, TrainingSettings
+from denoiser.weights import read_tensors, save_weights, write_tensors
+from renderer.backend import Backend, choose_backend
+from renderer.frame import Camera
+from renderer.path_tracer import PathTracer
+from renderer.rays import viewing_distance
+from renderer.scene import Scene, open_scene
+from scenes.rooms import write_room
+
+# Of each clip's twelve frames, these are learned from: histories of all ages, without a dozen nearly equal pictures.
+CLIP = (0, 1, 2, 4, 7, 11)
+SPP = 8
+BATCH = 2
+LEARNING_RATES = (1e-3, 1e-4)  # first and last; a cosine between them
+WITHOUT_GUIDE, WITHOUT_HISTORY = 0.3, 0.15  # how often they are hidden: the model must do without them too
+STOPS = 2.0  # exposures vary by up to this many
+SAVE_STEPS = 500
+LARGEST = 6e4  # radiance that float16 can keep
+
+
+@dataclass(frozen=True)
+class PretrainOptions:
+    """How much to learn from. `data` keeps the rendered clips, so that the next run need not render them again."""
+
+    output: Path
+    data: Path | None = None
+    rooms: int = 64
+    size: int = 160
+    steps: int = 12000
+    seed: int = 0
+    device: str = "auto"
+    variant: str = "auto"
+    cache_dir: Path = CACHE_DIR
+
+
+def pretrain(options: PretrainOptions, talk: Talk) -> int:
+    """Renders short flights through random rooms, trains the kernel model on them from noise alone, writes weights."""
+    backend = choose_backend(options.variant, options.cache_dir)
+    backend.activate()
+    require_guide()
+    try:
+        with (
+            tempfile.TemporaryDirectory() as temporary,
+            StopSignal("stopping; the last weights that were written are kept") as stop,
+        ):
+            folder = options.data or Path(temporary)
+            folder.mkdir(parents=True, exist_ok=True)
+            clips = _clips(options, folder, backend, talk, stop)
+            trainer = _trained(options, clips, talk, stop)
+    except Interrupted:
+        return EXIT_INTERRUPTED
+    talk.result({"file": str(options.output), "steps": trainer.steps})
+    return 0
+
+
+def _clips(
+    options: PretrainOptions, folder: Path, backend: Backend, talk: Talk, stop: StopSignal
+) -> list[torch.Tensor]:
+    """Per room, both halves of the clip's frames: (frames, 2, 16, size, size) float16."""
+    clips = []
+    with talk.progress() as progress:
+        task = progress.add_task("rooms", total=options.rooms, note="")
+        for number in range(options.rooms):
+            file = folder / f"room-{options.seed}-{number:04d}-{options.size}.safetensors"
+            if not file.exists():
+                clip = _render_clip(options, number, folder / "room", backend, stop)
+                write_tensors(file, {"halves": clip}, {})
+            clips.append(read_tensors(file)[0]["halves"])
+            progress.advance(task)
+    return clips
+
+
+def _render_clip(
+    options: PretrainOptions, number: int, folder: Path, backend: Backend, stop: StopSignal
+) -> torch.Tensor:
+    seed = options.seed * 2**20 + number
+    scene = open_scene(str(write_room(seed, folder)), backend.variant, None)
+    tracer = PathTracer(scene, options.size, options.size, SPP, seed)
+    inputs = InputMaker(torch.device("cpu"), guided=True, context=True)
+    cameras = _flight(scene, options.size, max(CLIP) + 1, np.random.default_rng(seed))
+    kept = []
+    for index, camera in enumerate(cameras):
+        halves = inputs.halves(tracer.render_pair(camera, index))
+        if index in CLIP:
+            kept.append(torch.cat(halves).nan_to_num(0.0, LARGEST).clamp(-LARGEST, LARGEST).half())
+        stop.check()
+    return torch.stack(kept)
+
+
+def _flight(scene: Scene, size: int, frames: int, random: np.random.Generator) -> list[Camera]:
+    """A straight, turning flight from the scene's own view: 1.5% of its distance and 0.8 degrees a frame at most."""
+    start = replace(scene.start, width=size, height=size)
+    move = random.normal(size=3)
+    move *= viewing_distance(scene) * random.uniform(0.0, 0.015) / np.linalg.norm(move)
+    axis = random.normal(size=3)
+    turn = np.radians(random.uniform(0.0, 0.8)) * axis / np.linalg.norm(axis)
+    cameras = []
+    for index in range(frames):
+        pose = start.to_world.copy()
+        pose[:3, 3] += index * move
+        pose[:3, :3] = Rotation.from_rotvec(index * turn).as_matrix() @ pose[:3, :3]
+        cameras.append(replace(start, to_world=pose))
+    return cameras
+
+
+def _trained(options: PretrainOptions, clips: list[torch.Tensor], talk: Talk, stop: StopSignal) -> Trainer:
+    device = choose_device(options.device)
+    trainer = Trainer(TrainingSettings("kernel", pretrained=False, seed=options.seed), device)
+    frames = torch.cat(clips)
+    random = torch.Generator().manual_seed(options.seed)
+    first, last = LEARNING_RATES
+    recent = math.nan
+    with talk.progress() as progress:
+        task = progress.add_task("steps", total=options.steps, note="")
+        for step in range(options.steps):
+            fraction = step / options.steps
+            for group in trainer.optimizer.param_groups:
+                group["lr"] = last + (first - last) * (1 + math.cos(math.pi * fraction)) / 2
+            chosen = torch.randint(len(frames), (BATCH,), generator=random)
+            image, target = _varied(frames[chosen].float(), random)
+            loss = trainer.step(image.to(device), target.to(device))
+            if loss is not None:
+                recent = loss if math.isnan(recent) else recent + 0.01 * (loss - recent)
+            progress.update(task, completed=step + 1, note=f"loss {recent:.3f}")
+            if trainer.steps % SAVE_STEPS == 0 or trainer.steps == options.steps:
+                _save(options, trainer)
+                talk.note(f"{options.output}: {trainer.steps} steps, loss {recent:.3f}")
+            stop.check()
+    return trainer
+
+
+def _save(options: PretrainOptions, trainer: Trainer) -> None:
+    about = {"scene": f"{options.rooms} random rooms", "steps": trainer.steps, "seed": options.seed}
+    # Half precision: half the size, and far finer than what training makes of it in its first steps.
+    save_weights(options.output, "kernel", {name: value.half() for name, value in trainer.average.items()}, about)
+
+
+def _varied(halves: torch.Tensor, random: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+    """Varied input (N, 16, H, W) and target (N, 3, H, W) of halves (N, 2, 16, H, W): few rooms go a long way."""
+
+    def chance(share: float) -> bool:
+        return float(torch.rand((), generator=random)) < share
+
+    if chance(0.5):
+        halves = halves.flip(1)  # the other direction
+    if chance(0.5):
+        halves = halves.flip(-1)
+    if chance(0.5):
+        halves = halves.flip(-2)
+    if chance(0.5):
+        halves = halves.transpose(-1, -2)
+    halves = halves.clone()
+    exposure = 2.0 ** (STOPS * (2.0 * float(torch.rand((), generator=random)) - 1.0))
+    channels = torch.randperm(3, generator=random)
+    for colored in (0, 3, 9, 12):  # radiance, albedo, guide, history
+        part = halves[:, :, colored : colored + 3][:, :, channels]
+        halves[:, :, colored : colored + 3] = part if colored == 3 else part * exposure
+    if chance(WITHOUT_GUIDE):
+        halves[:, :, 9:12] = 0.0
+    if chance(WITHOUT_HISTORY):
+        halves[:, :, 12:16] = 0.0
+    return halves[:, 0], halves[:, 1, :3]

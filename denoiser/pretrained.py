@@ -1,0 +1,20 @@
+"""The weights that come with the program."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from denoiser.weights import load_weights
+
+_FOLDER = Path(__file__).parent
+
+
+def pretrained_weights(model: str) -> dict[str, torch.Tensor] | None:
+    """Parameters to start a model from, on the CPU; None where it starts untrained. Made by `noisewalk pretrain`.
+
+    Raises WeightsError where the file is damaged.
+    """
+    file = _FOLDER / f"{model}-pretrained.safetensors"
+    return load_weights(file)[0] if file.exists() else None
