@@ -137,8 +137,8 @@ def _trained(options: PretrainOptions, clips: list[torch.Tensor], talk: Talk, st
                 group["lr"] = last + (first - last) * (1 + math.cos(math.pi * fraction)) / 2
             chosen = torch.randint(len(frames), (BATCH,), generator=random)
             image, target = _varied(frames[chosen].float(), random)
-            loss = trainer.step(image.to(device), target.to(device))
-            if loss is not None:
+            loss = float(trainer.step(image.to(device), target.to(device)))
+            if math.isfinite(loss):
                 recent = loss if math.isnan(recent) else recent + 0.01 * (loss - recent)
             progress.update(task, completed=step + 1, note=f"loss {recent:.3f}")
             if trainer.steps % SAVE_STEPS == 0 or trainer.steps == options.steps:

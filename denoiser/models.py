@@ -71,14 +71,13 @@ class KernelModel(UNet):
         return mixed + share * guide
 
     def loss(self, planes: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-        """L_HDR of the output, and where there is a guide a smaller one of what the model would show without it.
+        """L_HDR of the output, and a smaller one of what the model would show without its guide.
 
         Without the second term a good guide takes all the share, and the kernels never learn. target: (N, 3, H, W).
         """
         mixed, share, guide = self._parts(planes)
         unguided = mixed / (1.0 - share).clamp(min=1e-4)
-        loss = hdr_loss(mixed + share * guide, target)
-        return loss + UNGUIDED_LOSS * hdr_loss(unguided, target) if guide.any() else loss
+        return hdr_loss(mixed + share * guide, target) + UNGUIDED_LOSS * hdr_loss(unguided, target)
 
     def _parts(self, planes: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """The blend without the guide (N, 3, H, W), the guide's share (N, 1, H, W), and the guide (N, 3, H, W)."""

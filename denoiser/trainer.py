@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -68,8 +69,9 @@ class Trainer:
         if start is not None:
             self.network.load_state_dict(start)
         self.optimizer = torch.optim.Adam(
-            self.network.parameters(), lr=self.settings.learning_rate, betas=ADAM_BETAS, eps=ADAM_EPSILON
+            self.network.parameters(), lr=self.settings.learning_rate, betas=ADAM_BETAS, eps=ADAM_EPSILON, fused=True
         )
+        self.optimizer.grad_scale = None  # type: ignore[attr-defined]
         self.average = self._copied_parameters()
 
     def adopt(self, parameters: Mapping[str, torch.Tensor], steps: int) -> None:
@@ -92,35 +94,40 @@ class Trainer:
             if iteration % 2 and self.network.both_directions:
                 image, target = target, image
             losses.append(self.step(image, target[:, :3]))
-        finite = [loss for loss in losses if loss is not None]
-        return TrainingReport(sum(finite) / len(finite) if finite else float("nan"), len(losses) - len(finite))
+        # The only time in a frame that the processor waits for the device.
+        values = torch.stack(losses).tolist() if losses else []
+        finite = [value for value in values if math.isfinite(value)]
+        self.skipped += len(values) - len(finite)
+        return TrainingReport(sum(finite) / len(finite) if finite else math.nan, len(values) - len(finite))
 
-    def step(self, image: torch.Tensor, target: torch.Tensor) -> float | None:
-        """One iteration. image: (N, 16, H, W) frame planes, target: (N, 3, H, W) linear radiance. None if skipped."""
+    def step(self, image: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        """One iteration; its loss, a scalar on the device, NaN where it was not finite and changed nothing.
+
+        image: (N, 16, H, W) frame planes, target: (N, 3, H, W) linear radiance.
+        """
         self.steps += 1
         self.optimizer.zero_grad(set_to_none=True)
         loss = self.network.loss(image, target)
         loss.backward()
         # A norm is finite if and only if every gradient is: one number to look at instead of a million.
         norm = torch.nn.utils.get_total_norm([p.grad for p in self.network.parameters() if p.grad is not None])
-        value, norm_value = torch.stack([loss.detach(), norm]).tolist()
-        if not (abs(value) < float("inf") and norm_value < float("inf")):
-            self.skipped += 1
-            return None
+        finite = torch.isfinite(loss.detach()) & torch.isfinite(norm)
+        # The fused optimiser leaves everything as it is where this says so, and nobody has to wait for the answer.
+        self.optimizer.found_inf = (~finite).float()  # type: ignore[attr-defined]
         self.optimizer.step()
         self._update_average()
-        return value
+        return loss.detach().where(finite, math.nan)
 
     def _copied_parameters(self) -> dict[str, torch.Tensor]:
-        return {name: value.detach().clone() for name, value in self.network.state_dict().items()}
+        return {name: value.detach().clone() for name, value in self.network.named_parameters()}
 
     def _update_average(self) -> None:
         decay = self.network.average_decay
         if self._untrained:
             # At first the mean is short, so that it does not lag behind a network that learns fast.
             decay = min(decay, self.steps / (self.steps + 9))
-        for name, value in self.network.state_dict().items():
-            self.average[name].lerp_(value, 1.0 - decay)
+        with torch.no_grad():
+            torch._foreach_lerp_(list(self.average.values()), list(self.network.parameters()), 1.0 - decay)
 
     def _crop(self, size: int, *images: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """The same random window of all images (1, C, H, W)."""

@@ -92,13 +92,16 @@ def test_broken_pixels_never_reach_the_weights(model: str) -> None:
 
 def test_a_step_that_is_not_finite_changes_nothing_and_is_counted() -> None:
     trainer = Trainer(QUICK, CPU)
-    trainer.train(planes(noisy_pair(0, truth())))
+    a, b = planes(noisy_pair(0, truth()))
+    trainer.train((a, b))
     before = {name: p.clone() for name, p in trainer.network.state_dict().items()}
     overflow = torch.full((1, 3, 32, 32), 3e38)  # finite, but its square is not
-    assert trainer.step(torch.zeros(1, 16, 32, 32), overflow) is None
-    assert trainer.skipped == 1
+    assert trainer.step(torch.zeros(1, 16, 32, 32), overflow).isnan()
     assert all(torch.equal(before[name], p) for name, p in trainer.network.state_dict().items())
-    assert trainer.step(torch.zeros(1, 16, 32, 32), torch.ones(1, 3, 32, 32)) is not None
+    report = trainer.train((a, torch.full_like(b, 3e38)))
+    assert trainer.skipped == report.skipped == QUICK.iterations and np.isnan(report.loss)
+    assert all(torch.equal(before[name], p) for name, p in trainer.network.state_dict().items())
+    assert trainer.step(torch.zeros(1, 16, 32, 32), torch.ones(1, 3, 32, 32)).isfinite()
 
 
 @pytest.mark.parametrize("size", [(7, 5), (33, 70)])
