@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
 import torch
 from torch import nn
 from torch.nn import functional
 
-from denoiser import MODEL_NAMES, DenoiserError
+from denoiser import DenoiserError
 from denoiser.features import finite, network_input
+from denoiser.losses import hdr_loss
+from denoiser.paper import VARIANTS, PaperModel
 from denoiser.unet import UNet, conv, pad_to_multiple
 
 KERNEL = 5  # neighbours in a row
 SCALES = 3
-
-
-class PaperModel(UNet):
-    """The paper's network, exactly: it puts out radiance directly, and trains from half `a` to half `b`."""
-
-    both_directions = False
-    average_decay = 0.0
-
-    def forward(self, planes: torch.Tensor) -> torch.Tensor:
-        return super().forward(network_input(planes))
 
 
 class KernelModel(UNet):
@@ -38,6 +34,7 @@ class KernelModel(UNet):
 
     both_directions = True
     average_decay = 0.98  # over some 50 steps, six frames
+    loss = staticmethod(hdr_loss)
 
     def __init__(self) -> None:
         super().__init__()
@@ -84,7 +81,10 @@ def _enlarged(image: torch.Tensor, factor: int) -> torch.Tensor:
     return functional.interpolate(image, scale_factor=float(factor), mode="bilinear", align_corners=False)
 
 
-MODELS = dict(zip(MODEL_NAMES, (KernelModel, PaperModel), strict=True))
+MODELS: dict[str, Callable[[], Any]] = {
+    "kernel": KernelModel,
+    **{variant.name: partial(PaperModel, variant) for variant in VARIANTS},
+}
 
 
 def build_model(name: str, device: torch.device | str) -> PaperModel | KernelModel:

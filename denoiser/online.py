@@ -75,7 +75,7 @@ class OnlineDenoiser:
         self._trainer = Trainer(settings, self.device)
         self._thread = TrainerThread(self._trainer)
         # A skeleton: denoising runs it with published parameters, never with those that are being trained.
-        self._network = build_model(settings.model, self.device).requires_grad_(False)
+        self._network = build_model(settings.model, self.device).eval().requires_grad_(False)
 
     def __enter__(self) -> OnlineDenoiser:
         return self

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
-from denoiser.features import frame_planes
-from denoiser.losses import hdr_loss
+from denoiser.features import frame_planes, to_planes
 from denoiser.models import build_model
 from renderer.frame import NoisyPair
 
@@ -40,7 +39,7 @@ class TrainingReport:
 
 class Trainer:
     """Trains on one noisy pair at a time: input from half `a`, target from half `b`, or, where the model asks for it,
-    every other step the other way round.
+    every other step the other way round. A pair that brings a clean picture has that as the target of both.
 
     The halves are independent, so that the target's noise averages out of the gradient (Noise2Noise's condition).
     A step whose loss or gradient is not finite changes nothing and is counted.
@@ -81,13 +80,13 @@ class Trainer:
         settings = self.settings
         for group in self.optimizer.param_groups:
             group["lr"] = settings.learning_rate
-        halves = frame_planes(pair.a).to(self._device), frame_planes(pair.b).to(self._device)
+        a, b = frame_planes(pair.a).to(self._device), frame_planes(pair.b).to(self._device)
+        clean = None if pair.clean is None else to_planes(pair.clean).to(self._device)
+        ways = [(image, other[:, :3] if clean is None else clean) for image, other in ((a, b), (b, a))]
         losses = []
         for iteration in range(settings.iterations):
-            image, target = self._crop(settings.crop, *halves)
-            if iteration % 2 and self.network.both_directions:
-                image, target = target, image
-            losses.append(self.step(image, target[:, :3]))
+            way = ways[iteration % 2 if self.network.both_directions else 0]
+            losses.append(self.step(*self._crop(settings.crop, *way)))
         finite = [loss for loss in losses if loss is not None]
         return TrainingReport(sum(finite) / len(finite) if finite else float("nan"), len(losses) - len(finite))
 
@@ -95,7 +94,7 @@ class Trainer:
         """One iteration. image: (N, 9, H, W) frame planes, target: (N, 3, H, W) linear radiance. None if skipped."""
         self.steps += 1
         self.optimizer.zero_grad(set_to_none=True)
-        loss = hdr_loss(self.network(image.contiguous(memory_format=torch.channels_last)), target)
+        loss = self.network.loss(self.network(image.contiguous(memory_format=torch.channels_last)), target)
         loss.backward()
         # A norm is finite if and only if every gradient is: one number to look at instead of a million.
         norm = torch.nn.utils.get_total_norm([p.grad for p in self.network.parameters() if p.grad is not None])
