@@ -76,23 +76,39 @@ class OpenImageDenoise:
 
 
 class OnlineModel:
-    """One of our models, trained as it goes with a session's settings."""
+    """One of our models, trained as it goes with a session's settings, and from its weights where they are its own."""
 
     def __init__(self, name: str, session: Session) -> None:
         self.name = name
+        options = session.options
         settings = replace(session.denoiser.settings, model=name)
-        self._denoiser = OnlineDenoiser(settings, session.options.device, "lockstep")
+        self.denoiser = OnlineDenoiser(settings, options.device, "lockstep")
+        if options.weights is not None and options.model == name:
+            self.denoiser.load(options.weights)
 
     def show(self, pair: NoisyPair) -> Shown:
         start = time.perf_counter()
-        self._denoiser.submit(pair)
-        self._denoiser.weights()
+        self.denoiser.submit(pair)
+        self.denoiser.weights()
         trained = time.perf_counter()
-        image = self._denoiser.denoise(pair).cpu()
+        image = self.denoiser.denoise(pair).cpu()
         return Shown(image, 1e3 * (trained - start), 1e3 * (time.perf_counter() - trained))
 
     def close(self) -> None:
-        self._denoiser.close()
+        self.denoiser.close()
+
+
+class CleanTwin(OnlineModel):
+    """The same model from the same start on the same inputs and crops, but with references as targets (figure 8)."""
+
+    def __init__(self, name: str, session: Session) -> None:
+        super().__init__(name, session)
+        self.name = f"{name}-clean"
+        self._session = session
+
+    def show(self, pair: NoisyPair) -> Shown:
+        """As always; renders the reference of this view where the cache has none, which Ctrl-C ends: Interrupted."""
+        return super().show(replace(pair, clean=torch.from_numpy(self._session.reference(pair.camera).mean)))
 
 
 def _average(pair: NoisyPair, part: str) -> torch.Tensor:

@@ -13,6 +13,7 @@ CACHE_DIR = Path(platformdirs.user_cache_dir("noisewalk"))
 FRAME_SIZE = (512, 256)
 REFERENCE_SPP = (2048, 512)
 COMPARED_FRAMES = 200
+TARGETS = ("noisy", "clean")
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,7 @@ class WalkOptions:
 
     scene: str = "cornell"
     model: str = "kernel"
+    targets: str = "noisy"  # with clean ones, a twin of the model trains on references beside it
     frames: int = 1000
     width: int | None = None
     height: int | None = None
