@@ -16,6 +16,7 @@ from renderer.exr import write_exr
 
 CURVE_COLORS = ("#1b6ca8", "#b8621b", "#5b8c3a", "#8a4fa0", "#a83232", "#40404a")
 MOST_DOTS = 60  # above, a curve is a line without them
+SMALLEST_TILE = 128  # pixels: narrower ones have no room for their caption
 LABEL_HEIGHT = 0.055  # of the plot
 
 
@@ -78,8 +79,9 @@ def _average(result: Result, feature: str) -> torch.Tensor:
 
 
 def side_by_side(heading: str, tiles: Sequence[tuple[str, str, torch.Tensor]]) -> Image.Image:
-    """Tiles of (name, note, (H, W, 3) in [0, 1]) in one row, each under its caption."""
-    height, width = tiles[0][2].shape[:2]
+    """Tiles of (name, note, (H, W, 3) in [0, 1]) in one row, each under its caption; tiny ones are enlarged."""
+    zoom = -(-SMALLEST_TILE // tiles[0][2].shape[1])
+    height, width = (zoom * side for side in tiles[0][2].shape[:2])
     size = max(10, min(20, width // 14))
     font, line = ImageFont.load_default(size=size), int(size * 1.5)
     sheet = Image.new("RGB", (len(tiles) * (width + 4) - 4, height + 2 * line), "white")
@@ -88,6 +90,7 @@ def side_by_side(heading: str, tiles: Sequence[tuple[str, str, torch.Tensor]]) -
     for i, (name, note, image) in enumerate(tiles):
         left = i * (width + 4)
         pixels = (image.clamp(0, 1) * 255).round().to(torch.uint8).cpu().numpy()
-        sheet.paste(Image.fromarray(np.ascontiguousarray(pixels)), (left, 2 * line))
+        tile = Image.fromarray(np.ascontiguousarray(pixels)).resize((width, height), Image.Resampling.NEAREST)
+        sheet.paste(tile, (left, 2 * line))
         draw.text((left + 2, line), f"{name}  {note}", fill="black", font=font)
     return sheet
