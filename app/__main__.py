@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from app.errors import EXIT_INTERRUPTED, EXIT_USAGE, UsageError
-from app.options import COMPARED_FRAMES, CONTENDERS, FRAME_SIZE, GUIDES, REFERENCE_SPP, Output, WalkOptions
+from app.options import COMPARED_FRAMES, CONTENDERS, FRAME_SIZE, GUIDES, REFERENCE_SPP, TARGETS, Output, WalkOptions
 from denoiser import MODEL_NAMES, DenoiserError
 from renderer import RendererError
 
@@ -24,6 +24,7 @@ USAGE = """\
 noisewalk SCENE [options]              fly through the scene in a window (F1 lists the keys)
 noisewalk SCENE --headless [options]   walk a path, train and denoise, leave a run folder
 noisewalk compare SCENE... [options]   our models and Open Image Denoise on the same walk
+noisewalk variants SCENE [options]     the paper's loss variants on the same walk (its figure 6)
 noisewalk reference SCENE [options]    render the references of a path ahead of time
 noisewalk scenes                       list the bundled scenes
 noisewalk path SCENE -o path.json      write out the path that a walk would take
@@ -74,7 +75,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _walk(words: list[str]) -> int:
-    parser = _walk_parser("noisewalk")
+    parser = _walk_parser("noisewalk", "model", "targets", "weights")
     parser.add_argument("--headless", action="store_true", help="walk the path without a window")
     parser.add_argument("--out", type=Path, metavar="DIR", help="run folder; default: runs/SCENE, numbered")
     given = parser.parse_args(words)
@@ -82,6 +83,8 @@ def _walk(words: list[str]) -> int:
     if not given.headless:
         if given.out is not None:
             raise UsageError("--out is for --headless: the viewer leaves no run folder")
+        if options.targets != DEFAULTS.targets:
+            raise UsageError("--targets is for --headless: the viewer has no references to train on")
         try:
             from app.viewer.window import view
         except ModuleNotFoundError as error:
@@ -94,14 +97,14 @@ def _walk(words: list[str]) -> int:
 
 
 def _reference(words: list[str]) -> int:
-    given = _walk_parser("noisewalk reference").parse_args(words)
+    given = _walk_parser("noisewalk reference", "model", "targets", "weights").parse_args(words)
     from app.tools import reference
 
     return reference(_walk_options(given), _talk(given))
 
 
 def _compare(words: list[str]) -> int:
-    parser = _walk_parser("noisewalk compare", scenes="+")
+    parser = _walk_parser("noisewalk compare", "targets", "weights", scenes="+")
     names = list(CONTENDERS)
     parser.add_argument("--models", nargs="+", choices=names, default=names, help="default: all")
     parser.add_argument("--out", type=Path, metavar="DIR", help="folder; default: comparisons/001, ...")
@@ -112,6 +115,16 @@ def _compare(words: list[str]) -> int:
     return compare(replace(_walk_options(given), scene=given.scene[0]), given.scene, given.models, _talk(given))
 
 
+def _variants(words: list[str]) -> int:
+    parser = _walk_parser("noisewalk variants")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="folder; default: variants/001, ...")
+    parser.set_defaults(frames=COMPARED_FRAMES)
+    given = parser.parse_args(words)
+    from app.variants import variants
+
+    return variants(_walk_options(given), _talk(given))
+
+
 def _scenes(words: list[str]) -> int:
     given = _talk_options(_Parser("noisewalk scenes")).parse_args(words)
     from app.catalogue import scenes
@@ -120,7 +133,7 @@ def _scenes(words: list[str]) -> int:
 
 
 def _path(words: list[str]) -> int:
-    parser = _walk_parser("noisewalk path")
+    parser = _walk_parser("noisewalk path", "model", "targets", "weights")
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help="where to write path.json")
     given = parser.parse_args(words)
     from app.tools import path
@@ -179,6 +192,7 @@ def _doctor(words: list[str]) -> int:
 
 COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "compare": _compare,
+    "variants": _variants,
     "reference": _reference,
     "scenes": _scenes,
     "path": _path,
@@ -189,16 +203,20 @@ COMMANDS: dict[str, Callable[[list[str]], int]] = {
 }
 
 
-def _walk_parser(prog: str, scenes: str | None = None) -> argparse.ArgumentParser:
+def _walk_parser(prog: str, *choices: str, scenes: str | None = None) -> argparse.ArgumentParser:
+    """Options of everything that walks; `choices`: those of model, targets and weights that it leaves to the person."""
     d = DEFAULTS
     parser = _talk_options(_Parser(prog, epilog="see also: noisewalk --help"))
     parser.add_argument("scene", metavar="SCENE", nargs=scenes, help="bundled name or Mitsuba 3 XML file")
-    if scenes is None:
+    if "model" in choices:
         model = "default: %(default)s; paper: the paper's network, exactly"
         parser.add_argument("--model", choices=MODEL_NAMES, default=d.model, help=model)
         guide = "let Open Image Denoise advise the kernel model; default: auto: where it is installed"
         parser.add_argument("--guide", choices=GUIDES, default=d.guide, help=guide)
         parser.add_argument("--cold", action="store_true", help="start untrained, not from the pretrained weights")
+    if "targets" in choices:
+        targets = "default: %(default)s; clean: train a twin on references as well, to compare with (figure 8)"
+        parser.add_argument("--targets", choices=TARGETS, default=d.targets, help=targets)
     parser.add_argument("--frames", type=_whole(1, 10**6), default=d.frames, help="default: %(default)s")
     size = "default: {} with a GPU, {} without".format(*FRAME_SIZE)
     parser.add_argument("--width", type=_whole(1, 8192), help=f"pixels; {size}")
@@ -217,7 +235,8 @@ def _walk_parser(prog: str, scenes: str | None = None) -> argparse.ArgumentParse
     parser.add_argument(
         "--reference-every", type=_whole(1, 10**6), default=d.reference_every, help="frames; default: %(default)s"
     )
-    parser.add_argument("--weights", type=Path, metavar="FILE", help="trained weights to start from")
+    if "weights" in choices:
+        parser.add_argument("--weights", type=Path, metavar="FILE", help="trained weights to start from")
     _machine_options(parser)
     return parser
 

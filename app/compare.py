@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import csv
-import json
 import statistics
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -15,20 +15,23 @@ import numpy as np
 import torch
 
 from app.console import StopSignal, Talk
-from app.contenders import INSTALL_HINT, Contender, NoisyAverage, OnlineModel, OpenImageDenoise, Shown
+from app.contenders import INSTALL_HINT, CleanTwin, Contender, NoisyAverage, OnlineModel, OpenImageDenoise, Shown
 from app.doctor import machine, versions
 from app.errors import EXIT_INTERRUPTED, Interrupted, UsageError
 from app.files import written_aside
-from app.headless import open_session
-from app.options import WalkOptions
+from app.headless import open_session, render_references
+from app.options import CONTENDERS, WalkOptions
 from app.report import Page, write_report
+from app.run_folder import write_json
 from app.session import Session
 from denoiser.features import tone_map
 from denoiser.guide import guide_is_installed
 from denoiser.metrics import (
+    BRIGHTNESS_FORMULA,
     PSNR_FORMULA,
     RELATIVE_MSE_FORMULA,
     TEMPORAL_PSNR_FORMULA,
+    brightness,
     psnr,
     relative_mse,
     temporal_psnr,
@@ -37,7 +40,7 @@ from renderer.bundled import find_scene
 
 TABLE_FRAMES = (1, 10, 50, 100, 200)  # how many frames are walked when it is measured; the last one is added
 FLIP_FORMULA = "FLIP = mean LDR-FLIP error (Andersson et al. 2020) of the tone-mapped images, at 67 pixels per degree"
-FORMULAS = (PSNR_FORMULA, RELATIVE_MSE_FORMULA, FLIP_FORMULA, TEMPORAL_PSNR_FORMULA)
+FORMULAS = (PSNR_FORMULA, RELATIVE_MSE_FORMULA, FLIP_FORMULA, TEMPORAL_PSNR_FORMULA, BRIGHTNESS_FORMULA)
 
 
 @dataclass(frozen=True)
@@ -51,40 +54,88 @@ class Row:
     relmse: float
     flip: float | None
     tpsnr: float | None
+    brightness: float
     train_ms: float
     denoise_ms: float
+
+
+@dataclass(eq=False)
+class Comparison:
+    """What was measured, and how it ended. state: complete, interrupted or failed."""
+
+    folder: Path
+    about: dict[str, Any]
+    rows: list[Row] = field(default_factory=list)
+    pages: list[Page] = field(default_factory=list)
+
+    @property
+    def exit_code(self) -> int:
+        return 0 if self.about["state"] == "complete" else EXIT_INTERRUPTED
+
+    def result(self) -> dict[str, Any]:
+        """For `--json`."""
+        rows = [asdict(row) for row in self.rows]
+        return {"folder": str(self.folder), "state": self.about["state"], "rows": rows}
 
 
 def compare(options: WalkOptions, scenes: Sequence[str], models: Sequence[str], talk: Talk) -> int:
     """Walks each scene once with all contenders; leaves rows.csv, result.json and report.html in one folder."""
     for scene in scenes:
         find_scene(scene)  # before hours are spent on the others
-    folder = _new_folder(options.out)
+    folder = new_folder(options.out, "comparisons")
     missing = [package for package in ("pyoidn", "flip_evaluator") if find_spec(package) is None]
     if missing:
         talk.warn(f"not installed, and left out of the comparison: {', '.join(missing)}: {INSTALL_HINT}")
-    rows: list[Row] = []
-    pages: list[Page] = []
-    about: dict[str, Any] = {"formulas": FORMULAS, "versions": versions(), "state": "failed"}
+    walks = [replace(options, scene=scene) for scene in scenes]
+    contenders = partial(_contenders, models=models)
+    about = {"title": "noisewalk compare"}
+    done = measure_walks(walks, contenders, measured_frames(options.frames), folder, about, talk)
+    talk.note(table(done.rows) + f"\n{done.about['state']}: {folder / 'report.html'}\n" + "\n".join(FORMULAS))
+    talk.result(done.result())
+    return done.exit_code
+
+
+def measure_walks(
+    walks: Sequence[WalkOptions],
+    contenders: Callable[[Session], Iterable[Contender]],
+    measured: Sequence[int],
+    folder: Path,
+    about: Mapping[str, Any],
+    talk: Talk,
+) -> Comparison:
+    """Walks each walk once, shows its frames to all contenders, and measures them after `measured` frames.
+
+    Leaves rows.csv, result.json and report.html in `folder`, also of what was measured before Ctrl-C or a failure.
+    measured: counted from 1. about: goes into result.json; its `title` heads the page.
+    """
+    done = Comparison(folder, {**about, "formulas": FORMULAS, "versions": versions(), "state": "failed"})
     try:
         with StopSignal("stopping; what is measured is kept") as stop:
-            for scene in scenes:
-                session = open_session(replace(options, scene=scene), talk)
-                about["machine"] = machine(session.backend, session.denoiser.device)
-                about["settings"] = {k: str(v) for k, v in asdict(session.options).items() if k != "scene"}
+            for options in walks:
+                session = open_session(options, talk)
+                done.about["machine"] = machine(session.backend, session.denoiser.device)
+                done.about["settings"] = {k: str(v) for k, v in asdict(session.options).items() if k != "scene"}
                 try:
-                    _one_scene(session, models, rows, pages, talk, stop)
+                    _one_walk(session, contenders(session), measured, done, talk, stop)
                 finally:
                     session.close()
-        about["state"] = "complete"
+        done.about["state"] = "complete"
     except Interrupted:
-        about["state"] = "interrupted"
+        done.about["state"] = "interrupted"
     finally:
-        _write(folder, rows, about)
-        write_report(folder / "report.html", [asdict(row) for row in rows], pages, about)
-    talk.note(table(rows) + f"\n{about['state']}: {folder / 'report.html'}\n" + "\n".join(FORMULAS))
-    talk.result({"folder": str(folder), "state": about["state"], "rows": [asdict(row) for row in rows]})
-    return 0 if about["state"] == "complete" else EXIT_INTERRUPTED
+        _write(done)
+        write_report(folder / "report.html", [asdict(row) for row in done.rows], done.pages, done.about)
+    return done
+
+
+def _contenders(session: Session, models: Sequence[str]) -> Iterator[Contender]:
+    yield NoisyAverage()
+    if guide_is_installed():
+        yield OpenImageDenoise()
+    for name in models:
+        yield OnlineModel(name, session, CONTENDERS[name])
+        if session.options.targets == "clean":
+            yield CleanTwin(name, session, CONTENDERS[name])
 
 
 def measured_frames(frames: int) -> list[int]:
@@ -95,6 +146,7 @@ def measured_frames(frames: int) -> list[int]:
 def table(rows: Sequence[Row]) -> str:
     """PSNR and tPSNR per method and measured frame, for each scene and as the mean over scenes."""
     lines = []
+    width = max((len(row.method) for row in rows), default=0) + 1
     scenes = list(dict.fromkeys(row.scene for row in rows))
     for scene in (*scenes, "mean of all scenes") if len(scenes) > 1 else scenes:
         chosen = [row for row in rows if row.scene == scene or scene not in scenes]
@@ -109,49 +161,48 @@ def table(rows: Sequence[Row]) -> str:
                 cells.append(f"{statistics.fmean(row.psnr for row in here):6.2f} / {flicker:<5}" if here else 15 * " ")
             own = [row for row in chosen if row.method == method]
             train, denoise = (statistics.median(getattr(row, part) for row in own) for part in _TIMES)
-            lines.append(f"  {method:<16}" + "".join(cells) + f" {train:6.0f} + {denoise:.0f}")
+            lines.append(f"  {method:<{width}}" + "".join(cells) + f" {train:6.0f} + {denoise:.0f}")
     return "\n".join(lines)
 
 
 _TIMES = ("train_ms", "denoise_ms")
 
 
-def _one_scene(
-    session: Session, models: Sequence[str], rows: list[Row], pages: list[Page], talk: Talk, stop: StopSignal
+def _one_walk(
+    session: Session,
+    chosen: Iterable[Contender],
+    measured: Sequence[int],
+    done: Comparison,
+    talk: Talk,
+    stop: StopSignal,
 ) -> None:
-    frames = session.options.frames
-    measured = measured_frames(frames)
+    frames, scene = session.options.frames, session.scene.name
     # tPSNR needs the frame before as well.
-    needed = sorted({index for frame in measured for index in (frame - 2, frame - 1) if index >= 0})
-    contenders: list[Contender] = [NoisyAverage()]
-    if guide_is_installed():
-        contenders.append(OpenImageDenoise())
+    compared = {index for frame in measured for index in (frame - 2, frame - 1) if index >= 0}
+    contenders: list[Contender] = []
     try:
-        contenders.extend(OnlineModel(name, session) for name in models)
-        references = {}
+        contenders.extend(chosen)
+        render_references(
+            session, list(range(frames)) if session.options.targets == "clean" else sorted(compared), talk, stop
+        )
+        references = {i: torch.from_numpy(session.reference(session.camera(i)).mean) for i in sorted(compared)}
         with talk.progress() as progress:
-            task = progress.add_task("references", total=len(needed), note=session.scene.name)
-            for index in needed:
-                references[index] = torch.from_numpy(
-                    session.reference(session.camera(index), lambda spp: stop.check()).mean
-                )
-                progress.advance(task)
-            task = progress.add_task("frames", total=frames, note=session.scene.name)
+            task = progress.add_task("frames", total=frames, note=scene)
             before: dict[str, torch.Tensor] = {}
             for index in range(frames):
                 pair = session.render(session.camera(index), index)
                 learned = {contender.name: contender.learn(pair) for contender in contenders}
-                shown = {contender.name: contender.show(pair) for contender in contenders} if index in needed else {}
+                shown = {contender.name: contender.show(pair) for contender in contenders} if index in compared else {}
                 if index + 1 in measured:
-                    for name, one in shown.items():
-                        rows.append(
-                            _measure(session.scene.name, index, name, one, learned[name], before.get(name), references)
-                        )
+                    new = [
+                        _measure(scene, index, name, one, learned[name], before.get(name), references)
+                        for name, one in shown.items()
+                    ]
+                    done.rows.extend(new)
                     images = {name: one.image for name, one in shown.items()} | {"reference": references[index]}
-                    page = Page(session.scene.name, index + 1, {name: _display(i) for name, i in images.items()})
-                    pages[:] = [p for p in pages if p.scene != page.scene] + [page]
-                    note = ", ".join(f"{row.method} {row.psnr:.2f}" for row in rows[-len(shown) :])
-                    progress.update(task, note=f"{note} dB")
+                    page = Page(scene, index + 1, {name: _display(i) for name, i in images.items()})
+                    done.pages[:] = [p for p in done.pages if p.scene != scene] + [page]
+                    progress.update(task, note=", ".join(f"{row.method} {row.psnr:.2f}" for row in new) + " dB")
                 before = {name: one.image for name, one in shown.items()}
                 progress.advance(task)
                 stop.check()
@@ -181,6 +232,7 @@ def _measure(
         tpsnr=temporal_psnr(shown.image, before, reference, references[index - 1])
         if moving and before is not None
         else None,
+        brightness=brightness(shown.image, reference),
         train_ms=train_ms,
         denoise_ms=shown.milliseconds,
     )
@@ -200,24 +252,26 @@ def _display(image: torch.Tensor) -> np.ndarray:
     return tone_map(torch.nan_to_num(image)).float().cpu().numpy()
 
 
-def _new_folder(given: Path | None) -> Path:
+def new_folder(given: Path | None, parent: str) -> Path:
+    """The folder that a person chose, which must be empty, or else a new one: parent/001, ... Raises UsageError."""
     if given is not None:
         if given.exists() and any(given.iterdir()):
             raise UsageError(f"{given}: not empty: choose another folder with --out")
         given.mkdir(parents=True, exist_ok=True)
         return given
     number = 1
-    while (folder := Path("comparisons") / f"{number:03d}").exists():
+    while (folder := Path(parent) / f"{number:03d}").exists():
         number += 1
     folder.mkdir(parents=True)
     return folder
 
 
-def _write(folder: Path, rows: Sequence[Row], about: dict[str, Any]) -> None:
-    with written_aside(folder / "rows.csv") as temporary, open(temporary, "w", newline="", encoding="utf-8") as stream:
+def _write(done: Comparison) -> None:
+    with (
+        written_aside(done.folder / "rows.csv") as temporary,
+        open(temporary, "w", newline="", encoding="utf-8") as stream,
+    ):
         writer = csv.DictWriter(stream, list(Row.__dataclass_fields__))
         writer.writeheader()
-        writer.writerows(asdict(row) for row in rows)
-    with written_aside(folder / "result.json") as temporary:
-        text = json.dumps(about | {"rows": [asdict(row) for row in rows]}, indent=1)
-        temporary.write_text(text, encoding="utf-8")
+        writer.writerows(asdict(row) for row in done.rows)
+    write_json(done.folder / "result.json", done.about | {"rows": [asdict(row) for row in done.rows]})

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 
-from app.options import CONTENDERS
 from app.session import Session, choose_guide
 from denoiser.features import finite
 from denoiser.guide import open_image_denoise
@@ -75,28 +75,48 @@ class OpenImageDenoise:
 
 
 class OnlineModel:
-    """One of our models, by its name in `options.CONTENDERS`, trained as it goes with a session's settings."""
+    """One of our models, trained as it goes with a session's settings, and from its weights where they are its own.
 
-    def __init__(self, name: str, session: Session) -> None:
+    changes: what is different from the session's own options.
+    """
+
+    def __init__(self, name: str, session: Session, changes: Mapping[str, Any]) -> None:
         self.name = name
-        options = replace(session.options, **{"guide": "auto"} | CONTENDERS[name])
+        options = replace(session.options, **changes)
         settings = replace(session.denoiser.settings, model=options.model, pretrained=not options.cold)
-        guided = choose_guide(options) == "oidn"
-        self._denoiser = OnlineDenoiser(settings, options.device, "lockstep", guided)
+        self.denoiser = OnlineDenoiser(settings, options.device, "lockstep", choose_guide(options) == "oidn")
+        if options.weights is not None and not options.cold and options.model == session.options.model:
+            self.denoiser.load(options.weights)
 
     def learn(self, pair: NoisyPair) -> float:
         start = time.perf_counter()
-        self._denoiser.submit(pair)
-        self._denoiser.weights()
+        self.denoiser.submit(pair)
+        self.denoiser.weights()
         return 1e3 * (time.perf_counter() - start)
 
     def show(self, pair: NoisyPair) -> Shown:
         start = time.perf_counter()
-        image = self._denoiser.denoise(pair).cpu()
+        image = self.denoiser.denoise(pair).cpu()
         return Shown(image, 1e3 * (time.perf_counter() - start))
 
     def close(self) -> None:
-        self._denoiser.close()
+        self.denoiser.close()
+
+
+class CleanTwin(OnlineModel):
+    """The same model from the same start on the same inputs and crops, but with references as targets (figure 8)."""
+
+    def __init__(self, name: str, session: Session, changes: Mapping[str, Any]) -> None:
+        super().__init__(f"{name}-clean", session, changes)
+        self._session = session
+
+    def learn(self, pair: NoisyPair) -> float:
+        """As always; renders the reference of this view where the cache has none, which Ctrl-C ends: Interrupted."""
+        self._pair = replace(pair, clean=torch.from_numpy(self._session.reference(pair.camera).mean))
+        return super().learn(self._pair)
+
+    def show(self, pair: NoisyPair) -> Shown:
+        return super().show(self._pair)
 
 
 def _average(pair: NoisyPair, part: str) -> torch.Tensor:

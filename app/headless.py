@@ -4,36 +4,45 @@ from __future__ import annotations
 
 import statistics
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import psutil
 
 from app.console import StopSignal, Talk
+from app.contenders import CleanTwin
 from app.doctor import machine, versions
 from app.errors import EXIT_INTERRUPTED, Interrupted
 from app.options import WalkOptions
 from app.pictures import write_comparison, write_psnr_plot
 from app.run_folder import RunFolder, open_run
 from app.session import Result, Session
-from denoiser.metrics import PSNR_FORMULA
+from denoiser.metrics import PSNR_FORMULA, psnr
 
 CHECKPOINT_SECONDS = 20.0
+CURVES = {"psnr_shown": "denoised", "psnr_noisy": "noisy average", "psnr_clean_targets": "clean targets"}
+LAST_FRAMES = 50
 STAGES = ("render", "train", "denoise", "measure")
 
 
 def walk(options: WalkOptions, talk: Talk) -> int:
     """Runs, or goes on with, one headless walk; returns the exit code."""
     session = open_session(options, talk)
+    twin = None
     try:
         options = session.options
+        if options.targets == "clean":
+            twin = CleanTwin(options.model, session, {})
         content = {"scene_hash": session.scene.content_hash, "path_hash": session.path.digest()}
         run = open_run(options, session.scene.name, content)
         try:
             with StopSignal("stopping; once more to stop at once") as stop:
-                return _walk(session, run, talk, stop)
+                return _walk(session, twin, run, talk, stop)
         finally:
             run.close()
     finally:
+        if twin is not None:
+            twin.close()
         session.close()
 
 
@@ -51,7 +60,9 @@ def open_session(options: WalkOptions, talk: Talk) -> Session:
 
 
 def measured_frames(options: WalkOptions) -> list[int]:
-    """The first frame, every `reference_every`-th and the last."""
+    """The first frame, every `reference_every`-th and the last; with clean targets all, since all have a reference."""
+    if options.targets == "clean":
+        return list(range(options.frames))
     return sorted({*range(0, options.frames, options.reference_every), options.frames - 1})
 
 
@@ -59,6 +70,10 @@ def render_references(session: Session, frames: list[int], talk: Talk, stop: Sto
     """Makes sure that the cache has the references of these frames."""
     spp = session.options.reference_spp
     assert spp
+    session.references.make_room_for(len(frames))
+    if session.options.targets == "clean":
+        missing = sum(session.references.accumulation(session.camera(i)).spp < spp for i in frames)
+        talk.note(f"clean targets: {len(frames)} references of {spp} spp, {missing} of them yet to be rendered")
     with talk.progress() as progress:
         task = progress.add_task("references", total=len(frames), note="")
         for done, index in enumerate(frames):
@@ -72,22 +87,22 @@ def render_references(session: Session, frames: list[int], talk: Talk, stop: Sto
         progress.update(task, completed=len(frames), note=f"{spp} spp")
 
 
-def _walk(session: Session, run: RunFolder, talk: Talk, stop: StopSignal) -> int:
-    options = session.options
+def _walk(session: Session, twin: CleanTwin | None, run: RunFolder, talk: Talk, stop: StopSignal) -> int:
     first = 0
     if run.checkpoint.exists():
         first = int(str(session.denoiser.load_checkpoint(run.checkpoint)["frames"]))
+        if twin is not None:
+            twin.denoiser.load_checkpoint(run.twin_checkpoint(first))
         talk.note(f"{run.folder}: going on at frame {first}")
     else:
         talk.note(f"run folder: {run.folder}")
     run.start(first)
     about = {"versions": versions(), "machine": machine(session.backend, session.denoiser.device)}
     run.write_state("running", **about)
-    measured = [i for i in measured_frames(options) if i >= first]
     floors: list[float] = []
     try:
-        render_references(session, measured, talk, stop)
-        _frames(session, run, talk, stop, measured, first, floors)
+        render_references(session, [i for i in measured_frames(session.options) if i >= first], talk, stop)
+        _frames(session, twin, run, talk, stop, first, floors)
         state = "complete"
     except Interrupted:
         state = "interrupted"
@@ -99,14 +114,14 @@ def _walk(session: Session, run: RunFolder, talk: Talk, stop: StopSignal) -> int
 
 def _frames(
     session: Session,
+    twin: CleanTwin | None,
     run: RunFolder,
     talk: Talk,
     stop: StopSignal,
-    measured: list[int],
     first: int,
     floors: list[float],
 ) -> None:
-    frames = session.options.frames
+    frames, measured = session.options.frames, set(measured_frames(session.options))
     process = psutil.Process()
     saved_at = time.monotonic()
     decibels = ""
@@ -118,22 +133,40 @@ def _frames(
                 reference = session.reference(camera) if index in measured else None
                 result = session.advance(camera, index, reference)
             except Interrupted:
-                session.denoiser.save_checkpoint(run.checkpoint, {"frames": index})
+                _save(session, twin, run, index)
                 raise
+            row = _row(result, process.memory_info().rss / 2**20)
             if result.measurement is not None:
                 write_comparison(run.folder / "images", result)
                 floors.append(result.measurement.noise_floor)
-                decibels = (
-                    f"noisy {result.measurement.psnr_noisy:.2f} dB, denoised {result.measurement.psnr_shown:.2f} dB"
-                )
-            run.append(_row(result, process.memory_info().rss / 2**20))
+                if twin is not None:
+                    # After the stages of the frame, whose milliseconds stay those of a walk without a twin.
+                    twin.learn(result.pair)
+                    image = twin.show(result.pair).image
+                    row["psnr_clean_targets"] = f"{psnr(image, result.measurement.reference.cpu()):.4f}"
+                decibels = ", ".join(f"{label} {float(row[column]):.2f} dB" for column, label in _curves(row).items())
+            run.append(row)
             note = f"{sum(result.milliseconds.values()):.0f} ms/frame  {decibels}"
             progress.update(task, completed=index + 1, note=note)
             if stop.requested or time.monotonic() - saved_at > CHECKPOINT_SECONDS:
-                session.denoiser.save_checkpoint(run.checkpoint, {"frames": index + 1})
+                _save(session, twin, run, index + 1)
                 saved_at = time.monotonic()
             if index + 1 < frames:
                 stop.check()
+
+
+def _save(session: Session, twin: CleanTwin | None, run: RunFolder, frames: int) -> None:
+    """Checkpoints of both networks, such that a crash in between leaves two of the same frame."""
+    if twin is not None:
+        twin.denoiser.save_checkpoint(run.twin_checkpoint(frames), {"frames": frames})
+    session.denoiser.save_checkpoint(run.checkpoint, {"frames": frames})
+    run.drop_checkpoints(but=frames)
+
+
+def _curves(row: Mapping[str, Any]) -> dict[str, str]:
+    """The PSNR columns that a measured row has, and what they are called beside one another."""
+    labels = {column: label for column, label in CURVES.items() if row.get(column, "") != ""}
+    return labels | ({"psnr_shown": "noisy targets"} if "psnr_clean_targets" in labels else {})
 
 
 def _row(result: Result, memory_mb: float) -> dict[str, str]:
@@ -142,6 +175,7 @@ def _row(result: Result, memory_mb: float) -> dict[str, str]:
         "frame": str(result.pair.index),
         "psnr_noisy": f"{measured.psnr_noisy:.4f}" if measured else "",
         "psnr_shown": f"{measured.psnr_shown:.4f}" if measured else "",
+        "psnr_clean_targets": "",
         "loss": f"{result.loss:.6g}",
         **{f"{stage}_ms": f"{result.milliseconds[stage]:.1f}" for stage in STAGES},
         "skipped_steps": str(result.skipped_steps),
@@ -154,20 +188,30 @@ def _finish(session: Session, run: RunFolder, state: str, floors: list[float], a
     """Writes weights, plot and run.json; returns the result."""
     session.save_weights(run.weights)
     measured = [row for row in run.rows if row["psnr_shown"]]
+    columns = _curves(measured[-1]) if measured else {}
     if measured:
         settings = session.options
         title = f"{session.scene.name}, {settings.width}x{settings.height}, 2 x {settings.spp} spp"
-        write_psnr_plot(run.folder / "psnr.png", run.rows, title)
+        curves = {
+            label: [(int(row["frame"]), float(row[column])) for row in measured] for column, label in columns.items()
+        }
+        write_psnr_plot(run.folder / "psnr.png", curves, title)
     result: dict[str, Any] = {
         "run": str(run.folder),
         "state": state,
         "frames": len(run.rows),
         "last_measured": {
             "frame": int(measured[-1]["frame"]),
-            "psnr_noisy": float(measured[-1]["psnr_noisy"]),
-            "psnr_shown": float(measured[-1]["psnr_shown"]),
+            **{column: float(measured[-1][column]) for column in columns},
         }
         if measured
+        else None,
+        # One frame alone does not tell noisy targets from clean ones.
+        "mean_of_last_measured": {
+            "frames": len(measured[-LAST_FRAMES:]),
+            **{c: round(statistics.fmean(float(row[c]) for row in measured[-LAST_FRAMES:]), 4) for c in columns},
+        }
+        if "psnr_clean_targets" in columns
         else None,
         "reference_noise_floor_db": round(min(floors), 2) if floors else None,
         "median_ms": {s: _median([float(row[f"{s}_ms"]) for row in run.rows]) for s in STAGES},
@@ -176,7 +220,7 @@ def _finish(session: Session, run: RunFolder, state: str, floors: list[float], a
     }
     run.write_state(state, result=result, psnr_formula=PSNR_FORMULA, **about)
     if state == "complete":
-        run.checkpoint.unlink(missing_ok=True)
+        run.drop_checkpoints()
     return result
 
 
@@ -188,9 +232,13 @@ def _summary(result: dict[str, Any]) -> str:
     lines = [f"{result['state']}: {result['frames']} frames in {result['run']}"]
     if last := result["last_measured"]:
         lines[0] += (
-            f"; frame {last['frame']}: noisy {last['psnr_noisy']:.2f} dB, denoised {last['psnr_shown']:.2f} dB"
-            f" (reference good to {result['reference_noise_floor_db']} dB)"
+            f"; frame {last['frame']}: "
+            + ", ".join(f"{label} {last[column]:.2f} dB" for column, label in _curves(last).items())
+            + f" (reference good to {result['reference_noise_floor_db']} dB)"
         )
+        if mean := result["mean_of_last_measured"]:
+            values = ", ".join(f"{label} {mean[column]:.2f} dB" for column, label in _curves(mean).items())
+            lines.append(f"mean of the last {mean['frames']} frames: {values}")
         lines.append(PSNR_FORMULA)
     if result["state"] == "interrupted":
         lines.append("the same command goes on from here")

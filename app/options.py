@@ -15,6 +15,7 @@ GUIDES = ("auto", "oidn", "none")
 FRAME_SIZE = (512, 256)
 REFERENCE_SPP = (2048, 512)
 COMPARED_FRAMES = 200
+TARGETS = ("noisy", "clean")
 
 # Who takes part in a comparison: what is different from a walk's own options.
 CONTENDERS: dict[str, dict[str, Any]] = {
@@ -33,6 +34,7 @@ class WalkOptions:
     model: str = "kernel"
     guide: str = "auto"  # auto, oidn or none; filled in
     cold: bool = False
+    targets: str = "noisy"  # with clean ones, a twin of the model trains on references beside it
     frames: int = 1000
     width: int | None = None
     height: int | None = None

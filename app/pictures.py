@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +13,11 @@ from app.files import written_aside
 from app.session import Result
 from denoiser.features import finite, tone_map
 from renderer.exr import write_exr
+
+CURVE_COLORS = ("#1b6ca8", "#b8621b", "#5b8c3a", "#8a4fa0", "#a83232", "#40404a")
+MOST_DOTS = 60  # above, a curve is a line without them
+SMALLEST_TILE = 128  # pixels: narrower ones have no room for their caption
+LABEL_HEIGHT = 0.055  # of the plot
 
 
 def write_comparison(folder: Path, result: Result) -> None:
@@ -29,7 +34,7 @@ def write_comparison(folder: Path, result: Result) -> None:
     ]
     heading = f"frame {result.pair.index}, 2 x {result.pair.spp} spp"
     with written_aside(folder / "comparison.png") as temporary:
-        _side_by_side(heading, tiles).save(temporary, format="PNG")
+        side_by_side(heading, tiles).save(temporary, format="PNG")
     layers = {
         "": result.shown,
         "noisy.": result.noisy,
@@ -39,32 +44,29 @@ def write_comparison(folder: Path, result: Result) -> None:
     write_exr(folder / "layers.exr", {k: v.cpu().numpy() for k, v in layers.items()}, normal.cpu().numpy())
 
 
-def write_psnr_plot(file: Path, rows: Sequence[dict[str, str]], title: str) -> None:
-    """Plots both PSNR columns of frames.csv rows over the frames that have them."""
+def write_psnr_plot(file: Path, curves: Mapping[str, Sequence[tuple[int, float]]], title: str) -> None:
+    """Plots PSNR over frames. curves: (frame, dB) in order by label, all with the same last frame."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    measured = [row for row in rows if row["psnr_shown"]]
-    frames = [int(row["frame"]) for row in measured]
     figure = Figure(figsize=(8, 4.5), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
-    curves = (("psnr_shown", "denoised", "#1b6ca8"), ("psnr_noisy", "noisy average", "#b8621b"))
-    highest = max(float(measured[-1][column]) for column, _, _ in curves)
-    for column, label, color in curves:
-        values = [float(row[column]) for row in measured]
-        axes.plot(frames, values, marker="o", markersize=3.5, color=color)
-        axes.annotate(
-            f"{label}  {values[-1]:.1f} dB",
-            (frames[-1], values[-1]),
-            xytext=(8, 0),
-            textcoords="offset points",
-            va="bottom" if values[-1] == highest else "top",  # curves that meet keep their labels apart
-            color=color,
-        )
+    colors = dict(zip(curves, CURVE_COLORS, strict=False))
+    for label, points in curves.items():
+        dots = "o" if len(points) < MOST_DOTS else None
+        axes.plot(*zip(*points, strict=True), marker=dots, markersize=3.5, color=colors[label])
+    last = max(frame for points in curves.values() for frame, _ in points)
     axes.margins(x=0.02)
     axes.set(xlabel="frame", ylabel="PSNR of tone-mapped images (dB)", title=title)
-    axes.set_xlim(right=max(frames) + 0.28 * max(1, max(frames)))
+    axes.set_xlim(right=last + 0.28 * max(1, last))
+    bottom, top = axes.get_ylim()
+    height = -float("inf")
+    for label, points in sorted(curves.items(), key=lambda curve: curve[1][-1][1]):
+        final = points[-1][1]
+        height = max(final, height + LABEL_HEIGHT * (top - bottom))  # curves that meet keep their labels apart
+        text, offset = f"{label}  {final:.1f} dB", (8, 0)
+        axes.annotate(text, (last, height), offset, textcoords="offset points", va="center", color=colors[label])
     axes.grid(alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)
     with written_aside(file) as temporary:
@@ -76,9 +78,10 @@ def _average(result: Result, feature: str) -> torch.Tensor:
     return finite((halves[0] + halves[1]) / 2)
 
 
-def _side_by_side(heading: str, tiles: Sequence[tuple[str, str, torch.Tensor]]) -> Image.Image:
-    """Tiles of (name, note, (H, W, 3) in [0, 1]) in one row, each under its caption."""
-    height, width = tiles[0][2].shape[:2]
+def side_by_side(heading: str, tiles: Sequence[tuple[str, str, torch.Tensor]]) -> Image.Image:
+    """Tiles of (name, note, (H, W, 3) in [0, 1]) in one row, each under its caption; tiny ones are enlarged."""
+    zoom = -(-SMALLEST_TILE // tiles[0][2].shape[1])
+    height, width = (zoom * side for side in tiles[0][2].shape[:2])
     size = max(10, min(20, width // 14))
     font, line = ImageFont.load_default(size=size), int(size * 1.5)
     sheet = Image.new("RGB", (len(tiles) * (width + 4) - 4, height + 2 * line), "white")
@@ -87,6 +90,7 @@ def _side_by_side(heading: str, tiles: Sequence[tuple[str, str, torch.Tensor]]) 
     for i, (name, note, image) in enumerate(tiles):
         left = i * (width + 4)
         pixels = (image.clamp(0, 1) * 255).round().to(torch.uint8).cpu().numpy()
-        sheet.paste(Image.fromarray(np.ascontiguousarray(pixels)), (left, 2 * line))
+        tile = Image.fromarray(np.ascontiguousarray(pixels)).resize((width, height), Image.Resampling.NEAREST)
+        sheet.paste(tile, (left, 2 * line))
         draw.text((left + 2, line), f"{name}  {note}", fill="black", font=font)
     return sheet

@@ -101,7 +101,7 @@ def _render_clip(
     for index, camera in enumerate(cameras):
         halves = inputs.halves(tracer.render_pair(camera, index))
         if index in CLIP:
-            kept.append(torch.cat(halves).nan_to_num(0.0, LARGEST).clamp(-LARGEST, LARGEST).half())
+            kept.append(halves.both.nan_to_num(0.0, LARGEST).clamp(-LARGEST, LARGEST).half())
         stop.check()
     return torch.stack(kept)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import html
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,19 @@ COLORS = {
     "kernel-unguided": "#0d2b45",
     "paper": "#8a4fa0",
 }
-_MEASURES = (("psnr", "PSNR, dB", 2), ("tpsnr", "tPSNR, dB", 2), ("flip", "FLIP", 4), ("relmse", "relMSE", 4))
+_MEASURES = (
+    ("psnr", "PSNR, dB", 2),
+    ("tpsnr", "tPSNR, dB", 2),
+    ("flip", "FLIP", 4),
+    ("relmse", "relMSE", 4),
+    ("brightness", "brightness", 3),
+)
+# The best value has the least of this; by itself, a value is an error.
+_OFF: dict[str, Callable[[float], float]] = {
+    "psnr": lambda value: -value,
+    "tpsnr": lambda value: -value,
+    "brightness": lambda value: abs(value - 1),
+}
 _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; color: #1c1e21; margin: 2em auto; max-width: 1200px; padding: 0 1em; }
 table { border-collapse: collapse; margin: .6em 0 1.4em; } td, th { padding: .15em .8em; text-align: right; }
@@ -48,8 +60,9 @@ class Page:
 
 def write_report(file: Path, rows: Sequence[dict[str, Any]], pages: Sequence[Page], about: dict[str, Any]) -> None:
     """Writes tables, curves and pictures. Raises OSError."""
-    parts = ["<!doctype html><meta charset='utf-8'><title>noisewalk compare</title>", f"<style>{_STYLE}</style>"]
-    parts.append("<h1>noisewalk compare</h1>")
+    title = html.escape(about["title"])
+    parts = [f"<!doctype html><meta charset='utf-8'><title>{title}</title>", f"<style>{_STYLE}</style>"]
+    parts.append(f"<h1>{title}</h1>")
     for page in pages:
         own = [row for row in rows if row["scene"] == page.scene]
         parts.append(f"<h2>{html.escape(page.scene)}</h2>{_curves(own)}")
@@ -79,8 +92,8 @@ def _table(rows: Sequence[dict[str, Any]], measure: str, title: str, digits: int
     if not frames:
         return ""
     values = {(row["method"], row["frame"]): row[measure] for row in rows if row[measure] is not None}
-    best = max if "psnr" in measure else min
-    leaders = {f: best(value for (_, frame), value in values.items() if frame == f) for f in frames}
+    off = _OFF.get(measure, float)
+    leaders = {f: min((value for (_, frame), value in values.items() if frame == f), key=off) for f in frames}
     head = "".join(f"<th>frame {frame}</th>" for frame in frames)
     body = []
     for method in dict.fromkeys(row["method"] for row in rows):

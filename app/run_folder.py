@@ -18,6 +18,7 @@ COLUMNS = (
     "frame",
     "psnr_noisy",
     "psnr_shown",
+    "psnr_clean_targets",
     "loss",
     "render_ms",
     "train_ms",
@@ -45,6 +46,19 @@ class RunFolder:
     def checkpoint(self) -> Path:
         """Where training's whole state lies while the run is not complete."""
         return self.folder / "checkpoint.safetensors"
+
+    def twin_checkpoint(self, frames: int) -> Path:
+        """The same of the twin of `--targets clean`. Numbered: it is written before the other, which makes it valid."""
+        return self.folder / f"checkpoint-clean-{frames}.safetensors"
+
+    def drop_checkpoints(self, but: int | None = None) -> None:
+        """Deletes the twin's checkpoints but the one of `but` frames; without one, everything that training left."""
+        keep = None if but is None else self.twin_checkpoint(but)
+        for file in self.folder.glob("checkpoint-clean-*.safetensors"):
+            if file != keep:
+                file.unlink()
+        if but is None:
+            self.checkpoint.unlink(missing_ok=True)
 
     @property
     def weights(self) -> Path:

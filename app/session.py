@@ -11,9 +11,9 @@ import torch
 
 from app.errors import Interrupted
 from app.options import FRAME_SIZE, REFERENCE_SPP, WalkOptions
+from denoiser import GUIDED_MODELS
 from denoiser.guide import guide_is_installed
 from denoiser.metrics import noise_floor, psnr
-from denoiser.models import MODELS
 from denoiser.online import OnlineDenoiser, Pacing
 from denoiser.trainer import TrainingSettings
 from renderer import RenderCancelled
@@ -83,7 +83,7 @@ def fill_in(options: WalkOptions, gpu: bool) -> WalkOptions:
 
 def choose_guide(options: WalkOptions) -> str:
     """`oidn` or `none`: whether the model has a use for Open Image Denoise, and it is wanted and installed."""
-    if not MODELS[options.model].uses_context:
+    if options.model not in GUIDED_MODELS:
         return "none"
     return options.guide if options.guide != "auto" else "oidn" if guide_is_installed() else "none"
 

@@ -1,6 +1,7 @@
 """The online Noise2Noise denoiser, in PyTorch, usable with any renderer: start at `denoiser.online.OnlineDenoiser`."""
 
 MODEL_NAMES = ("kernel", "paper")
+GUIDED_MODELS = ("kernel",)  # those that a pre-trained denoiser can advise
 
 
 class DenoiserError(ValueError):

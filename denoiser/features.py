@@ -8,6 +8,7 @@ from renderer.frame import Frame
 
 FEATURE_VERSION = 2
 PLANES = 16
+MAX_INVERTED = 1e4  # where T is within 0.00005 of 1
 
 
 def tone_map(value: torch.Tensor) -> torch.Tensor:
@@ -17,6 +18,12 @@ def tone_map(value: torch.Tensor) -> torch.Tensor:
     """
     value = value.clamp(0.0, torch.finfo(value.dtype).max)
     return (value / (1.0 + value)).pow(1.0 / 2.2)
+
+
+def inverse_tone_map(value: torch.Tensor) -> torch.Tensor:
+    """The radiance v with T(v) = value, elementwise: in [0, MAX_INVERTED], since no radiance has a T of 1 or more."""
+    power = value.clamp(0.0, 1.0).pow(2.2)
+    return (power / (1.0 - power)).clamp(max=MAX_INVERTED)
 
 
 def finite(image: torch.Tensor, channels: int = -1) -> torch.Tensor:
@@ -37,10 +44,14 @@ def frame_planes(frame: Frame, guide: torch.Tensor | None = None, seen: torch.Te
     return to_planes(torch.cat([frame.color, frame.albedo, frame.normal, guide, seen], dim=-1))
 
 
-def network_input(planes: torch.Tensor) -> torch.Tensor:
-    """(N, 9, H, W) float32 in [-0.5, 0.5] of frame planes: T(color), albedo, normal. Non-finite pixels count as 0."""
+def network_input(planes: torch.Tensor, tone_mapped: bool = True) -> torch.Tensor:
+    """(N, 9, H, W) float32 in [-0.5, 0.5] of frame planes: T(color), albedo, normal. Non-finite pixels count as 0.
+
+    Where not tone mapped, the color is linear radiance at the same offset: black is -0.5, and there is no upper end.
+    """
     color, albedo, normal = (finite(part, channels=1) for part in planes[:, :9].split(3, dim=1))
-    return torch.cat([tone_map(color) - 0.5, albedo - 0.5, normal * 0.5], dim=1)
+    shown = tone_map(color) if tone_mapped else color.clamp(min=0.0)
+    return torch.cat([shown - 0.5, albedo - 0.5, normal * 0.5], dim=1)
 
 
 def context_input(planes: torch.Tensor) -> torch.Tensor:

@@ -2,14 +2,36 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 
-from denoiser.features import frame_planes
+from denoiser.features import frame_planes, to_planes
 from denoiser.guide import open_image_denoise, require_guide
 from denoiser.history import History, extended
 from renderer.frame import NoisyPair
 
-Halves = tuple[torch.Tensor, torch.Tensor]
+
+@dataclass(frozen=True, eq=False)
+class Halves:
+    """What models take of a pair: each half's planes (1, 16, H, W), and its clean target (1, 3, H, W) if it has one."""
+
+    a: torch.Tensor
+    b: torch.Tensor
+    clean: torch.Tensor | None = None
+
+    @property
+    def both(self) -> torch.Tensor:
+        """(2, 16, H, W)."""
+        return torch.cat([self.a, self.b])
+
+    @property
+    def ways(self) -> list[tuple[torch.Tensor, torch.Tensor]]:
+        """Input and target to train on, from half `a` and the other way round; the clean target is that of both."""
+        return [
+            (image, other[:, :3] if self.clean is None else self.clean)
+            for image, other in ((self.a, self.b), (self.b, self.a))
+        ]
 
 
 class InputMaker:
@@ -39,9 +61,10 @@ class InputMaker:
                 frame_planes(half, guide, old).to(self._device)
                 for half, guide, old in zip((pair.a, pair.b), guides, seen, strict=True)
             )
+            halves = Halves(a, b, None if pair.clean is None else to_planes(pair.clean).to(self._device))
             if not remember:
-                return a, b
-            self._pair, self._halves = pair, (a, b)
+                return halves
+            self._pair, self._halves = pair, halves
             if self._context:
                 nothing = torch.zeros(*pair.a.color.shape[:2], 4, device=pair.a.color.device)
                 old_a, old_b = (nothing if old is None else old for old in seen)

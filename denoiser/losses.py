@@ -14,6 +14,14 @@ def hdr_loss(output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
     Lehtinen et al. 2018, section 3.3. The clamp is ours: without it an output near -0.01 divides by zero, and a fresh
     network never recovers.
     """
+    return (_difference(output, target) / (output.detach().clamp(min=0.0) + EPSILON)).square().mean()
+
+
+def l2_loss(output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    """L2 = mean (f - y)^2, a scalar. output, target: (N, 3, H, W); broken pixels of the target count nothing."""
+    return _difference(output, target).square().mean()
+
+
+def _difference(output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
     valid = torch.isfinite(target).all(dim=1, keepdim=True)
-    difference = output - torch.where(valid, target, output.detach())
-    return (difference / (output.detach().clamp(min=0.0) + EPSILON)).square().mean()
+    return output - torch.where(valid, target, output.detach())

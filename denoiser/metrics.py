@@ -13,6 +13,7 @@ PSNR_FORMULA = (
 )
 RELATIVE_MSE_FORMULA = "relMSE = mean (shown - reference)^2 / (reference^2 + 0.01)"
 TEMPORAL_PSNR_FORMULA = "tPSNR = the PSNR of frame-to-frame differences: of T(shown_k) - T(shown_k-1)"
+BRIGHTNESS_FORMULA = "brightness = mean T(shown) / mean T(reference)"
 MAX_DECIBELS = 100.0
 
 
@@ -36,6 +37,15 @@ def temporal_psnr(
         for now, before in ((image, previous), (reference, previous_reference))
     )
     return decibels((change - true_change).square().mean().item())
+
+
+def brightness(image: torch.Tensor, reference: torch.Tensor) -> float:
+    """BRIGHTNESS_FORMULA: below 1 is too dark. image, reference: (H, W, 3) linear radiance.
+
+    Tone mapped, because a few fireflies decide the mean of radiance. A black reference counts as 1e-6.
+    """
+    shown, right = (tone_map(finite(i)).double().mean().item() for i in (image, reference))
+    return shown / max(right, 1e-6)
 
 
 def noise_floor(half_a: torch.Tensor, half_b: torch.Tensor) -> float:

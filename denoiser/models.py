@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
 from torch import nn
 from torch.nn import functional
 
-from denoiser import MODEL_NAMES, DenoiserError
+from denoiser import DenoiserError
 from denoiser.features import PLANES, context_input, finite, network_input
 from denoiser.losses import hdr_loss
+from denoiser.paper import VARIANTS, PaperModel
 from denoiser.precision import mixed_precision
 from denoiser.unet import UNet, conv, pad_to_multiple
 
@@ -22,21 +25,6 @@ CANDIDATES = len(OWN_SCALES) + len(HISTORY_SCALES) + 1
 # Logits stay within +-4: a share that reached 0 or 1 would have no gradient left to come back by.
 LARGEST_LOGIT = 4.0
 UNGUIDED_LOSS = 0.3
-
-
-class PaperModel(UNet):
-    """The paper's network, exactly: it puts out radiance directly, and trains from half `a` to half `b`."""
-
-    both_directions = False
-    uses_context = False
-    average_decay = 0.0
-
-    def forward(self, planes: torch.Tensor) -> torch.Tensor:
-        return super().forward(network_input(planes))
-
-    def loss(self, planes: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-        """The paper's: L_HDR. target: (N, 3, H, W)."""
-        return hdr_loss(self(planes), target)
 
 
 class KernelModel(UNet):
@@ -162,7 +150,10 @@ def _enlarged(image: torch.Tensor, factor: int) -> torch.Tensor:
     return functional.interpolate(image, scale_factor=float(factor), mode="bilinear", align_corners=False)
 
 
-MODELS: dict[str, type[PaperModel] | type[KernelModel]] = dict(zip(MODEL_NAMES, (KernelModel, PaperModel), strict=True))
+MODELS: dict[str, Callable[[], Any]] = {
+    "kernel": KernelModel,
+    **{variant.name: partial(PaperModel, variant) for variant in VARIANTS},
+}
 
 
 def build_model(name: str, device: torch.device | str) -> PaperModel | KernelModel:

@@ -126,7 +126,7 @@ class OnlineDenoiser:
         """
         parameters = dict(self.weights().parameters)
         with torch.no_grad():
-            both = functional_call(self._network, parameters, (torch.cat(self._inputs.halves(pair, remember)),))
+            both = functional_call(self._network, parameters, (self._inputs.halves(pair, remember).both,))
             return finite(from_planes(both).mean(dim=0)).clamp(min=0.0)
 
     def save(self, file: str | Path, about: Mapping[str, object] | None = None) -> None:

@@ -42,7 +42,7 @@ class TrainingReport:
 
 class Trainer:
     """Trains on one noisy pair at a time: input from half `a`, target from half `b`, or, where the model asks for it,
-    every other step the other way round.
+    every other step the other way round. A pair that brings a clean picture has that as the target of both.
 
     The halves are independent, so that the target's noise averages out of the gradient (Noise2Noise's condition).
     A step whose loss or gradient is not finite changes nothing and is counted.
@@ -88,12 +88,11 @@ class Trainer:
         settings = self.settings
         for group in self.optimizer.param_groups:
             group["lr"] = settings.learning_rate
-        losses = []
-        for iteration in range(settings.iterations):
-            image, target = self._crop(settings.crop, *halves)
-            if iteration % 2 and self.network.both_directions:
-                image, target = target, image
-            losses.append(self.step(image, target[:, :3]))
+        ways = halves.ways[: 2 if self.network.both_directions else 1]
+        losses = [
+            self.step(*self._crop(settings.crop, *ways[iteration % len(ways)]))
+            for iteration in range(settings.iterations)
+        ]
         # The only time in a frame that the processor waits for the device.
         values = torch.stack(losses).tolist() if losses else []
         finite = [value for value in values if math.isfinite(value)]

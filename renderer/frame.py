@@ -42,10 +42,14 @@ class Frame:
 
 @dataclass(frozen=True, eq=False)
 class NoisyPair:
-    """Two independent renderings `a` and `b` of one view, `spp` samples per pixel each; `index` is the frame number."""
+    """Two independent renderings `a` and `b` of one view, `spp` samples per pixel each; `index` is the frame number.
+
+    clean: (H, W, 3) float32 linear radiance to train towards, independent of both; without it, the other half is.
+    """
 
     a: Frame
     b: Frame
     camera: Camera
     spp: int
     index: int
+    clean: torch.Tensor | None = None

@@ -22,6 +22,7 @@ FORMAT = "noisewalk reference 1"
 MAX_BYTES = 4 * 2**30
 SAVE_SECONDS = 5.0
 SAMPLES_PER_PASS = 2**22
+HEADER_BYTES = 1024  # more than a file has beside its pixels
 
 
 class CacheError(RendererError):
@@ -54,6 +55,10 @@ class ReferenceCache:
         self._folder, self._scene, self._max_bytes = folder, scene, max_bytes
         self._size = width, height
         self._view = View(scene, width, height)
+
+    def make_room_for(self, count: int) -> None:
+        """Raises the bound where `count` references would not fit: what a walk needs must not push itself out."""
+        self._max_bytes = max(self._max_bytes, (count + 1) * (self._bytes() + HEADER_BYTES))
 
     def file(self, camera: Camera) -> Path:
         """Where the reference of this view is, or would be."""
@@ -124,14 +129,17 @@ class ReferenceCache:
 
     def _make_room(self, keep: Path) -> None:
         """Deletes the longest unused references, and what a killed process left, until one more fits."""
-        needed = 2 * self._size[0] * self._size[1] * 3 * 4
         oldest_first = sorted(cached_files(self._folder), key=lambda f: f.stat().st_mtime)
         total = sum(f.stat().st_size for f in oldest_first)
         for file in oldest_first:
             abandoned = file.suffix == ".tmp" and time.time() - file.stat().st_mtime > 3600
-            if abandoned or (total + needed > self._max_bytes and file != keep):
+            if abandoned or (total + self._bytes() > self._max_bytes and file != keep):
                 total -= file.stat().st_size
                 file.unlink(missing_ok=True)
+
+    def _bytes(self) -> int:
+        """Of the pixels of one reference."""
+        return 2 * self._size[0] * self._size[1] * 3 * 4
 
 
 class Accumulation:

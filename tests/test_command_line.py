@@ -19,6 +19,8 @@ from denoiser.weights import load_weights
 from tests.conftest import TINY_XML, Run, child_environment, last_json
 
 STOPPED_FRAMES = 40
+NUMBERS = ("psnr_noisy", "psnr_shown", "psnr_clean_targets", "loss")
+CLEAN = ("--targets", "clean")
 SMALL = ("--width", "32", "--height", "24", "--spp", "2", "--iterations", "2", "--reference-spp", "8")
 
 
@@ -27,8 +29,8 @@ def rows(run: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(stream))
 
 
-def decibels(run: Path) -> list[tuple[str, str, str]]:
-    return [(row["psnr_noisy"], row["psnr_shown"], row["loss"]) for row in rows(run)]
+def decibels(run: Path) -> list[tuple[str, ...]]:
+    return [tuple(row[c] for c in NUMBERS) for row in rows(run)]
 
 
 def walk_words(scene: Path, frames: int, *more: str | Path) -> tuple[str | Path, ...]:
@@ -85,20 +87,39 @@ def wait_for_frames(child: subprocess.Popen[str], run: Path, count: int) -> None
 
 
 @pytest.fixture(scope="module")
-def straight(tmp_path_factory: pytest.TempPathFactory, cache_dir: Path) -> list[tuple[str, str, str]]:
-    """The numbers of a walk that nobody stops."""
+def straight(tmp_path_factory: pytest.TempPathFactory, cache_dir: Path) -> Path:
+    """A walk with clean targets beside the noisy ones, that nobody stops."""
     folder = tmp_path_factory.mktemp("straight")
     (folder / "tiny.xml").write_text(TINY_XML)
-    child = start(cache_dir, folder, *walk_words(Path("tiny.xml"), STOPPED_FRAMES, "--out", "straight"))
+    child = start(cache_dir, folder, *walk_words(Path("tiny.xml"), STOPPED_FRAMES, *CLEAN, "--out", "straight"))
     assert child.wait(timeout=240) == 0
-    return decibels(folder / "straight")
+    return folder / "straight"
 
 
-@pytest.mark.parametrize("kill", [signal.SIGINT, signal.SIGKILL])
+def test_clean_targets_leave_a_third_curve(straight: Path) -> None:
+    frames = rows(straight)
+    both = [[float(row[c]) for row in frames] for c in ("psnr_shown", "psnr_clean_targets")]
+    assert len(frames) == STOPPED_FRAMES
+    # The same untrained network and the same inputs: only the targets part them.
+    assert all(abs(shown - clean) < 6 for shown, clean in zip(*both, strict=True)) and both[0] != both[1]
+    result = json.loads((straight / "run.json").read_text())["result"]
+    assert result["last_measured"]["psnr_clean_targets"] == both[1][-1]
+    assert result["mean_of_last_measured"]["psnr_clean_targets"] == pytest.approx(sum(both[1]) / len(frames), abs=1e-3)
+    assert Image.open(straight / "psnr.png").width > 500
+    assert not list(straight.glob("checkpoint*"))
+
+
+@pytest.mark.parametrize(("kill", "targets"), [(signal.SIGINT, ()), (signal.SIGINT, CLEAN), (signal.SIGKILL, ())])
 def test_a_stopped_walk_goes_on_to_the_same_numbers(
-    kill: signal.Signals, straight: list, noisewalk: Run, tiny_xml: Path, tmp_path: Path, cache_dir: Path
+    kill: signal.Signals,
+    targets: tuple[str, ...],
+    straight: Path,
+    noisewalk: Run,
+    tiny_xml: Path,
+    tmp_path: Path,
+    cache_dir: Path,
 ) -> None:
-    words = walk_words(tiny_xml, STOPPED_FRAMES, "--json", "--out", "stopped")
+    words = walk_words(tiny_xml, STOPPED_FRAMES, "--json", "--out", "stopped", *targets)
     child = start(cache_dir, tmp_path, *words)
     stopped = tmp_path / "stopped"
     wait_for_frames(child, stopped, 3)
@@ -113,7 +134,10 @@ def test_a_stopped_walk_goes_on_to_the_same_numbers(
         assert (stopped / "psnr.png").exists() and (stopped / "weights.safetensors").exists()
     resumed = noisewalk(*words)
     assert resumed.returncode == 0 and last_json(resumed)["state"] == "complete"
-    assert decibels(stopped) == straight
+    # A twin changes nothing for the model beside it: it only adds measurements.
+    for row, expected in zip(rows(stopped), rows(straight), strict=True):
+        compared = [c for c in NUMBERS if row[c] or targets]
+        assert "loss" in compared and [row[c] for c in compared] == [expected[c] for c in compared]
 
 
 def test_killed_references_go_on(noisewalk: Run, tiny_xml: Path, tmp_path: Path, cache_dir: Path) -> None:
@@ -237,6 +261,7 @@ def refused(code: int, stdout: str, stderr: str, *parts: str) -> None:
         (("tiny.xml", "--path", "absent.json"), ("absent.json", "cannot read")),
         (("tiny.xml", "--weights", "bad.safetensors"), ("bad.safetensors", "cut short")),
         (("tiny.xml", "--weights", "absent.safetensors"), ("absent.safetensors", "no such file")),
+        (("tiny.xml", "--targets", "dirty"), ("--targets", "dirty", "clean")),
         (("tiny.xml", "--bogus"), ("--bogus",)),
     ],
 )
@@ -262,6 +287,7 @@ def test_bad_input_in_a_real_process(noisewalk: Run, tmp_path: Path) -> None:
     for words, part in (
         (("bad.xml", "--headless", "--quiet"), "gone.png"),
         (("bad.xml",), "--headless"),
+        (("bad.xml", "--targets", "clean"), "--targets is for --headless"),
         (("export", "absent", "-o", "x"), "absent"),
     ):
         done = noisewalk(*words)

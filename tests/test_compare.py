@@ -59,18 +59,20 @@ def test_the_table_has_the_last_frame() -> None:
 
 
 def test_a_comparison_measures_the_same_frames_as_a_walk(noisewalk: Run, tiny_xml: Path, tmp_path: Path) -> None:
-    done = noisewalk("compare", tiny_xml, *WALK, "--json")
+    done = noisewalk("compare", tiny_xml, *WALK, "--json", "--targets", "clean")
     assert done.returncode == 0, done.stderr
+    assert "clean targets: 3 references of 64 spp, 3 of them yet to be rendered" in done.stderr
     result = last_json(done)
     folder = tmp_path / result["folder"]
     with open(folder / "rows.csv", newline="") as stream:
         rows = {(row["method"], int(row["frame"])): row for row in csv.DictReader(stream)}
-    assert set(rows) == {(m, f) for m in ("noisy", "oidn", *CONTENDERS) for f in (1, 3)}
+    methods = ("noisy", "oidn", *CONTENDERS, *(f"{name}-clean" for name in CONTENDERS))
+    assert set(rows) == {(m, f) for m in methods for f in (1, 3)}
     assert not rows["noisy", 1]["tpsnr"] and float(rows["noisy", 3]["tpsnr"]) > 10
     assert float(rows["oidn", 3]["psnr"]) > float(rows["noisy", 3]["psnr"]) + 1
     assert all(0 < float(row["flip"]) < 1 and float(row["relmse"]) > 0 for row in rows.values())
     page = (folder / "report.html").read_text()
-    assert "PSNR = -10 log10" in page and page.count("<img") == 1 + 2 * (3 + len(CONTENDERS))
+    assert "PSNR = -10 log10" in page and page.count("<img") == 1 + 2 * (1 + len(methods))
     assert all(source.startswith("data:") for source in re.findall(r"src='([^']*)'", page)) and "http" not in page
 
     # A walk of the same settings shows the same pictures.

@@ -48,7 +48,7 @@ def noisy_pair(index: int, clean: Frame, broken: bool = False) -> NoisyPair:
 
 def planes(pair: NoisyPair) -> Halves:
     """What a trainer takes."""
-    return frame_planes(pair.a), frame_planes(pair.b)
+    return Halves(frame_planes(pair.a), frame_planes(pair.b))
 
 
 def walk(denoiser: OnlineDenoiser, frames: int) -> tuple[float, float]:
@@ -92,13 +92,13 @@ def test_broken_pixels_never_reach_the_weights(model: str) -> None:
 
 def test_a_step_that_is_not_finite_changes_nothing_and_is_counted() -> None:
     trainer = Trainer(QUICK, CPU)
-    a, b = planes(noisy_pair(0, truth()))
-    trainer.train((a, b))
+    halves = planes(noisy_pair(0, truth()))
+    trainer.train(halves)
     before = {name: p.clone() for name, p in trainer.network.state_dict().items()}
     overflow = torch.full((1, 3, 32, 32), 3e38)  # finite, but its square is not
     assert trainer.step(torch.zeros(1, 16, 32, 32), overflow).isnan()
     assert all(torch.equal(before[name], p) for name, p in trainer.network.state_dict().items())
-    report = trainer.train((a, torch.full_like(b, 3e38)))
+    report = trainer.train(replace(halves, b=torch.full_like(halves.b, 3e38)))
     assert trainer.skipped == report.skipped == QUICK.iterations and np.isnan(report.loss)
     assert all(torch.equal(before[name], p) for name, p in trainer.network.state_dict().items())
     assert trainer.step(torch.zeros(1, 16, 32, 32), torch.ones(1, 3, 32, 32)).isfinite()

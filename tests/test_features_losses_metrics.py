@@ -7,9 +7,10 @@ import math
 import pytest
 import torch
 
-from denoiser.features import finite, frame_planes, network_input, tone_map
-from denoiser.losses import hdr_loss
-from denoiser.metrics import noise_floor, psnr
+from denoiser.features import MAX_INVERTED, finite, frame_planes, inverse_tone_map, network_input, tone_map
+from denoiser.losses import hdr_loss, l2_loss
+from denoiser.metrics import brightness, noise_floor, psnr
+from denoiser.paper import VARIANTS, PaperModel, Variant
 from renderer.frame import Frame
 
 
@@ -22,6 +23,12 @@ def test_tone_map_matches_hand_computed_values() -> None:
 def test_tone_map_is_as_good_as_float64_over_all_magnitudes() -> None:
     values = torch.logspace(-30, 30, 601, dtype=torch.float64)
     torch.testing.assert_close(tone_map(values.float()).double(), tone_map(values), rtol=1e-6, atol=0)
+
+
+def test_the_inverse_tone_map_is_its_inverse_and_stays_finite() -> None:
+    values = torch.logspace(-4, 3, 100, dtype=torch.float64)
+    torch.testing.assert_close(inverse_tone_map(tone_map(values)), values, rtol=1e-9, atol=0)
+    assert inverse_tone_map(torch.tensor([-1.0, 0.0, 1.0, 5.0])).tolist() == [0, 0, MAX_INVERTED, MAX_INVERTED]
 
 
 def test_network_input_is_in_its_range_and_layout() -> None:
@@ -57,6 +64,14 @@ def test_hdr_loss_gradient_takes_the_denominator_as_constant() -> None:
     assert output.grad.flatten().tolist() == pytest.approx(expected, rel=1e-5)
 
 
+def test_l2_loss_and_its_gradient_match_hand_computed_values() -> None:
+    output = torch.tensor([1.0, 0.5, -2.0], dtype=torch.float64).reshape(1, 3, 1, 1).requires_grad_()
+    loss = l2_loss(output, torch.tensor([4.0, 0.5, -1.0]).reshape(1, 3, 1, 1))
+    loss.backward()
+    assert loss.item() == pytest.approx((9 + 0 + 1) / 3) and output.grad is not None
+    assert output.grad.flatten().tolist() == pytest.approx([-2.0, 0.0, -2 / 3])
+
+
 @pytest.mark.parametrize("output", [-0.01, -0.010001, -0.0099999, -1e3])
 def test_hdr_loss_survives_outputs_near_the_pole(output: float) -> None:
     value = torch.full((1, 3, 2, 2), output, requires_grad=True)
@@ -66,13 +81,21 @@ def test_hdr_loss_survives_outputs_near_the_pole(output: float) -> None:
 
 
 @pytest.mark.parametrize("broken", [float("nan"), float("inf"), -float("inf")])
-def test_hdr_loss_ignores_broken_target_pixels(broken: float) -> None:
+@pytest.mark.parametrize("variant", VARIANTS, ids=lambda variant: variant.name)
+def test_losses_ignore_broken_target_pixels(variant: Variant, broken: float) -> None:
     output = torch.rand(1, 3, 4, 4, requires_grad=True)
     target = torch.rand(1, 3, 4, 4)
     target[0, 1, 2, 2] = broken
-    hdr_loss(output, target).backward()
+    PaperModel(variant).loss(output, target).backward()
     assert output.grad is not None and output.grad.isfinite().all()
     assert (output.grad[0, :, 2, 2] == 0).all() and (output.grad[0, :, 0, 0] != 0).all()
+
+
+def test_brightness_matches_its_formula() -> None:
+    image, reference = torch.tensor([[[1.0, 0.0, 3.0]]]), torch.tensor([[[3.0, 1.0, 3.0]]])
+    one, three = 0.5 ** (1 / 2.2), 0.75 ** (1 / 2.2)
+    assert brightness(image, reference) == pytest.approx((one + three) / (2 * three + one), rel=1e-6)
+    assert brightness(torch.zeros(2, 2, 3), torch.zeros(2, 2, 3)) == 0
 
 
 def test_psnr_matches_its_formula() -> None:

@@ -99,12 +99,12 @@ def test_a_half_never_sees_its_own_frame_in_the_history() -> None:
     maker = InputMaker(CPU, guided=False, context=True)
     for index in range(3):
         frames = [wall(camera(), torch.full((HEIGHT, WIDTH, 3), float(2 * index + half))) for half in range(2)]
-        a, b = maker.halves(NoisyPair(*frames, camera(), 8, index))
+        halves = maker.halves(NoisyPair(*frames, camera(), 8, index))
         # Frames before this one have the colors 0 .. 2 * index - 1.
         expected = (2 * index - 1) / 2 if index else 0.0
-        for planes in (a, b):
+        for planes in (halves.a, halves.b):
             torch.testing.assert_close(planes[:, 12:15], torch.full_like(planes[:, 12:15], expected))
-        assert a[0, 0, 0, 0] == 2 * index and b[0, 0, 0, 0] == 2 * index + 1
+        assert halves.a[0, 0, 0, 0] == 2 * index and halves.b[0, 0, 0, 0] == 2 * index + 1
 
 
 def test_the_same_pair_is_remembered_once_and_previews_never() -> None:
@@ -115,8 +115,8 @@ def test_the_same_pair_is_remembered_once_and_previews_never() -> None:
     assert maker.halves(pair) is first
     assert maker.history is not None and (maker.history.age == 1).all()
     small = Frame(*(torch.ones(5, 7, 3) for _ in range(4)))
-    planes, _ = maker.halves(NoisyPair(small, small, Camera(np.eye(4), FOV, 7, 5), 1, 0), remember=False)
-    assert not planes[:, 12:].any()
+    preview = maker.halves(NoisyPair(small, small, Camera(np.eye(4), FOV, 7, 5), 1, 0), remember=False)
+    assert not preview.a[:, 12:].any()
     maker.halves(other, remember=False)
     assert (maker.history.age == 1).all()
 
@@ -141,7 +141,7 @@ def test_in_a_rendered_walk_it_is_much_less_noisy_than_one_frame(
         pose = start.to_world.copy()
         pose[:3, 3] += 0.01 * index * pose[:3, 0]
         pair = tracer.render_pair(replace(start, to_world=pose), index)
-        planes, _ = maker.halves(pair)
+        planes = maker.halves(pair).a
     truth = PathTracer(scene, 64, 64, 256, 1).render_pair(pair.camera, 0).a.color
     seen = planes[0, 15] > 0
     assert seen.float().mean() > 0.6

@@ -1,0 +1,64 @@
+"""The paper's model, and the variants of its loss and input that figure 6 of the paper compares."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+
+from denoiser.features import inverse_tone_map, network_input, tone_map
+from denoiser.losses import hdr_loss, l2_loss
+from denoiser.unet import UNet
+
+
+@dataclass(frozen=True)
+class Variant:
+    """What the network is shown, and what its output is compared with: `x` and `y`, or T(x) and T(y)."""
+
+    name: str
+    loss: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+    tone_mapped_input: bool
+    tone_mapped_target: bool = False
+
+
+PAPER = Variant("paper", hdr_loss, tone_mapped_input=True)
+# In the order of figure 6 (Lehtinen et al. 2018, section 3.3).
+VARIANTS = (
+    Variant("l2", l2_loss, tone_mapped_input=False),
+    Variant("l2-t-input", l2_loss, tone_mapped_input=True),
+    Variant("l2-t-both", l2_loss, tone_mapped_input=True, tone_mapped_target=True),
+    Variant("hdr", hdr_loss, tone_mapped_input=False),
+    PAPER,
+)
+
+
+class PaperModel(UNet):
+    """The paper's network: it puts out radiance directly, and trains from half `a` to half `b`.
+
+    Without a variant it is the paper's model exactly. With a tone-mapped target the network learns T(y), and its output
+    is inverted to radiance. That is wrong on purpose: T is concave, so that
+    E[T(y)] < T(E[y]), and the picture becomes too dark, the more so the noisier the target is.
+    """
+
+    both_directions = False
+    uses_context = False
+    average_decay = 0.0
+
+    def __init__(self, variant: Variant = PAPER) -> None:
+        super().__init__()
+        self.variant = variant
+
+    def forward(self, planes: torch.Tensor) -> torch.Tensor:
+        output = self._output(planes)
+        return inverse_tone_map(output) if self.variant.tone_mapped_target else output
+
+    def loss(self, planes: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        """The variant's loss, a scalar. target: linear radiance, (N, 3, H, W)."""
+        if self.variant.tone_mapped_target:
+            # T would make infinity a finite 1: it has to stay what the loss passes over.
+            target = torch.where(target.isfinite(), tone_map(target), target)
+        return self.variant.loss(self._output(planes), target)
+
+    def _output(self, planes: torch.Tensor) -> torch.Tensor:
+        return super().forward(network_input(planes, self.variant.tone_mapped_input))
