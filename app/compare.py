@@ -28,19 +28,29 @@ from denoiser.features import tone_map
 from denoiser.guide import guide_is_installed
 from denoiser.metrics import (
     BRIGHTNESS_FORMULA,
+    CORRECTED_FORMULA,
     PSNR_FORMULA,
     RELATIVE_MSE_FORMULA,
     TEMPORAL_PSNR_FORMULA,
     brightness,
+    noise_power,
     psnr,
     relative_mse,
     temporal_psnr,
 )
 from renderer.bundled import find_scene
+from renderer.reference import Reference
 
 TABLE_FRAMES = (1, 10, 50, 100, 200)  # how many frames are walked when it is measured; the last one is added
 FLIP_FORMULA = "FLIP = mean LDR-FLIP error (Andersson et al. 2020) of the tone-mapped images, at 67 pixels per degree"
-FORMULAS = (PSNR_FORMULA, RELATIVE_MSE_FORMULA, FLIP_FORMULA, TEMPORAL_PSNR_FORMULA, BRIGHTNESS_FORMULA)
+FORMULAS = (
+    PSNR_FORMULA,
+    RELATIVE_MSE_FORMULA,
+    FLIP_FORMULA,
+    TEMPORAL_PSNR_FORMULA,
+    CORRECTED_FORMULA,
+    BRIGHTNESS_FORMULA,
+)
 
 
 @dataclass(frozen=True)
@@ -51,9 +61,11 @@ class Row:
     frame: int
     method: str
     psnr: float
+    psnr_corrected: float
     relmse: float
     flip: float | None
     tpsnr: float | None
+    tpsnr_corrected: float | None
     brightness: float
     train_ms: float
     denoise_ms: float
@@ -144,21 +156,25 @@ def measured_frames(frames: int) -> list[int]:
 
 
 def table(rows: Sequence[Row]) -> str:
-    """PSNR and tPSNR per method and measured frame, for each scene and as the mean over scenes."""
+    """Corrected PSNR and tPSNR per method and measured frame, for each scene and as the mean over scenes."""
     lines = []
     width = max((len(row.method) for row in rows), default=0) + 1
     scenes = list(dict.fromkeys(row.scene for row in rows))
     for scene in (*scenes, "mean of all scenes") if len(scenes) > 1 else scenes:
         chosen = [row for row in rows if row.scene == scene or scene not in scenes]
         frames = sorted({row.frame for row in chosen})
-        lines.append(f"{scene}: PSNR / tPSNR in dB after frame {', '.join(map(str, frames))}; train + denoise ms")
+        lines.append(
+            f"{scene}: corrected PSNR / tPSNR in dB after frame {', '.join(map(str, frames))}; train + denoise ms"
+        )
         for method in dict.fromkeys(row.method for row in chosen):
             cells = []
             for frame in frames:
                 here = [row for row in chosen if row.method == method and row.frame == frame]
-                moving = [row.tpsnr for row in here if row.tpsnr is not None]
+                moving = [row.tpsnr_corrected for row in here if row.tpsnr_corrected is not None]
                 flicker = f"{statistics.fmean(moving):.1f}" if moving else "-"
-                cells.append(f"{statistics.fmean(row.psnr for row in here):6.2f} / {flicker:<5}" if here else 15 * " ")
+                cells.append(
+                    f"{statistics.fmean(row.psnr_corrected for row in here):6.2f} / {flicker:<5}" if here else 15 * " "
+                )
             own = [row for row in chosen if row.method == method]
             train, denoise = (statistics.median(getattr(row, part) for row in own) for part in _TIMES)
             lines.append(f"  {method:<{width}}" + "".join(cells) + f" {train:6.0f} + {denoise:.0f}")
@@ -185,7 +201,7 @@ def _one_walk(
         render_references(
             session, list(range(frames)) if session.options.targets == "clean" else sorted(compared), talk, stop
         )
-        references = {i: torch.from_numpy(session.reference(session.camera(i)).mean) for i in sorted(compared)}
+        references = {i: session.reference(session.camera(i)) for i in sorted(compared)}
         with talk.progress() as progress:
             task = progress.add_task("frames", total=frames, note=scene)
             before: dict[str, torch.Tensor] = {}
@@ -199,10 +215,14 @@ def _one_walk(
                         for name, one in shown.items()
                     ]
                     done.rows.extend(new)
-                    images = {name: one.image for name, one in shown.items()} | {"reference": references[index]}
+                    images = {name: one.image for name, one in shown.items()} | {
+                        "reference": torch.from_numpy(references[index].mean)
+                    }
                     page = Page(scene, index + 1, {name: _display(i) for name, i in images.items()})
                     done.pages[:] = [p for p in done.pages if p.scene != scene] + [page]
-                    progress.update(task, note=", ".join(f"{row.method} {row.psnr:.2f}" for row in new) + " dB")
+                    progress.update(
+                        task, note=", ".join(f"{row.method} {row.psnr_corrected:.2f}" for row in new) + " dB"
+                    )
                 before = {name: one.image for name, one in shown.items()}
                 progress.advance(task)
                 stop.check()
@@ -218,24 +238,32 @@ def _measure(
     shown: Shown,
     train_ms: float,
     before: torch.Tensor | None,
-    references: dict[int, torch.Tensor],
+    references: dict[int, Reference],
 ) -> Row:
-    reference = references[index]
-    moving = before is not None and index - 1 in references
+    reference, noise = _mean_and_noise(references[index])
+    flicker = corrected = None
+    if before is not None and index - 1 in references:
+        old, old_noise = _mean_and_noise(references[index - 1])
+        flicker = temporal_psnr(shown.image, before, reference, old)
+        corrected = temporal_psnr(shown.image, before, reference, old, noise + old_noise)
     return Row(
         scene=scene,
         frame=index + 1,
         method=name,
         psnr=psnr(shown.image, reference),
+        psnr_corrected=psnr(shown.image, reference, noise),
         relmse=relative_mse(shown.image, reference),
         flip=flip(shown.image, reference),
-        tpsnr=temporal_psnr(shown.image, before, reference, references[index - 1])
-        if moving and before is not None
-        else None,
+        tpsnr=flicker,
+        tpsnr_corrected=corrected,
         brightness=brightness(shown.image, reference),
         train_ms=train_ms,
         denoise_ms=shown.milliseconds,
     )
+
+
+def _mean_and_noise(reference: Reference) -> tuple[torch.Tensor, float]:
+    return torch.from_numpy(reference.mean), noise_power(torch.from_numpy(reference.a), torch.from_numpy(reference.b))
 
 
 def flip(image: torch.Tensor, reference: torch.Tensor) -> float | None:

@@ -28,15 +28,20 @@ COLORS = {
 }
 _MEASURES = (
     ("psnr", "PSNR, dB", 2),
+    ("psnr_corrected", "PSNR, corrected, dB", 2),
     ("tpsnr", "tPSNR, dB", 2),
+    ("tpsnr_corrected", "tPSNR, corrected, dB", 2),
     ("flip", "FLIP", 4),
     ("relmse", "relMSE", 4),
     ("brightness", "brightness", 3),
 )
+_CURVES = (_MEASURES[1], _MEASURES[3])
 # The best value has the least of this; by itself, a value is an error.
 _OFF: dict[str, Callable[[float], float]] = {
     "psnr": lambda value: -value,
+    "psnr_corrected": lambda value: -value,
     "tpsnr": lambda value: -value,
+    "tpsnr_corrected": lambda value: -value,
     "brightness": lambda value: abs(value - 1),
 }
 _STYLE = """
@@ -112,7 +117,7 @@ def _curves(rows: Sequence[dict[str, Any]]) -> str:
 
     figure = Figure(figsize=(10, 3.6), layout="constrained")
     FigureCanvasAgg(figure)
-    for axes, (measure, title, _) in zip(figure.subplots(1, 2), _MEASURES[:2], strict=True):
+    for axes, (measure, title, _) in zip(figure.subplots(1, 2), _CURVES, strict=True):
         for method in dict.fromkeys(row["method"] for row in rows):
             points = [
                 (row["frame"], row[measure]) for row in rows if row["method"] == method and row[measure] is not None

@@ -14,12 +14,20 @@ PSNR_FORMULA = (
 RELATIVE_MSE_FORMULA = "relMSE = mean (shown - reference)^2 / (reference^2 + 0.01)"
 TEMPORAL_PSNR_FORMULA = "tPSNR = the PSNR of frame-to-frame differences: of T(shown_k) - T(shown_k-1)"
 BRIGHTNESS_FORMULA = "brightness = mean T(shown) / mean T(reference)"
+CORRECTED_FORMULA = (
+    "corrected: less what the reference's own noise adds to the mean square, mean (T(a) - T(b))^2 / 4 of its halves;"
+    " of tPSNR, that of both frames; no further than 10 dB beyond it"
+)
 MAX_DECIBELS = 100.0
 
 
-def psnr(image: torch.Tensor, reference: torch.Tensor) -> float:
-    """PSNR_FORMULA in dB. image, reference: (H, W, 3) linear radiance; non-finite pixels count as black."""
-    return decibels(_tone_mapped_mse(image, reference))
+def psnr(image: torch.Tensor, reference: torch.Tensor, noise: float = 0.0) -> float:
+    """PSNR_FORMULA in dB. image, reference: (H, W, 3) linear radiance; non-finite pixels count as black.
+
+    noise: the reference's own, as of `noise_power`, for CORRECTED_FORMULA. The noise of picture and reference are
+    independent, so that their squares add up; T's curvature is neglected.
+    """
+    return decibels(_less(_tone_mapped_mse(image, reference), noise))
 
 
 def relative_mse(image: torch.Tensor, reference: torch.Tensor) -> float:
@@ -29,14 +37,21 @@ def relative_mse(image: torch.Tensor, reference: torch.Tensor) -> float:
 
 
 def temporal_psnr(
-    image: torch.Tensor, previous: torch.Tensor, reference: torch.Tensor, previous_reference: torch.Tensor
+    image: torch.Tensor,
+    previous: torch.Tensor,
+    reference: torch.Tensor,
+    previous_reference: torch.Tensor,
+    noise: float = 0.0,
 ) -> float:
-    """TEMPORAL_PSNR_FORMULA in dB, of a frame and the one before it: (H, W, 3) linear radiance each."""
+    """TEMPORAL_PSNR_FORMULA in dB, of a frame and the one before it: (H, W, 3) linear radiance each.
+
+    noise: as of `psnr`, the sum of both references'.
+    """
     change, true_change = (
         tone_map(finite(now)).double() - tone_map(finite(before)).double()
         for now, before in ((image, previous), (reference, previous_reference))
     )
-    return decibels((change - true_change).square().mean().item())
+    return decibels(_less((change - true_change).square().mean().item(), noise))
 
 
 def brightness(image: torch.Tensor, reference: torch.Tensor) -> float:
@@ -53,12 +68,21 @@ def noise_floor(half_a: torch.Tensor, half_b: torch.Tensor) -> float:
 
     Half the difference of the halves has the variance of the error of their mean.
     """
-    return decibels(_tone_mapped_mse(half_a, half_b) / 4.0)
+    return decibels(noise_power(half_a, half_b))
+
+
+def noise_power(half_a: torch.Tensor, half_b: torch.Tensor) -> float:
+    """The mean square of the noise that is left in the tone-mapped mean of two independent halves, (H, W, 3) each."""
+    return _tone_mapped_mse(half_a, half_b) / 4.0
 
 
 def decibels(mse: float) -> float:
     """-10 log10 mse, at most MAX_DECIBELS."""
     return MAX_DECIBELS if mse <= 0.0 else min(MAX_DECIBELS, -10.0 * math.log10(mse))
+
+
+def _less(mse: float, noise: float) -> float:
+    return max(mse - noise, noise / 10.0)
 
 
 def _tone_mapped_mse(a: torch.Tensor, b: torch.Tensor) -> float:

@@ -9,7 +9,7 @@ import torch
 
 from denoiser.features import MAX_INVERTED, finite, frame_planes, inverse_tone_map, network_input, tone_map
 from denoiser.losses import hdr_loss, l2_loss
-from denoiser.metrics import brightness, noise_floor, psnr
+from denoiser.metrics import brightness, noise_floor, noise_power, psnr, temporal_psnr
 from denoiser.paper import VARIANTS, PaperModel, Variant
 from renderer.frame import Frame
 
@@ -83,12 +83,17 @@ def test_hdr_loss_survives_outputs_near_the_pole(output: float) -> None:
 @pytest.mark.parametrize("broken", [float("nan"), float("inf"), -float("inf")])
 @pytest.mark.parametrize("variant", VARIANTS, ids=lambda variant: variant.name)
 def test_losses_ignore_broken_target_pixels(variant: Variant, broken: float) -> None:
-    output = torch.rand(1, 3, 4, 4, requires_grad=True)
-    target = torch.rand(1, 3, 4, 4)
+    model, planes, target = PaperModel(variant), torch.rand(1, 16, 4, 4), torch.rand(1, 3, 4, 4)
     target[0, 1, 2, 2] = broken
-    PaperModel(variant).loss(output, target).backward()
-    assert output.grad is not None and output.grad.isfinite().all()
-    assert (output.grad[0, :, 2, 2] == 0).all() and (output.grad[0, :, 0, 0] != 0).all()
+    losses = []
+    for other in (0.0, 100.0):  # in the other channels of the broken pixel: they count nothing either
+        target[0, ::2, 2, 2] = other
+        losses.append(model.loss(planes, target))
+    assert losses[0].isfinite() and losses[0] == losses[1]
+    losses[0].backward()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters())
+    target[0, 1, 2, 2] = 0.5
+    assert model.loss(planes, target) != losses[0]
 
 
 def test_brightness_matches_its_formula() -> None:
@@ -111,3 +116,20 @@ def test_noise_floor_is_the_psnr_of_the_mean_against_the_truth() -> None:
     truth = torch.full((200, 200, 3), 0.7)
     a, b = (truth + 0.05 * torch.randn(truth.shape, generator=noise) for _ in range(2))
     assert noise_floor(a, b) == pytest.approx(psnr((a + b) / 2, truth), abs=0.1)
+
+
+def test_a_noisy_reference_can_be_corrected_for() -> None:
+    noise = torch.Generator().manual_seed(0)
+    truth = 0.5 + torch.rand(128, 128, 3, generator=noise)
+    shown = truth * (1 + 0.03 * torch.randn(truth.shape, generator=noise))
+    half_a, half_b = (truth * (1 + 0.08 * torch.randn(truth.shape, generator=noise)) for _ in range(2))
+    mean, power = (half_a + half_b) / 2, noise_power(half_a, half_b)
+    assert psnr(shown, mean) < psnr(shown, truth) - 5
+    assert psnr(shown, mean, power) == pytest.approx(psnr(shown, truth), abs=0.5)
+    # Better than the reference can tell: bounded, not infinite.
+    assert psnr(mean, mean, power) == pytest.approx(noise_floor(half_a, half_b) + 10)
+    # Frames that really follow one another: here the second picture is right, the first one is not.
+    expected = temporal_psnr(truth, shown, truth, truth)
+    other_a, other_b = (truth * (1 + 0.08 * torch.randn(truth.shape, generator=noise)) for _ in range(2))
+    other, other_power = (other_a + other_b) / 2, noise_power(other_a, other_b)
+    assert temporal_psnr(truth, shown, mean, other, power + other_power) == pytest.approx(expected, abs=0.3)
