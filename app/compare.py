@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from app.console import StopSignal, Talk
-from app.contenders import INSTALL_HINT, CleanTwin, Contender, NoisyAverage, OnlineModel, OpenImageDenoise, Shown
+from app.contenders import INSTALL_HINT, CleanTwin, Contender, NoisyAverage, OnlineModel, OpenImageDenoise, Optix, Shown
 from app.doctor import machine, versions
 from app.errors import EXIT_INTERRUPTED, Interrupted, UsageError
 from app.files import written_aside
@@ -144,6 +144,8 @@ def _contenders(session: Session, models: Sequence[str]) -> Iterator[Contender]:
     yield NoisyAverage()
     if guide_is_installed():
         yield OpenImageDenoise()
+    if session.backend.variant.startswith("cuda"):
+        yield Optix(session)
     for name in models:
         yield OnlineModel(name, session, CONTENDERS[name])
         if session.options.targets == "clean":

@@ -13,7 +13,8 @@ from app.session import Session, choose_guide
 from denoiser.features import finite
 from denoiser.guide import open_image_denoise
 from denoiser.online import OnlineDenoiser
-from renderer.frame import NoisyPair
+from renderer.frame import Frame, NoisyPair
+from renderer.optix import OptixDenoiser
 
 INSTALL_HINT = "pip install 'noisewalk[compare]'"
 
@@ -68,6 +69,28 @@ class OpenImageDenoise:
         color, albedo, normal = (_average(pair, part) for part in ("color", "albedo", "normal"))
         start = time.perf_counter()
         image = open_image_denoise(color, albedo, normal)
+        return Shown(image, 1e3 * (time.perf_counter() - start))
+
+    def close(self) -> None:
+        pass
+
+
+class Optix:
+    """NVIDIA's OptiX denoiser, given the averages of color, albedo and normal. For sessions on a CUDA variant."""
+
+    name = "optix"
+
+    def __init__(self, session: Session) -> None:
+        assert session.options.width and session.options.height
+        self._denoiser = OptixDenoiser(session.options.width, session.options.height)
+
+    def learn(self, pair: NoisyPair) -> float:
+        return 0.0
+
+    def show(self, pair: NoisyPair) -> Shown:
+        frame = Frame(*((getattr(pair.a, part) + getattr(pair.b, part)) / 2 for part in ("color", "albedo", "normal")))
+        start = time.perf_counter()
+        image = self._denoiser(frame, pair.camera).cpu()
         return Shown(image, 1e3 * (time.perf_counter() - start))
 
     def close(self) -> None:

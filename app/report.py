@@ -21,6 +21,7 @@ CROP_ZOOM = 3
 COLORS = {
     "noisy": "#b8621b",
     "oidn": "#5b8c3a",
+    "optix": "#2f5d1f",
     "kernel": "#1b6ca8",
     "kernel-cold": "#4fb3d9",
     "kernel-unguided": "#0d2b45",

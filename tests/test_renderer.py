@@ -19,6 +19,7 @@ from renderer.bundled import bundled_scenes
 from renderer.default_path import default_path
 from renderer.exr import write_exr
 from renderer.frame import Camera
+from renderer.optix import OptixDenoiser
 from renderer.path_tracer import PathTracer, frame_seed, reference_seed
 from renderer.reference import CacheError, ReferenceCache
 from renderer.scene import Scene, open_scene
@@ -362,3 +363,16 @@ def test_cuda_pairs_stay_on_the_gpu(tiny_xml: Path) -> None:
     mi.set_variant("cuda_ad_rgb")
     scene = open_scene(str(tiny_xml), "cuda_ad_rgb")
     assert PathTracer(scene, 48, 32, 4, 0).render_pair(view(scene), 0).a.color.is_cuda
+
+
+@pytest.mark.gpu
+def test_the_optix_denoiser_takes_noise_away(tiny_xml: Path) -> None:
+    import mitsuba as mi
+
+    mi.set_variant("cuda_ad_rgb")
+    scene = open_scene(str(tiny_xml), "cuda_ad_rgb")
+    camera = view(scene)
+    pair = PathTracer(scene, 48, 32, 4, 0).render_pair(camera, 0)
+    truth = PathTracer(scene, 48, 32, 4096, 0).render_pair(camera, 0).b.color
+    denoised = OptixDenoiser(48, 32)(pair.a, camera)
+    assert (denoised - truth).square().mean() < 0.5 * (pair.a.color - truth).square().mean()

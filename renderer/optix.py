@@ -1,0 +1,28 @@
+"""NVIDIA's OptiX denoiser, through Mitsuba. Needs a CUDA variant, current in the calling thread."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from renderer.frame import Camera, Frame
+
+
+class OptixDenoiser:
+    """Denoises frames of one size, by color, albedo and normal."""
+
+    def __init__(self, width: int, height: int) -> None:
+        import mitsuba as mi
+
+        self._denoise: Any = mi.OptixDenoiser(input_size=[width, height], albedo=True, normals=True)
+
+    def __call__(self, frame: Frame, camera: Camera) -> torch.Tensor:
+        """(H, W, 3) float32 linear radiance, of a frame on the GPU that `camera` saw."""
+        import mitsuba as mi
+
+        tensor: Any = mi.TensorXf  # its stub does not know of torch
+        color, albedo, normal = (tensor(part.contiguous()) for part in (frame.color, frame.albedo, frame.normal))
+        # It takes normals in camera space.
+        to_sensor = mi.Transform4f(camera.to_world).inverse()
+        return self._denoise(color, albedo=albedo, normals=normal, to_sensor=to_sensor).torch()
