@@ -15,7 +15,7 @@ class OptixDenoiser:
     def __init__(self, width: int, height: int) -> None:
         import mitsuba as mi
 
-        self._denoise: Any = mi.OptixDenoiser(input_size=[width, height], albedo=True, normals=True)
+        self._denoise: Any = mi.OptixDenoiser(input_size=mi.ScalarVector2u(width, height), albedo=True, normals=True)
 
     def __call__(self, frame: Frame, camera: Camera) -> torch.Tensor:
         """(H, W, 3) float32 linear radiance, of a frame on the GPU that `camera` saw."""
