@@ -13,7 +13,7 @@ from torch.nn import functional
 from denoiser.features import finite, from_planes, to_planes
 from renderer.frame import Camera, Frame, NoisyPair
 
-LONGEST = 32.0  # frames that the mean reaches back: more would only make ghosts last
+LONGEST = 12.0  # frames that the mean reaches back: a longer one would blur more, and ghosts would last
 # Beyond these the point seen before is another one. Positions differ by less than a pixel's footprint on one surface.
 POSITION_TOLERANCE = 0.015  # of the distance to the camera
 NORMAL_TOLERANCE = 0.3
@@ -22,7 +22,7 @@ ALBEDO_TOLERANCE = 0.2
 
 @dataclass(frozen=True, eq=False)
 class History:
-    """The mean radiance of the last frames as one camera saw them, and over how many frames: (H, W, 1), at most 32.
+    """The mean radiance of the last frames as one camera saw them, and over how many frames: (H, W, 1), at most 12.
 
     radiance, position, albedo, normal: (H, W, 3), position in world space.
 
