@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from app.errors import EXIT_INTERRUPTED, EXIT_USAGE, UsageError
-from app.options import COMPARED_FRAMES, FRAME_SIZE, REFERENCE_SPP, Output, WalkOptions
+from app.options import BENCH_MINUTES, BENCH_REPEATS, COMPARED_FRAMES, FRAME_SIZE, REFERENCE_SPP, Output, WalkOptions
 from denoiser import MODEL_NAMES, DenoiserError
 from renderer import RendererError
 
@@ -24,6 +24,7 @@ USAGE = """\
 noisewalk SCENE [options]              fly through the scene in a window (F1 lists the keys)
 noisewalk SCENE --headless [options]   walk a path, train and denoise, leave a run folder
 noisewalk compare SCENE... [options]   our models and Open Image Denoise on the same walk
+noisewalk bench [SCENE] [options]      how long each stage of a frame takes here, and why not less
 noisewalk reference SCENE [options]    render the references of a path ahead of time
 noisewalk scenes                       list the bundled scenes
 noisewalk path SCENE -o path.json      write out the path that a walk would take
@@ -110,6 +111,23 @@ def _compare(words: list[str]) -> int:
     return compare(replace(_walk_options(given), scene=given.scene[0]), given.scene, given.models, _talk(given))
 
 
+def _bench(words: list[str]) -> int:
+    parser = _talk_options(_Parser("noisewalk bench", epilog="see also: noisewalk --help"))
+    parser.add_argument("scene", nargs="?", default=DEFAULTS.scene, metavar="SCENE", help="default: %(default)s")
+    _model_option(parser)
+    size = "512 or 1920x1080; default: {} with a GPU, {} without".format(*FRAME_SIZE)
+    parser.add_argument("--sizes", type=_size, nargs="+", default=[(None, None)], metavar="SIZE", help=size)
+    parser.add_argument("--repeats", type=_whole(1, 10**4), default=BENCH_REPEATS, help="default: %(default)s")
+    minutes = "after which no more stages are measured; default: %(default)s"
+    parser.add_argument("--minutes", type=_whole(1, 10**4), default=BENCH_MINUTES, help=minutes)
+    parser.add_argument("--spp", type=_whole(1, 4096), default=DEFAULTS.spp, help="of each half; default: %(default)s")
+    _machine_options(parser)
+    given = parser.parse_args(words)
+    from app.bench import bench
+
+    return bench(_walk_options(given), given.sizes, given.repeats, given.minutes, _talk(given))
+
+
 def _scenes(words: list[str]) -> int:
     given = _talk_options(_Parser("noisewalk scenes")).parse_args(words)
     from app.catalogue import scenes
@@ -157,6 +175,7 @@ def _doctor(words: list[str]) -> int:
 
 COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "compare": _compare,
+    "bench": _bench,
     "reference": _reference,
     "scenes": _scenes,
     "path": _path,
@@ -171,8 +190,7 @@ def _walk_parser(prog: str, scenes: str | None = None) -> argparse.ArgumentParse
     parser = _talk_options(_Parser(prog, epilog="see also: noisewalk --help"))
     parser.add_argument("scene", metavar="SCENE", nargs=scenes, help="bundled name or Mitsuba 3 XML file")
     if scenes is None:
-        model = "default: %(default)s; paper: the paper's network, exactly"
-        parser.add_argument("--model", choices=MODEL_NAMES, default=d.model, help=model)
+        _model_option(parser)
     parser.add_argument("--frames", type=_whole(1, 10**6), default=d.frames, help="default: %(default)s")
     size = "default: {} with a GPU, {} without".format(*FRAME_SIZE)
     parser.add_argument("--width", type=_whole(1, 8192), help=f"pixels; {size}")
@@ -194,6 +212,11 @@ def _walk_parser(prog: str, scenes: str | None = None) -> argparse.ArgumentParse
     parser.add_argument("--weights", type=Path, metavar="FILE", help="trained weights to start from")
     _machine_options(parser)
     return parser
+
+
+def _model_option(parser: argparse.ArgumentParser) -> None:
+    model = "default: %(default)s; paper: the paper's network, exactly"
+    parser.add_argument("--model", choices=MODEL_NAMES, default=DEFAULTS.model, help=model)
 
 
 def _machine_options(parser: argparse.ArgumentParser) -> None:
@@ -233,6 +256,12 @@ def _whole(low: int, high: int) -> Callable[[str], int]:
         return value
 
     return whole
+
+
+def _size(text: str) -> tuple[int, int]:
+    width, by, height = text.partition("x")
+    pixels = _whole(1, 8192)
+    return pixels(width), pixels(height if by else width)
 
 
 def _learning_rate(text: str) -> float:

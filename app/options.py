@@ -13,6 +13,8 @@ CACHE_DIR = Path(platformdirs.user_cache_dir("noisewalk"))
 FRAME_SIZE = (512, 256)
 REFERENCE_SPP = (2048, 512)
 COMPARED_FRAMES = 200
+BENCH_REPEATS = 20
+BENCH_MINUTES = 5
 
 
 @dataclass(frozen=True)
