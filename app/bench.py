@@ -29,8 +29,6 @@ from renderer import RenderCancelled
 WARM_UP = 3  # Dr.Jit compiles in the first round and records in the second
 FIRST_PICTURE_SECONDS = 60
 _CHILD = "import pickle, sys; from app.bench import first_picture; first_picture(pickle.load(sys.stdin.buffer))"
-
-
 FrameSize = tuple[int | None, int | None]  # width and height; None: what suits the machine
 
 
