@@ -12,7 +12,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from app.errors import EXIT_INTERRUPTED, EXIT_USAGE, UsageError
-from app.options import COMPARED_FRAMES, CONTENDERS, FRAME_SIZE, GUIDES, REFERENCE_SPP, TARGETS, Output, WalkOptions
+from app.options import (
+    BENCH_MINUTES,
+    BENCH_REPEATS,
+    COMPARED_FRAMES,
+    CONTENDERS,
+    FRAME_SIZE,
+    GUIDES,
+    REFERENCE_SPP,
+    TARGETS,
+    Output,
+    WalkOptions,
+)
 from denoiser import MODEL_NAMES, DenoiserError
 from renderer import RendererError
 
@@ -25,6 +36,7 @@ noisewalk SCENE [options]              fly through the scene in a window (F1 lis
 noisewalk SCENE --headless [options]   walk a path, train and denoise, leave a run folder
 noisewalk compare SCENE... [options]   our models and Open Image Denoise on the same walk
 noisewalk variants SCENE [options]     the paper's loss variants on the same walk (its figure 6)
+noisewalk bench [SCENE] [options]      how long each stage of a frame takes here, and why not less
 noisewalk reference SCENE [options]    render the references of a path ahead of time
 noisewalk scenes                       list the bundled scenes
 noisewalk path SCENE -o path.json      write out the path that a walk would take
@@ -125,6 +137,23 @@ def _variants(words: list[str]) -> int:
     return variants(_walk_options(given), _talk(given))
 
 
+def _bench(words: list[str]) -> int:
+    parser = _talk_options(_Parser("noisewalk bench", epilog="see also: noisewalk --help"))
+    parser.add_argument("scene", nargs="?", default=DEFAULTS.scene, metavar="SCENE", help="default: %(default)s")
+    _model_options(parser)
+    size = "512 or 1920x1080; default: {} with a GPU, {} without".format(*FRAME_SIZE)
+    parser.add_argument("--sizes", type=_size, nargs="+", default=[(None, None)], metavar="SIZE", help=size)
+    parser.add_argument("--repeats", type=_whole(1, 10**4), default=BENCH_REPEATS, help="default: %(default)s")
+    minutes = "after which no more stages are measured; default: %(default)s"
+    parser.add_argument("--minutes", type=_whole(1, 10**4), default=BENCH_MINUTES, help=minutes)
+    parser.add_argument("--spp", type=_whole(1, 4096), default=DEFAULTS.spp, help="of each half; default: %(default)s")
+    _machine_options(parser)
+    given = parser.parse_args(words)
+    from app.bench import bench
+
+    return bench(_walk_options(given), given.sizes, given.repeats, given.minutes, _talk(given))
+
+
 def _scenes(words: list[str]) -> int:
     given = _talk_options(_Parser("noisewalk scenes")).parse_args(words)
     from app.catalogue import scenes
@@ -193,6 +222,7 @@ def _doctor(words: list[str]) -> int:
 COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "compare": _compare,
     "variants": _variants,
+    "bench": _bench,
     "reference": _reference,
     "scenes": _scenes,
     "path": _path,
@@ -209,11 +239,7 @@ def _walk_parser(prog: str, *choices: str, scenes: str | None = None) -> argpars
     parser = _talk_options(_Parser(prog, epilog="see also: noisewalk --help"))
     parser.add_argument("scene", metavar="SCENE", nargs=scenes, help="bundled name or Mitsuba 3 XML file")
     if "model" in choices:
-        model = "default: %(default)s; paper: the paper's network, exactly"
-        parser.add_argument("--model", choices=MODEL_NAMES, default=d.model, help=model)
-        guide = "let Open Image Denoise advise the kernel model; default: auto: where it is installed"
-        parser.add_argument("--guide", choices=GUIDES, default=d.guide, help=guide)
-        parser.add_argument("--cold", action="store_true", help="start untrained, not from the pretrained weights")
+        _model_options(parser)
     if "targets" in choices:
         targets = "default: %(default)s; clean: train a twin on references as well, to compare with (figure 8)"
         parser.add_argument("--targets", choices=TARGETS, default=d.targets, help=targets)
@@ -239,6 +265,15 @@ def _walk_parser(prog: str, *choices: str, scenes: str | None = None) -> argpars
         parser.add_argument("--weights", type=Path, metavar="FILE", help="trained weights to start from")
     _machine_options(parser)
     return parser
+
+
+def _model_options(parser: argparse.ArgumentParser) -> None:
+    d = DEFAULTS
+    model = "default: %(default)s; paper: the paper's network, exactly"
+    parser.add_argument("--model", choices=MODEL_NAMES, default=d.model, help=model)
+    guide = "let Open Image Denoise advise the kernel model; default: auto: where it is installed"
+    parser.add_argument("--guide", choices=GUIDES, default=d.guide, help=guide)
+    parser.add_argument("--cold", action="store_true", help="start untrained, not from the pretrained weights")
 
 
 def _machine_options(parser: argparse.ArgumentParser) -> None:
@@ -278,6 +313,12 @@ def _whole(low: int, high: int) -> Callable[[str], int]:
         return value
 
     return whole
+
+
+def _size(text: str) -> tuple[int, int]:
+    width, by, height = text.partition("x")
+    pixels = _whole(1, 8192)
+    return pixels(width), pixels(height if by else width)
 
 
 def _learning_rate(text: str) -> float:

@@ -74,7 +74,7 @@ def _rows(options: WalkOptions) -> Iterator[tuple[str, str]]:
     device = choose_device(options.device)
     yield "torch device", _device(device)
     yield "torch formats", _formats(device)
-    yield "GL", _gl()
+    yield "GL", opengl()
     yield "cache", str(options.cache_dir)
 
 
@@ -106,8 +106,8 @@ def _formats(device: torch.device) -> str:
     )
 
 
-def _gl() -> str:
-    """The GL that a window or an off-screen context would get, asked in a child process: a driver may crash."""
+def opengl() -> str:
+    """The OpenGL that a window or an off-screen context would get, asked in a child process: a driver may crash."""
     if _version("moderngl") == "not installed":
         return "not asked: moderngl is not installed"
     try:

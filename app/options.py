@@ -16,6 +16,8 @@ FRAME_SIZE = (512, 256)
 REFERENCE_SPP = (2048, 512)
 COMPARED_FRAMES = 200
 TARGETS = ("noisy", "clean")
+BENCH_REPEATS = 20
+BENCH_MINUTES = 5
 
 # Who takes part in a comparison: what is different from a walk's own options.
 CONTENDERS: dict[str, dict[str, Any]] = {

@@ -102,6 +102,7 @@ class Session:
         assert options.width and options.height and options.reference_spp
         self.scene = open_scene(options.scene, self.backend.variant, options.max_depth)
         self.path = flight(self.scene, options.path)
+        self._tracers: dict[tuple[int, int, int], PathTracer] = {}
         self.set_spp(options.spp)
         self.references = ReferenceCache(reference_folder(options), self.scene, options.width, options.height)
         self.denoiser = OnlineDenoiser(
@@ -144,7 +145,7 @@ class Session:
     def set_spp(self, spp: int) -> None:
         """Samples per pixel of each half, from the next frame on."""
         assert self.options.width and self.options.height
-        self._tracer = PathTracer(self.scene, self.options.width, self.options.height, spp, self.options.seed)
+        self._tracer = self._tracer_of(self.options.width, self.options.height, spp)
 
     def advance(
         self,
@@ -176,10 +177,16 @@ class Session:
         """A small, quick frame at 1 spp for a camera in motion; nothing is learned from it."""
         watch = _Stopwatch()
         width, height = (max(1, round(pixels * PREVIEW_SCALE)) for pixels in (camera.width, camera.height))
-        tracer = PathTracer(self.scene, width, height, spp=1, seed=self.options.seed)
-        pair = tracer.render_pair(replace(camera, width=width, height=height), index)
+        pair = self._tracer_of(width, height, spp=1).render_pair(replace(camera, width=width, height=height), index)
         watch.lap("render")
         return self._result(pair, None, watch, remember=False)
+
+    def _tracer_of(self, width: int, height: int, spp: int) -> PathTracer:
+        """Kept from frame to frame, with what Dr.Jit has recorded for it."""
+        key = width, height, spp
+        if key not in self._tracers:
+            self._tracers[key] = PathTracer(self.scene, width, height, spp, self.options.seed)
+        return self._tracers[key]
 
     def save_weights(self, file: Path) -> None:
         """Writes the network as published, with what it was trained on. From any thread. Raises OSError."""
@@ -228,9 +235,12 @@ class _Stopwatch:
         self._last = time.perf_counter()
 
     def lap(self, stage: str) -> None:
-        # A GPU works on after its calls return: without waiting, a stage's time would be booked on the next.
+        # A GPU works on after its calls return: without waiting, a stage's time would be booked on the next. Only what
+        # this thread has begun is waited for, not what training does on a stream of its own.
         if torch.cuda.is_initialized():
-            torch.cuda.synchronize()
+            done = torch.cuda.Event()
+            done.record()
+            done.synchronize()
         now = time.perf_counter()
         self.laps[stage] = 1e3 * (now - self._last)
         self._last = now

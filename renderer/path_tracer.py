@@ -45,6 +45,9 @@ class View:
         offset = np.minimum((np.array(film.crop_offset) * scale).round().astype(int), self._film_size - [width, height])
         self._crop_offset = offset.tolist()
         self._params = mi.traverse(scene.sensor)
+        # What Dr.Jit has recorded, by integrator and spp; nothing can be recorded where nothing is traced.
+        self._recordings: dict[tuple[Any, int], Any] = {}
+        self._records = scene.variant != "scalar_rgb"
 
     def look(self, camera: Camera) -> None:
         """Moves the sensor. Raises ValueError where the camera's size is not this view's."""
@@ -64,14 +67,44 @@ class View:
     def render(self, integrator: Any, spp: int, seed: int) -> Any:
         """The picture as a Dr.Jit tensor (height, width, channels), possibly not evaluated yet.
 
-        Raises RenderCancelled where Ctrl-C came: Mitsuba then returns at once, with a picture that is not complete.
+        Mitsuba traces a picture anew for each call, which takes it longer than a small picture itself. So Dr.Jit
+        records the kernels, and launches them again from then on: the same picture, bit by bit.
+
+        Raises RenderCancelled where Ctrl-C came: Mitsuba's scalar variant then returns at once, with a picture that is
+        not complete. The others' pictures are always complete.
         """
+        if self._records:
+            try:
+                return self._recorded(integrator, spp, seed)
+            except RuntimeError:
+                # Mitsuba 3.9 hides variables of some plugins (thinlens) from Dr.Jit, which says so as it records.
+                self._records = False
+        return self.render_bare(integrator, spp, seed)
+
+    def render_bare(self, integrator: Any, spp: int, seed: int) -> Any:
+        """As `render`, but by a call of `mi.render` that is traced anew."""
         import mitsuba as mi
 
         image = mi.render(self.scene.mi_scene, sensor=self.scene.sensor, integrator=integrator, spp=spp, seed=seed)
         if integrator.should_stop():
             raise RenderCancelled
         return image
+
+    def _recorded(self, integrator: Any, spp: int, seed: int) -> Any:
+        import drjit as dr
+        import mitsuba as mi
+
+        # Dr.Jit tells recordings apart by the arrays that go in, and those do not know integrator, spp or film size.
+        recording = self._recordings.get((integrator, spp))
+        if recording is None:
+
+            def trace(scene: Any, sensor: Any, integrator: Any, seed: Any) -> Any:
+                return mi.render(scene, sensor=sensor, integrator=integrator, spp=spp, seed=seed)
+
+            recording = self._recordings[integrator, spp] = dr.freeze(trace)
+        opaque_seed = mi.UInt32(seed)
+        dr.make_opaque(opaque_seed)  # else it would be recorded as the constant that it is now
+        return recording(self.scene.mi_scene, self.scene.sensor, integrator, opaque_seed)
 
 
 class PathTracer:
@@ -87,29 +120,30 @@ class PathTracer:
 
         if width * height * spp > MAX_SAMPLES:
             raise RendererError(f"{width}x{height} at {spp} spp: more than {MAX_SAMPLES} samples in one frame")
-        self._view = View(scene, width, height)
+        self.view = View(scene, width, height)
         self._spp, self._seed = spp, seed
         # A nested aov(path) costs twice as much as `path` and a childless `aov` with the same seed. The samples within
         # a pixel are the same, but for the scalar variant, where one stream of random numbers serves a whole block.
-        self._features = mi.load_dict({"type": "aov", "aovs": "albedo:albedo,normal:sh_normal,position:position"})
+        self.features = mi.load_dict({"type": "aov", "aovs": "albedo:albedo,normal:sh_normal,position:position"})
 
     def render_pair(self, camera: Camera, index: int, check: Callable[[], None] = lambda: None) -> NoisyPair:
         """Frame `index` of the walk, twice: the halves share nothing but the view.
 
         `check` is called between the halves; what it raises ends the frame. So does Ctrl-C: RenderCancelled.
         """
-        self._view.look(camera)
+        self.view.look(camera)
         a = self._render(frame_seed(self._seed, index, 0))
         check()
         b = self._render(frame_seed(self._seed, index, 1))
         return NoisyPair(a, b, camera, self._spp, index)
 
     def _render(self, seed: int) -> Frame:
-        color = _to_torch(self._view.render(self._view.scene.integrator, self._spp, seed))
-        features = _to_torch(self._view.render(self._features, self._spp, seed))
+        color = to_torch(self.view.render(self.view.scene.integrator, self._spp, seed))
+        features = to_torch(self.view.render(self.features, self._spp, seed))
         # Mitsuba's albedo reaches 187 on rough conductors.
         return Frame(color, features[..., 0:3].clamp(0.0, 1.0), features[..., 3:6], features[..., 6:9])
 
 
-def _to_torch(image: Any) -> torch.Tensor:
+def to_torch(image: Any) -> torch.Tensor:
+    """A picture of `View.render` as a tensor that shares its memory, finished where that is the CPU's."""
     return image.torch() if hasattr(image, "torch") else torch.from_numpy(np.array(image, dtype=np.float32))

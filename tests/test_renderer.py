@@ -20,7 +20,7 @@ from renderer.default_path import default_path
 from renderer.exr import write_exr
 from renderer.frame import Camera
 from renderer.optix import OptixDenoiser
-from renderer.path_tracer import PathTracer, frame_seed, reference_seed
+from renderer.path_tracer import PathTracer, View, frame_seed, reference_seed
 from renderer.reference import CacheError, ReferenceCache
 from renderer.scene import Scene, open_scene
 from tests.conftest import TINY_XML
@@ -125,6 +125,39 @@ def test_moving_the_camera_recompiles_nothing(variant: str, tiny_xml: Path, requ
     assert len(compiled) >= 10
     missed = [k for k in compiled if not k["cache_hit"]]
     assert not missed
+
+
+@pytest.mark.parametrize("integrator", ["path", "direct"])
+def test_recorded_pictures_are_those_that_are_traced_anew(
+    integrator: str, tmp_path: Path, llvm_backend: Backend
+) -> None:
+    old = '<integrator type="path"><integer name="max_depth" value="4"/>'
+    scene = load(tmp_path, llvm_backend, old, f'<integrator type="{integrator}">')
+    features = PathTracer(scene, 48, 32, 4, 0).features
+    views = View(scene, 48, 32), View(scene, 24, 40)
+    for index in range(4):
+        for one in views:
+            one.look(replace(view(scene, one.width, one.height, shift=0.1 * index), fov_y=40.0 + index))
+            for renders, spp in ((scene.integrator, 4), (scene.integrator, 1), (features, 4)):
+                recorded = np.array(one.render(renders, spp, index))
+                # Not every time: what is traced anew also sets the film's size right.
+                if index % 2:
+                    assert np.array_equal(recorded, np.array(one.render_bare(renders, spp, index)))
+
+
+def test_what_cannot_be_recorded_is_traced_anew(
+    tmp_path: Path, llvm_backend: Backend, capfd: pytest.CaptureFixture[str]
+) -> None:
+    lens = '<sensor type="thinlens"><float name="aperture_radius" value="0.05"/>'
+    lens += '<float name="focus_distance" value="4"/>'
+    blurred = PathTracer(load(tmp_path, llvm_backend, '<sensor type="perspective">', lens), 48, 32, 16, 0)
+    sharp = PathTracer(load(tmp_path, llvm_backend, "path", "path"), 48, 32, 16, 0)
+    for index in range(3):
+        normals = []
+        for tracer in (blurred, sharp):
+            normals.append(tracer.render_pair(view(tracer.view.scene, shift=0.1 * index), index).a.normal)
+        assert 0 < (normals[0] - normals[1]).abs().mean() < 0.05
+    assert "".join(capfd.readouterr()) == ""
 
 
 def test_variants_agree_on_the_picture(tiny_xml: Path, llvm_backend: Backend, tmp_path: Path) -> None:

@@ -1,0 +1,214 @@
+"""`noisewalk bench [SCENE]`: what each stage of a frame takes, beside what it cannot be faster than."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import psutil
+import torch
+
+from app.console import StopSignal, Talk
+from app.doctor import machine, versions
+from app.errors import EXIT_INTERRUPTED, Interrupted
+from app.floors import NetworkCost, Rates, measure_rates, network_cost, padded_pixels, synchronise
+from app.headless import open_session
+from app.options import WalkOptions
+from app.session import Session
+from app.stages import LABELS, Stages
+from app.timings import Size, document, notes, table
+from renderer import RenderCancelled
+
+WARM_UP = 3  # Dr.Jit compiles in the first round and records in the second
+FIRST_PICTURE_SECONDS = 60
+_CHILD = "import pickle, sys; from app.bench import first_picture; first_picture(pickle.load(sys.stdin.buffer))"
+FrameSize = tuple[int | None, int | None]  # width and height; None: what suits the machine
+
+
+class _OutOfTime(Exception):
+    pass
+
+
+@dataclass(frozen=True)
+class Limit:
+    """Measuring ends at `deadline` (time.monotonic), or at a Ctrl-C that `stop` has noticed."""
+
+    deadline: float
+    stop: StopSignal
+
+    def check(self) -> None:
+        self.stop.check()
+        if time.monotonic() > self.deadline:
+            raise _OutOfTime
+
+
+def bench(options: WalkOptions, sizes: Sequence[FrameSize], repeats: int, minutes: float, talk: Talk) -> int:
+    """Measures stages for at most `minutes`, then the first picture, and prints the table; returns the exit code.
+
+    What was measured is printed after Ctrl-C and after a failure too.
+    """
+    measured: list[Size] = []
+    about: dict[str, Any] = {"scene": options.scene, "model": options.model, "versions": versions(), "state": "failed"}
+    try:
+        with StopSignal("stopping; what is measured is kept") as stop:
+            state = "complete"
+            limit = Limit(time.monotonic() + 60 * minutes, stop)
+            try:
+                for width, height in sizes:
+                    _one_size(replace(options, width=width, height=height), repeats, talk, limit, measured, about)
+            except _OutOfTime:
+                state = f"stopped after {minutes:g} minutes"
+            first = replace(options, width=measured[0].width, height=measured[0].height)
+            _time_first_pictures(first, talk, stop, about)
+            about["state"] = state
+    except (Interrupted, RenderCancelled):
+        about["state"] = "interrupted"
+    finally:
+        if measured:
+            _print(measured, about | {"peak_memory_mb": peak_memory()}, talk)
+    return EXIT_INTERRUPTED if about["state"] == "interrupted" else 0
+
+
+def _print(measured: list[Size], about: dict[str, Any], talk: Talk) -> None:
+    text = "\n\n".join([*map(table, measured), notes(about)])
+    if talk.output.json:
+        talk.note(text)
+        talk.result(about | {"sizes": [document(size) for size in measured]})
+    else:
+        print(text)
+
+
+def _one_size(
+    options: WalkOptions, repeats: int, talk: Talk, limit: Limit, measured: list[Size], about: dict[str, Any]
+) -> None:
+    session = open_session(options, talk)
+    try:
+        options, device = session.options, session.denoiser.device
+        assert options.width and options.height
+        about["machine"] = machine(session.backend, device)
+        about["settings"] = {name: getattr(options, name) for name in ("spp", "iterations", "crop")}
+        rates = measure_rates(device)
+        about["rates"] = {"matrix_flops": rates.matrix, "copy_bytes": rates.copy}
+        size = Size(options.width, options.height, floors=_floors(options, rates, network_cost(options.model, device)))
+        measured.append(size)
+        stages = Stages(session)
+        try:
+            _rounds(stages, size, repeats, talk, limit)
+            _overlapped(session, stages, size, repeats, talk, limit)
+        finally:
+            stages.close()
+    finally:
+        session.close()
+
+
+def _rounds(stages: Stages, size: Size, repeats: int, talk: Talk, limit: Limit) -> None:
+    """One after the other, so that whatever else the machine does meets all stages alike."""
+    names = [name for name in LABELS if name != "overlapped"]
+    if (problem := stages.open_gl()) is not None:
+        talk.note(f"upload to texture left out: {problem}")
+        names.remove("upload")
+    with talk.progress() as progress:
+        task = progress.add_task(f"{size.width}x{size.height}, stages", total=repeats, note="")
+        for index in range(WARM_UP + repeats):
+            for name in names:
+                limit.check()
+                took = _milliseconds(getattr(stages, name), index)
+                if index >= WARM_UP:
+                    size.rounds.setdefault(name, []).append(took)
+            progress.update(task, completed=max(0, index + 1 - WARM_UP))
+
+
+def _overlapped(session: Session, stages: Stages, size: Size, repeats: int, talk: Talk, limit: Limit) -> None:
+    stages.overlap()
+    with talk.progress() as progress:
+        task = progress.add_task(f"{size.width}x{size.height}, overlapped", total=repeats, note="")
+        steps = 0
+        for index in range(WARM_UP + repeats):
+            limit.check()
+            start = time.perf_counter()
+            stages.overlapped(index)
+            took = 1e3 * (time.perf_counter() - start)
+            if index >= WARM_UP:
+                size.rounds.setdefault("overlapped", []).append(took)
+                size.trained_share = (session.denoiser.weights().steps - steps) / (
+                    session.options.iterations * (index + 1 - WARM_UP)
+                )
+            else:
+                steps = session.denoiser.weights().steps
+            progress.update(task, completed=max(0, index + 1 - WARM_UP))
+
+
+def _milliseconds(stage: Callable[[int], None], index: int) -> float:
+    synchronise()
+    start = time.perf_counter()
+    stage(index)
+    synchronise()
+    return 1e3 * (time.perf_counter() - start)
+
+
+def _floors(options: WalkOptions, rates: Rates, cost: NetworkCost) -> dict[str, float]:
+    assert options.width and options.height
+    crop = padded_pixels(min(options.crop, options.width), min(options.crop, options.height))
+    one = rates.seconds(cost.train.times(crop))
+    image = 3 * 4 * options.width * options.height  # bytes
+    seconds = {
+        "input": 2 * (3 + 3) * image / rates.copy,  # three images of each half are read, and written
+        "train_one": one,
+        "train": one * options.iterations,
+        "denoise": rates.seconds(cost.denoise.times(2 * padded_pixels(options.width, options.height))),
+        "upload": 2 * image / rates.copy,
+    }
+    return {name: 1e3 * value for name, value in seconds.items()}
+
+
+def _time_first_pictures(options: WalkOptions, talk: Talk, stop: StopSignal, about: dict[str, Any]) -> None:
+    """Seconds from a new process to its first denoised picture, with no compiled kernel on disk, and with all."""
+    about["first_picture_s"] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        caches = dict.fromkeys(("DRJIT_CACHE_DIR", "CUDA_CACHE_PATH", "OPTIX_CACHE_PATH"), folder)
+        for name in ("cold", "warm"):
+            stop.check()
+            talk.note(f"first picture, {name} ...")
+            command = [sys.executable, "-c", _CHILD]
+            try:
+                child = subprocess.run(
+                    command,
+                    input=pickle.dumps(options),
+                    env=os.environ | caches,
+                    capture_output=True,
+                    timeout=FIRST_PICTURE_SECONDS,
+                )
+            except subprocess.TimeoutExpired:
+                about["first_picture_s"][name] = None
+            else:
+                about["first_picture_s"][name] = round(float(child.stdout), 2) if child.returncode == 0 else None
+
+
+def first_picture(options: WalkOptions) -> None:
+    """Prints how old this process is when it has its first picture, in seconds."""
+    session = Session(options, "free")
+    session.advance(session.camera(0), 0, None, train=False)
+    print(time.time() - psutil.Process().create_time())
+    session.close()
+
+
+def peak_memory() -> dict[str, float]:
+    """MiB: of this process, and what torch has allocated on the GPU."""
+    if sys.platform == "win32":
+        peak = psutil.Process().memory_info().peak_wset
+    else:
+        import resource
+
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    memory = {"cpu": peak / 2**20}
+    if torch.cuda.is_initialized():
+        free, total = torch.cuda.mem_get_info()
+        memory |= {"gpu_torch": torch.cuda.max_memory_allocated() / 2**20, "gpu_in_use_now": (total - free) / 2**20}
+    return {name: round(value, 1) for name, value in memory.items()}

@@ -1,0 +1,125 @@
+"""The stages of a frame, each by itself, as `noisewalk bench` times them."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+from app.doctor import opengl
+from app.session import Session
+from denoiser.inputs import InputMaker
+from denoiser.online import OnlineDenoiser
+from denoiser.trainer import Trainer
+from renderer.path_tracer import PathTracer, to_torch
+
+LABELS = {
+    "render": "render pair",
+    "path": "  path pass, both halves",
+    "features": "  feature pass, both halves",
+    "bare": "  bare mi.render, both halves",
+    "input": "network input: features, guide, history",
+    "train_one": "one training iteration",
+    "train": "a frame's training iterations",
+    "denoise": "denoise two",
+    "upload": "upload to texture",
+    "lockstep": "whole frame, lockstep",
+    "overlapped": "whole frame, overlapped",
+}
+SUMMED = ("render", "input", "train", "denoise")  # what a lockstep frame consists of
+
+
+class Stages:
+    """Methods named as in LABELS do one stage of frame `index` of the session's path.
+
+    They may return before a GPU is done. `overlapped` comes last: `overlap` takes the session out of lockstep for good.
+    """
+
+    def __init__(self, session: Session) -> None:
+        options = session.options
+        assert options.width and options.height
+        self._session = session
+        self._tracer = PathTracer(session.scene, options.width, options.height, options.spp, options.seed)
+        self._trainer = Trainer(session.denoiser.settings, session.denoiser.device)
+        self._inputs = InputMaker(session.denoiser.device, options.guide == "oidn", self._trainer.network.uses_context)
+        self._pair = session.render(session.camera(0), 0)
+        self._halves = self._inputs.halves(self._pair)
+        self._shown = session.denoiser.denoise(self._pair)
+        self._write: Callable[[torch.Tensor], None] | None = None
+        self._gl: Any = None
+
+    def render(self, index: int) -> None:
+        self._pair = self._session.render(self._session.camera(index), index)
+
+    def path(self, index: int) -> None:
+        self._pass(self._tracer.view.render, self._session.scene.integrator, index)
+
+    def features(self, index: int) -> None:
+        self._pass(self._tracer.view.render, self._tracer.features, index)
+
+    def bare(self, index: int) -> None:
+        self._pass(self._tracer.view.render_bare, self._session.scene.integrator, index)
+
+    def input(self, index: int) -> None:
+        self._halves = self._inputs.halves(replace(self._pair))  # another one: it would remember this one's
+
+    def train_one(self, index: int) -> None:
+        self._trainer.settings = replace(self._session.denoiser.settings, iterations=1)
+        self._trainer.train(self._halves)
+
+    def train(self, index: int) -> None:
+        self._trainer.settings = self._session.denoiser.settings
+        self._trainer.train(self._halves)
+
+    def denoise(self, index: int) -> None:
+        self._shown = self._session.denoiser.denoise(self._pair)
+
+    def upload(self, index: int) -> None:
+        assert self._write is not None
+        self._write(self._shown)
+
+    def lockstep(self, index: int) -> None:
+        self._session.advance(self._session.camera(index), index, None)
+
+    overlapped = lockstep
+
+    def overlap(self) -> None:
+        """From now on frames do not wait for their training."""
+        old = self._session.denoiser
+        old.close()
+        guided = self._session.options.guide == "oidn"
+        self._session.denoiser = OnlineDenoiser(old.settings, str(old.device), "free", guided)
+
+    def open_gl(self) -> str | None:
+        """Prepares `upload`; returns why that cannot be done here, or None."""
+        if not (found := opengl()).startswith("works"):
+            return found
+        import moderngl
+
+        from app.viewer.upload import try_interop, write_texture
+
+        backend = {"backend": "egl"} if sys.platform == "linux" else {}
+        self._gl = moderngl.create_context(standalone=True, require=330, **backend)  # type: ignore[arg-type]
+        height, width = self._shown.shape[:2]
+        texture = self._gl.texture((width, height), 3, dtype="f4")
+        interop = try_interop(self._gl, self._shown) if self._shown.is_cuda else None
+
+        def write(image: torch.Tensor) -> None:
+            write_texture(texture, image, interop)
+            self._gl.finish()
+
+        self._write = write
+        return None
+
+    def close(self) -> None:
+        """Frees the GL context."""
+        if self._gl is not None:
+            self._gl.release()
+
+    def _pass(self, render: Callable[..., Any], integrator: Any, index: int) -> None:
+        self._tracer.view.look(self._session.camera(index))
+        for half in (0, 1):
+            to_torch(render(integrator, self._session.options.spp, 2 * index + half))
