@@ -65,7 +65,6 @@ class Row:
     relmse: float
     flip: float | None
     tpsnr: float | None
-    tpsnr_corrected: float | None
     brightness: float
     train_ms: float
     denoise_ms: float
@@ -158,7 +157,7 @@ def measured_frames(frames: int) -> list[int]:
 
 
 def table(rows: Sequence[Row]) -> str:
-    """Corrected PSNR and tPSNR per method and measured frame, for each scene and as the mean over scenes."""
+    """Corrected PSNR, and tPSNR, per method and measured frame, for each scene and as the mean over scenes."""
     lines = []
     width = max((len(row.method) for row in rows), default=0) + 1
     scenes = list(dict.fromkeys(row.scene for row in rows))
@@ -172,7 +171,7 @@ def table(rows: Sequence[Row]) -> str:
             cells = []
             for frame in frames:
                 here = [row for row in chosen if row.method == method and row.frame == frame]
-                moving = [row.tpsnr_corrected for row in here if row.tpsnr_corrected is not None]
+                moving = [row.tpsnr for row in here if row.tpsnr is not None]
                 flicker = f"{statistics.fmean(moving):.1f}" if moving else "-"
                 cells.append(
                     f"{statistics.fmean(row.psnr_corrected for row in here):6.2f} / {flicker:<5}" if here else 15 * " "
@@ -243,11 +242,9 @@ def _measure(
     references: dict[int, Reference],
 ) -> Row:
     reference, noise = _mean_and_noise(references[index])
-    flicker = corrected = None
+    flicker = None
     if before is not None and index - 1 in references:
-        old, old_noise = _mean_and_noise(references[index - 1])
-        flicker = temporal_psnr(shown.image, before, reference, old)
-        corrected = temporal_psnr(shown.image, before, reference, old, noise + old_noise)
+        flicker = temporal_psnr(shown.image, before, reference, _mean_and_noise(references[index - 1])[0])
     return Row(
         scene=scene,
         frame=index + 1,
@@ -257,7 +254,6 @@ def _measure(
         relmse=relative_mse(shown.image, reference),
         flip=flip(shown.image, reference),
         tpsnr=flicker,
-        tpsnr_corrected=corrected,
         brightness=brightness(shown.image, reference),
         train_ms=train_ms,
         denoise_ms=shown.milliseconds,

@@ -16,7 +16,7 @@ TEMPORAL_PSNR_FORMULA = "tPSNR = the PSNR of frame-to-frame differences: of T(sh
 BRIGHTNESS_FORMULA = "brightness = mean T(shown) / mean T(reference)"
 CORRECTED_FORMULA = (
     "corrected: less what the reference's own noise adds to the mean square, mean (T(a) - T(b))^2 / 4 of its halves;"
-    " of tPSNR, that of both frames; no further than 10 dB beyond it"
+    " no further than 10 dB beyond it"
 )
 MAX_DECIBELS = 100.0
 
@@ -37,21 +37,14 @@ def relative_mse(image: torch.Tensor, reference: torch.Tensor) -> float:
 
 
 def temporal_psnr(
-    image: torch.Tensor,
-    previous: torch.Tensor,
-    reference: torch.Tensor,
-    previous_reference: torch.Tensor,
-    noise: float = 0.0,
+    image: torch.Tensor, previous: torch.Tensor, reference: torch.Tensor, previous_reference: torch.Tensor
 ) -> float:
-    """TEMPORAL_PSNR_FORMULA in dB, of a frame and the one before it: (H, W, 3) linear radiance each.
-
-    noise: as of `psnr`, the sum of both references'.
-    """
+    """TEMPORAL_PSNR_FORMULA in dB, of a frame and the one before it: (H, W, 3) linear radiance each."""
     change, true_change = (
         tone_map(finite(now)).double() - tone_map(finite(before)).double()
         for now, before in ((image, previous), (reference, previous_reference))
     )
-    return decibels(_less((change - true_change).square().mean().item(), noise))
+    return decibels((change - true_change).square().mean().item())
 
 
 def brightness(image: torch.Tensor, reference: torch.Tensor) -> float:

@@ -9,7 +9,7 @@ import torch
 
 from denoiser.features import MAX_INVERTED, finite, frame_planes, inverse_tone_map, network_input, tone_map
 from denoiser.losses import hdr_loss, l2_loss
-from denoiser.metrics import brightness, noise_floor, noise_power, psnr, temporal_psnr
+from denoiser.metrics import brightness, noise_floor, noise_power, psnr
 from denoiser.paper import VARIANTS, PaperModel, Variant
 from renderer.frame import Frame
 
@@ -128,8 +128,3 @@ def test_a_noisy_reference_can_be_corrected_for() -> None:
     assert psnr(shown, mean, power) == pytest.approx(psnr(shown, truth), abs=0.5)
     # Better than the reference can tell: bounded, not infinite.
     assert psnr(mean, mean, power) == pytest.approx(noise_floor(half_a, half_b) + 10)
-    # Frames that really follow one another: here the second picture is right, the first one is not.
-    expected = temporal_psnr(truth, shown, truth, truth)
-    other_a, other_b = (truth * (1 + 0.05 * torch.randn(truth.shape, generator=noise)) for _ in range(2))
-    other, other_power = (other_a + other_b) / 2, noise_power(other_a, other_b)
-    assert temporal_psnr(truth, shown, mean, other, power + other_power) == pytest.approx(expected, abs=0.3)
