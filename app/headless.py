@@ -60,9 +60,12 @@ def open_session(options: WalkOptions, talk: Talk) -> Session:
 
 
 def measured_frames(options: WalkOptions) -> list[int]:
-    """The first frame, every `reference_every`-th and the last; with clean targets all, since all have a reference."""
-    if options.targets == "clean":
-        return list(range(options.frames))
+    """Those whose pictures are kept; with clean targets all, since all have a reference."""
+    return list(range(options.frames)) if options.targets == "clean" else pictured_frames(options)
+
+
+def pictured_frames(options: WalkOptions) -> list[int]:
+    """The first frame, every `reference_every`-th and the last: writing pictures takes longer than measuring."""
     return sorted({*range(0, options.frames, options.reference_every), options.frames - 1})
 
 
@@ -121,7 +124,8 @@ def _frames(
     first: int,
     floors: list[float],
 ) -> None:
-    frames, measured = session.options.frames, set(measured_frames(session.options))
+    frames = session.options.frames
+    measured, pictured = set(measured_frames(session.options)), set(pictured_frames(session.options))
     process = psutil.Process()
     saved_at = time.monotonic()
     decibels = ""
@@ -137,7 +141,8 @@ def _frames(
                 raise
             row = _row(result, process.memory_info().rss / 2**20)
             if result.measurement is not None:
-                write_comparison(run.folder / "images", result)
+                if index in pictured:
+                    write_comparison(run.folder / "images", result)
                 floors.append(result.measurement.noise_floor)
                 if twin is not None:
                     # After the stages of the frame, whose milliseconds stay those of a walk without a twin.
