@@ -15,6 +15,7 @@ from app.options import WalkOptions
 from app.pictures import write_comparison, write_psnr_plot
 from app.run_folder import RunFolder, open_run
 from app.session import Result, Session
+from denoiser.estimate import ESTIMATE_FORMULA
 from denoiser.metrics import PSNR_FORMULA
 
 CHECKPOINT_SECONDS = 20.0
@@ -127,7 +128,7 @@ def _frames(
                     f"noisy {result.measurement.psnr_noisy:.2f} dB, denoised {result.measurement.psnr_shown:.2f} dB"
                 )
             run.append(_row(result, process.memory_info().rss / 2**20))
-            note = f"{sum(result.milliseconds.values()):.0f} ms/frame  {decibels}"
+            note = f"{sum(result.milliseconds.values()):.0f} ms/frame  {decibels}, estimate {result.estimate}"
             progress.update(task, completed=index + 1, note=note)
             if stop.requested or time.monotonic() - saved_at > CHECKPOINT_SECONDS:
                 session.denoiser.save_checkpoint(run.checkpoint, {"frames": index + 1})
@@ -137,11 +138,14 @@ def _frames(
 
 
 def _row(result: Result, memory_mb: float) -> dict[str, str]:
-    measured = result.measurement
+    measured, estimate = result.measurement, result.estimate
+    known = estimate.psnr is not None
     return {
         "frame": str(result.pair.index),
         "psnr_noisy": f"{measured.psnr_noisy:.4f}" if measured else "",
         "psnr_shown": f"{measured.psnr_shown:.4f}" if measured else "",
+        "psnr_estimate": f"{estimate.psnr:.4f}" if known else "",
+        "psnr_estimate_error": f"{estimate.psnr_error:.4f}" if known else "",
         "loss": f"{result.loss:.6g}",
         **{f"{stage}_ms": f"{result.milliseconds[stage]:.1f}" for stage in STAGES},
         "skipped_steps": str(result.skipped_steps),
@@ -166,18 +170,30 @@ def _finish(session: Session, run: RunFolder, state: str, floors: list[float], a
             "frame": int(measured[-1]["frame"]),
             "psnr_noisy": float(measured[-1]["psnr_noisy"]),
             "psnr_shown": float(measured[-1]["psnr_shown"]),
+            "psnr_estimate": _number(measured[-1]["psnr_estimate"]),
         }
         if measured
         else None,
+        "estimate_minus_psnr_db": _estimate_minus_psnr(measured),
         "reference_noise_floor_db": round(min(floors), 2) if floors else None,
         "median_ms": {s: _median([float(row[f"{s}_ms"]) for row in run.rows]) for s in STAGES},
         "skipped_steps": sum(int(row["skipped_steps"]) for row in run.rows),
         "skipped_pairs": session.denoiser.skipped_pairs,
     }
-    run.write_state(state, result=result, psnr_formula=PSNR_FORMULA, **about)
+    run.write_state(state, result=result, psnr_formula=PSNR_FORMULA, estimate_formula=ESTIMATE_FORMULA, **about)
     if state == "complete":
         run.checkpoint.unlink(missing_ok=True)
     return result
+
+
+def _number(cell: str) -> float | None:
+    return float(cell) if cell else None
+
+
+def _estimate_minus_psnr(measured: list[dict[str, str]]) -> float | None:
+    """How far off the estimate was, on average over the measured frames."""
+    both = [(row["psnr_estimate"], row["psnr_shown"]) for row in measured if row["psnr_estimate"]]
+    return round(statistics.fmean(float(a) - float(b) for a, b in both), 2) if both else None
 
 
 def _median(values: list[float]) -> float | None:
@@ -191,6 +207,8 @@ def _summary(result: dict[str, Any]) -> str:
             f"; frame {last['frame']}: noisy {last['psnr_noisy']:.2f} dB, denoised {last['psnr_shown']:.2f} dB"
             f" (reference good to {result['reference_noise_floor_db']} dB)"
         )
+        if last["psnr_estimate"] is not None:
+            lines[0] += f", estimated without it {last['psnr_estimate']:.2f} dB"
         lines.append(PSNR_FORMULA)
     if result["state"] == "interrupted":
         lines.append("the same command goes on from here")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,6 +14,12 @@ from app.files import written_aside
 from app.session import Result
 from denoiser.features import finite, tone_map
 from renderer.exr import write_exr
+
+_CURVES: tuple[tuple[str, str, dict[str, Any]], ...] = (
+    ("psnr_shown", "denoised", {"marker": "o", "markersize": 3.5, "color": "#1b6ca8"}),
+    ("psnr_noisy", "noisy average", {"marker": "o", "markersize": 3.5, "color": "#b8621b"}),
+    ("psnr_estimate", "estimate", {"linestyle": "--", "linewidth": 0.8, "color": "#5d93bd"}),
+)
 
 
 def write_comparison(folder: Path, result: Result) -> None:
@@ -35,36 +42,40 @@ def write_comparison(folder: Path, result: Result) -> None:
         "noisy.": result.noisy,
         "reference.": measured.reference,
         "albedo.": albedo,
+        "estimated_error.": result.estimate.error_map,
     }
     write_exr(folder / "layers.exr", {k: v.cpu().numpy() for k, v in layers.items()}, normal.cpu().numpy())
 
 
 def write_psnr_plot(file: Path, rows: Sequence[dict[str, str]], title: str) -> None:
-    """Plots both PSNR columns of frames.csv rows over the frames that have them."""
+    """Plots the PSNR columns of frames.csv rows over the frames that have them."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    measured = [row for row in rows if row["psnr_shown"]]
-    frames = [int(row["frame"]) for row in measured]
     figure = Figure(figsize=(8, 4.5), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
-    curves = (("psnr_shown", "denoised", "#1b6ca8"), ("psnr_noisy", "noisy average", "#b8621b"))
-    highest = max(float(measured[-1][column]) for column, _, _ in curves)
-    for column, label, color in curves:
-        values = [float(row[column]) for row in measured]
-        axes.plot(frames, values, marker="o", markersize=3.5, color=color)
+    curves = []
+    for column, label, style in _CURVES:
+        points = [(int(row["frame"]), float(row[column])) for row in rows if row[column]]
+        if points:
+            curves.append((points, label, style))
+    last = sorted(points[-1][1] for points, _, _ in curves)
+    for points, label, style in curves:
+        axes.plot(*zip(*points, strict=True), **style)
         axes.annotate(
-            f"{label}  {values[-1]:.1f} dB",
-            (frames[-1], values[-1]),
+            f"{label}  {points[-1][1]:.1f} dB",
+            points[-1],
             xytext=(8, 0),
             textcoords="offset points",
-            va="bottom" if values[-1] == highest else "top",  # curves that meet keep their labels apart
-            color=color,
+            # Curves that meet keep their labels apart.
+            va={last[0]: "top", last[-1]: "bottom"}.get(points[-1][1], "center"),
+            color=style["color"],
         )
+    end = max(points[-1][0] for points, _, _ in curves)
     axes.margins(x=0.02)
     axes.set(xlabel="frame", ylabel="PSNR of tone-mapped images (dB)", title=title)
-    axes.set_xlim(right=max(frames) + 0.28 * max(1, max(frames)))
+    axes.set_xlim(right=end + 0.28 * max(1, end))
     axes.grid(alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)
     with written_aside(file) as temporary:

@@ -18,6 +18,8 @@ COLUMNS = (
     "frame",
     "psnr_noisy",
     "psnr_shown",
+    "psnr_estimate",
+    "psnr_estimate_error",
     "loss",
     "render_ms",
     "train_ms",

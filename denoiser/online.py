@@ -38,6 +38,11 @@ def choose_device(name: str = "auto") -> torch.device:
     return device
 
 
+def average(halves: torch.Tensor) -> torch.Tensor:
+    """The picture to show of both denoised halves (2, H, W, 3): (H, W, 3), finite and >= 0."""
+    return finite(halves.mean(dim=0)).clamp(min=0.0)
+
+
 class OnlineDenoiser:
     """Learns to denoise while it denoises; training runs in a background thread.
 
@@ -114,11 +119,16 @@ class OnlineDenoiser:
 
     def denoise(self, pair: NoisyPair) -> torch.Tensor:
         """The average of both denoised halves: (H, W, 3) float32 linear radiance >= 0 on the training device."""
+        return average(self.denoise_halves(pair))
+
+    def denoise_halves(self, pair: NoisyPair) -> torch.Tensor:
+        """What is made of each half, knowing nothing of the other: (2, H, W, 3), as the network puts it out."""
         parameters = dict(self.weights().parameters)
         images = torch.cat([frame_planes(pair.a), frame_planes(pair.b)]).to(self.device)
         with torch.no_grad():
-            both = functional_call(self._network, parameters, (images.contiguous(memory_format=torch.channels_last),))
-            return finite(from_planes(both).mean(dim=0)).clamp(min=0.0)
+            return from_planes(
+                functional_call(self._network, parameters, (images.contiguous(memory_format=torch.channels_last),))
+            )
 
     def save(self, file: str | Path, about: Mapping[str, object] | None = None) -> None:
         """Writes the weights as safetensors, `about` (scene, hash: JSON values) in the metadata. Raises OSError."""
