@@ -14,13 +14,19 @@ from app.contenders import CleanTwin
 from app.doctor import machine, versions
 from app.errors import EXIT_INTERRUPTED, Interrupted
 from app.options import WalkOptions
-from app.pictures import write_comparison, write_psnr_plot
+from app.pictures import ESTIMATE_LABEL, write_comparison, write_psnr_plot
 from app.run_folder import RunFolder, open_run
 from app.session import Result, Session
+from denoiser.estimate import ESTIMATE_FORMULA
 from denoiser.metrics import PSNR_FORMULA, psnr
 
 CHECKPOINT_SECONDS = 20.0
-CURVES = {"psnr_shown": "denoised", "psnr_noisy": "noisy average", "psnr_clean_targets": "clean targets"}
+CURVES = {
+    "psnr_shown": "denoised",
+    "psnr_noisy": "noisy average",
+    "psnr_clean_targets": "clean targets",
+    "psnr_estimate": ESTIMATE_LABEL,
+}
 LAST_FRAMES = 50
 STAGES = ("render", "train", "denoise", "measure")
 
@@ -151,7 +157,7 @@ def _frames(
                     row["psnr_clean_targets"] = f"{psnr(image, result.measurement.reference.cpu()):.4f}"
                 decibels = ", ".join(f"{label} {float(row[column]):.2f} dB" for column, label in _curves(row).items())
             run.append(row)
-            note = f"{sum(result.milliseconds.values()):.0f} ms/frame  {decibels}"
+            note = f"{sum(result.milliseconds.values()):.0f} ms/frame  {decibels}, estimate {result.estimate}"
             progress.update(task, completed=index + 1, note=note)
             if stop.requested or time.monotonic() - saved_at > CHECKPOINT_SECONDS:
                 _save(session, twin, run, index + 1)
@@ -175,12 +181,15 @@ def _curves(row: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _row(result: Result, memory_mb: float) -> dict[str, str]:
-    measured = result.measurement
+    measured, estimate = result.measurement, result.estimate
+    known = estimate.psnr is not None
     return {
         "frame": str(result.pair.index),
         "psnr_noisy": f"{measured.psnr_noisy:.4f}" if measured else "",
         "psnr_shown": f"{measured.psnr_shown:.4f}" if measured else "",
         "psnr_clean_targets": "",
+        "psnr_estimate": f"{estimate.psnr:.4f}" if known else "",
+        "psnr_estimate_error": f"{estimate.psnr_error:.4f}" if known else "",
         "loss": f"{result.loss:.6g}",
         **{f"{stage}_ms": f"{result.milliseconds[stage]:.1f}" for stage in STAGES},
         "skipped_steps": str(result.skipped_steps),
@@ -198,7 +207,8 @@ def _finish(session: Session, run: RunFolder, state: str, floors: list[float], a
         settings = session.options
         title = f"{session.scene.name}, {settings.width}x{settings.height}, 2 x {settings.spp} spp"
         curves = {
-            label: [(int(row["frame"]), float(row[column])) for row in measured] for column, label in columns.items()
+            label: [(int(row["frame"]), float(row[column])) for row in run.rows if row[column]]
+            for column, label in columns.items()
         }
         write_psnr_plot(run.folder / "psnr.png", curves, title)
     result: dict[str, Any] = {
@@ -214,19 +224,33 @@ def _finish(session: Session, run: RunFolder, state: str, floors: list[float], a
         # One frame alone does not tell noisy targets from clean ones.
         "mean_of_last_measured": {
             "frames": len(measured[-LAST_FRAMES:]),
-            **{c: round(statistics.fmean(float(row[c]) for row in measured[-LAST_FRAMES:]), 4) for c in columns},
+            **{
+                c: round(statistics.fmean(float(row[c]) for row in measured[-LAST_FRAMES:] if row[c]), 4)
+                for c in columns
+            },
         }
         if "psnr_clean_targets" in columns
         else None,
+        "estimate_minus_psnr_db": _estimate_minus_psnr(measured),
         "reference_noise_floor_db": round(min(floors), 2) if floors else None,
         "median_ms": {s: _median([float(row[f"{s}_ms"]) for row in run.rows]) for s in STAGES},
         "skipped_steps": sum(int(row["skipped_steps"]) for row in run.rows),
         "skipped_pairs": session.denoiser.skipped_pairs,
     }
-    run.write_state(state, result=result, psnr_formula=PSNR_FORMULA, **about)
+    run.write_state(state, result=result, psnr_formula=PSNR_FORMULA, estimate_formula=ESTIMATE_FORMULA, **about)
     if state == "complete":
         run.drop_checkpoints()
     return result
+
+
+def _number(cell: str) -> float | None:
+    return float(cell) if cell else None
+
+
+def _estimate_minus_psnr(measured: list[dict[str, str]]) -> float | None:
+    """How far off the estimate was, on average over the measured frames."""
+    both = [(row["psnr_estimate"], row["psnr_shown"]) for row in measured if row["psnr_estimate"]]
+    return round(statistics.fmean(float(a) - float(b) for a, b in both), 2) if both else None
 
 
 def _median(values: list[float]) -> float | None:

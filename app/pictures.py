@@ -15,6 +15,7 @@ from denoiser.features import finite, tone_map
 from renderer.exr import write_exr
 
 CURVE_COLORS = ("#1b6ca8", "#b8621b", "#5b8c3a", "#8a4fa0", "#a83232", "#40404a")
+ESTIMATE_LABEL = "estimate"  # drawn as a thin, dashed curve
 MOST_DOTS = 60  # above, a curve is a line without them
 SMALLEST_TILE = 128  # pixels: narrower ones have no room for their caption
 LABEL_HEIGHT = 0.055  # of the plot
@@ -40,6 +41,7 @@ def write_comparison(folder: Path, result: Result) -> None:
         "noisy.": result.noisy,
         "reference.": measured.reference,
         "albedo.": albedo,
+        "estimated_error.": result.estimate.error_map,
     }
     write_exr(folder / "layers.exr", {k: v.cpu().numpy() for k, v in layers.items()}, normal.cpu().numpy())
 
@@ -54,6 +56,9 @@ def write_psnr_plot(file: Path, curves: Mapping[str, Sequence[tuple[int, float]]
     axes = figure.add_subplot()
     colors = dict(zip(curves, CURVE_COLORS, strict=False))
     for label, points in curves.items():
+        if label == ESTIMATE_LABEL:
+            axes.plot(*zip(*points, strict=True), linestyle="--", linewidth=0.8, color=colors[label])
+            continue
         dots = "o" if len(points) < MOST_DOTS else None
         axes.plot(*zip(*points, strict=True), marker=dots, markersize=3.5, color=colors[label])
     last = max(frame for points in curves.values() for frame, _ in points)

@@ -19,6 +19,8 @@ COLUMNS = (
     "psnr_noisy",
     "psnr_shown",
     "psnr_clean_targets",
+    "psnr_estimate",
+    "psnr_estimate_error",
     "loss",
     "render_ms",
     "train_ms",

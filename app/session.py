@@ -12,9 +12,10 @@ import torch
 from app.errors import Interrupted
 from app.options import FRAME_SIZE, REFERENCE_SPP, WalkOptions
 from denoiser import GUIDED_MODELS
+from denoiser.estimate import Estimate, estimate_error
 from denoiser.guide import guide_is_installed
 from denoiser.metrics import noise_floor, psnr
-from denoiser.online import OnlineDenoiser, Pacing
+from denoiser.online import OnlineDenoiser, Pacing, average
 from denoiser.trainer import TrainingSettings
 from renderer import RenderCancelled
 from renderer.backend import choose_backend
@@ -45,6 +46,7 @@ class Result:
 
     loss:          mean over the finite steps of the last frame that was trained on, NaN where there was none.
     skipped_steps: its training steps with a non-finite loss or gradient.
+    estimate:      of the error of what is shown, without a reference.
     milliseconds:  per stage: render, train (waited for, in lockstep), denoise, measure.
     training:      what was published when this frame was denoised: steps so far, and how long the last frame took.
     """
@@ -53,6 +55,7 @@ class Result:
     noisy: torch.Tensor
     shown: torch.Tensor
     measurement: Measurement | None
+    estimate: Estimate
     loss: float
     skipped_steps: int
     milliseconds: dict[str, float]
@@ -195,16 +198,20 @@ class Session:
     def _result(self, pair: NoisyPair, reference: Reference | None, watch: _Stopwatch, remember: bool = True) -> Result:
         weights = self.denoiser.weights()
         watch.lap("train")
-        shown = self.denoiser.denoise(pair, remember)
-        noisy = ((pair.a.color + pair.b.color) / 2).to(shown.device)
+        denoised = self.denoiser.denoise_halves(pair, remember)
+        shown = average(denoised)
+        halves = torch.stack([pair.a.color, pair.b.color]).to(shown.device)
+        noisy = halves.mean(dim=0)
         watch.lap("denoise")
         measurement = measure(noisy, shown, reference) if reference is not None else None
+        estimate = estimate_error(halves, denoised)
         watch.lap("measure")
         return Result(
             pair=pair,
             noisy=noisy,
             shown=shown,
             measurement=measurement,
+            estimate=estimate,
             loss=weights.report.loss,
             skipped_steps=weights.report.skipped,
             milliseconds=watch.laps,

@@ -39,6 +39,11 @@ def choose_device(name: str = "auto") -> torch.device:
     return device
 
 
+def average(halves: torch.Tensor) -> torch.Tensor:
+    """The picture to show of both denoised halves (2, H, W, 3): (H, W, 3), finite and >= 0."""
+    return finite(halves.mean(dim=0)).clamp(min=0.0)
+
+
 class OnlineDenoiser:
     """Learns to denoise while it denoises; training runs in a background thread.
 
@@ -124,10 +129,13 @@ class OnlineDenoiser:
 
         `remember`: later frames may look back at this one (not where it is a preview of another size).
         """
+        return average(self.denoise_halves(pair, remember))
+
+    def denoise_halves(self, pair: NoisyPair, remember: bool = True) -> torch.Tensor:
+        """What is made of each half, knowing nothing of the other: (2, H, W, 3), as the network puts it out."""
         parameters = dict(self.weights().parameters)
         with torch.no_grad():
-            both = functional_call(self._network, parameters, (self._inputs.halves(pair, remember).both,))
-            return finite(from_planes(both).mean(dim=0)).clamp(min=0.0)
+            return from_planes(functional_call(self._network, parameters, (self._inputs.halves(pair, remember).both,)))
 
     def save(self, file: str | Path, about: Mapping[str, object] | None = None) -> None:
         """Writes the weights as safetensors, `about` (scene, hash: JSON values) in the metadata. Raises OSError."""

@@ -46,12 +46,15 @@ def test_a_walk_leaves_a_complete_run_folder(noisewalk: Run, tiny_xml: Path, tmp
     frames = rows(run)
     assert [row["frame"] for row in frames] == list("012345")
     assert [bool(row["psnr_shown"]) for row in frames] == [True, False, False, False, True, True]
+    assert all(row["psnr_estimate"] == "" or 3 < float(row["psnr_estimate"]) < 60 for row in frames)
+    assert any(row["psnr_estimate"] and float(row["psnr_estimate_error"]) > 0 for row in frames)
     assert all(float(row["train_ms"]) > 0 and float(row["memory_mb"]) > 0 for row in frames)
     document = json.loads((run / "run.json").read_text())
     assert document["settings"]["seed"] == 0 and document["versions"]["torch"] and document["machine"]["variant"]
+    assert "estimate" in document["estimate_formula"] and "estimate_minus_psnr_db" in document["result"]
     assert Image.open(run / "psnr.png").width > 500
     assert Image.open(run / "images" / "comparison.png").width > 5 * 32
-    assert (run / "images" / "layers.exr").stat().st_size > 0
+    assert b"estimated_error.R" in (run / "images" / "layers.exr").read_bytes()
     assert load_weights(run / "weights.safetensors")[1]["scene"] == "tiny"
     assert not (run / "checkpoint.safetensors").exists() and not list(run.rglob("*.tmp"))
     # The same again is a new run, and the same numbers.

@@ -174,10 +174,14 @@ def test_history_is_bounded_and_leaves_gaps_where_nothing_was_measured() -> None
     history = History()
     for number in range(LENGTH + 5):
         psnr = (10.0, 20.0, 30.0) if number % 2 else None
-        history.append(Sample(number, psnr, 0.5, {"render": 2.0, "denoise": 1.0, "train": 4.0}))
+        history.append(
+            Sample(number, psnr, 21.0 if number % 3 else None, 0.5, {"render": 2.0, "denoise": 1.0, "train": 4.0})
+        )
     curves = history.curves()
     assert len(curves.frame) == LENGTH and curves.frame[0] == 5 and curves.frame[-1] == LENGTH + 4
     assert np.isnan(curves.denoised[::2]).sum() in (0, LENGTH // 2) and np.nanmax(curves.denoised) == 20.0
+    assert np.nanmin(curves.estimate) == np.nanmax(curves.estimate) == 21.0
+    assert np.isnan(curves.estimate).sum() == sum(number % 3 == 0 for number in range(5, LENGTH + 5))
     assert curves.milliseconds[:, 0].tolist() == [2.0, 3.0, 3.0, 7.0]
     assert history.curves() is curves
     history.clear()

@@ -27,6 +27,7 @@ from app.viewer.interface import Interface
 from app.viewer.preferences import Preferences
 from app.viewer.upload import try_interop
 from app.viewer.viewer import Viewer
+from denoiser.estimate import Estimate
 from renderer.camera_path import CameraPath, look_at
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -46,6 +47,7 @@ def picture(size: tuple[int, int] = (48, 32), reference: bool = True, steps: int
         "half": np.maximum(clean + 0.5 * noise, 0),
         "albedo": np.clip(clean / 3, 0, 1),
         "normal": np.stack([2 * u - 1, 2 * v - 1, np.full_like(u, 0.2)], axis=-1).astype(np.float32),
+        "estimated_error": np.repeat((0.3 * u * v)[..., None], 3, axis=-1).astype(np.float32),
     }
     if reference:
         layers["reference"] = clean
@@ -58,6 +60,7 @@ def picture(size: tuple[int, int] = (48, 32), reference: bool = True, steps: int
         path_frame=None,
         decibels={"denoised": 27.31, "noisy": 22.08} if reference else {},
         noise_floor=34.2 if reference else None,
+        estimate=Estimate(mse=1.6e-3, error=1e-4, error_map=torch.from_numpy(layers["estimated_error"])),
         reference_spp=512 if reference else 0,
         steps=steps,
         skipped_pairs=3,
@@ -108,7 +111,9 @@ def running(shown: Picture, measured: bool = True) -> Viewer:
     for number in range(60):
         psnr = (22.0 + 0.3 * np.sin(number), 12.0 + 16 * (1 - np.exp(-number / 20)), 34.0)
         stages = {"render": 210.0, "denoise": 30.0, "measure": 3.0, "train": 180.0 + 20 * (number % 3)}
-        engine.history.append(Sample(number, psnr if measured and number % 10 < 8 else None, 40 / (1 + number), stages))
+        engine.history.append(
+            Sample(number, psnr if measured and number % 10 < 8 else None, psnr[1] + 0.7, 40 / (1 + number), stages)
+        )
     return Viewer(engine, Preferences())
 
 
@@ -185,12 +190,16 @@ def test_tone_maps_and_exposure_follow_their_formulas(gl: Any, tone: str, formul
 def test_every_mode_shows_its_layer(gl: Any) -> None:
     shown, display = picture(), Display(gl)
     layers = {name: image.astype(np.float64) for name, image in shown.layers.items()}
-    error = np.abs(paper(layers["denoised"]) - paper(layers["reference"])).mean(axis=-1) / 0.25
+    errors = {
+        "error": np.abs(paper(layers["denoised"]) - paper(layers["reference"])).mean(axis=-1),
+        "estimated_error": layers["estimated_error"][..., 0],
+    }
     expected = {name: paper(layers[name]) for name in ("denoised", "noisy", "half", "reference")}
     expected |= {"albedo": srgb(layers["albedo"]), "normal": layers["normal"] / 2 + 0.5}
     ramp = colors(256)
-    steps = np.clip(error, 0.002, 0.998) * 256 - 0.5
-    expected["error"] = np.stack([np.interp(steps, range(256), ramp[:, c]) for c in range(3)], axis=-1) / 255
+    for mode, error in errors.items():
+        steps = np.clip(error / 0.25, 0.002, 0.998) * 256 - 0.5
+        expected[mode] = np.stack([np.interp(steps, range(256), ramp[:, c]) for c in range(3)], axis=-1) / 255
     assert set(expected) == set(MODES)
     for mode, values in expected.items():
         assert np.abs(display.image(shown, View(left=mode)) - 255 * values).max() < 2.0, mode
@@ -249,6 +258,12 @@ def test_golden_start_and_error_and_help(gl: Any, request: pytest.FixtureRequest
     helped = running(picture())
     helped.help_shown, helped.view.left = True, "error"
     check_golden("help", draw(gl, helped), request, tmp_path, gl)
+
+
+def test_golden_estimate_beside_the_error(gl: Any, request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    viewer = running(picture())
+    viewer.view.left, viewer.view.right, viewer.view.split_on = "error", "estimated_error", True
+    check_golden("estimate", draw(gl, viewer), request, tmp_path, gl)
 
 
 def test_golden_failure_of_the_session(gl: Any, request: pytest.FixtureRequest, tmp_path: Path) -> None:

@@ -59,6 +59,8 @@ def test_a_resting_camera_gets_pictures_training_and_a_growing_reference(start: 
     engine = start(reference_spp=64)
     first = next_picture(engine)
     assert first.layers["denoised"].shape == (24, 32, 3) and "reference" not in first.layers and not first.decibels
+    estimated = next_picture(engine, lambda p: p.steps > 0)
+    assert estimated.estimate and estimated.layers["estimated_error"].shape == (24, 32, 3)
     measured = next_picture(engine, lambda p: bool(p.decibels) and p.steps > 0)
     # Four times the samples of the frame, at least, and the numbers are those of the pictures that are shown.
     assert measured.reference_spp >= 16 and measured.noise_floor

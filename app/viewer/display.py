@@ -20,6 +20,7 @@ MODES = {
     "albedo": "albedo",
     "normal": "normal",
     "error": "error",
+    "estimated_error": "estimated error",
 }
 TONES = {"paper": "paper's T", "srgb": "sRGB", "aces": "ACES-like"}
 MIN_ZOOM, MAX_ZOOM = 0.25, 64.0
@@ -46,7 +47,7 @@ _FRAGMENT = """
 in vec2 place;
 out vec4 pixel;
 uniform sampler2D left_image, right_image, left_reference, right_reference, colormap;
-uniform int left_kind, right_kind;   // 0 radiance, 1 albedo, 2 normal, 3 error, 4 nothing there
+uniform int left_kind, right_kind;   // 0 radiance, 1 albedo, 2 normal, 3 error, 4 nothing there, 5 estimated error
 uniform int tone;                    // 0 the paper's T, 1 sRGB, 2 ACES-like
 uniform float exposure, split, error_scale;
 uniform vec4 window;                 // offset and size of what is seen, in the picture's [0, 1]
@@ -63,15 +64,20 @@ vec3 srgb(vec3 v) {
 // Narkowicz 2015, ACES filmic tone mapping curve.
 vec3 aces(vec3 v) { return srgb(v * (2.51 * v + 0.03) / (v * (2.43 * v + 0.59) + 0.14)); }
 
+vec3 heat(float error) {
+    return texture(colormap, vec2(clamp(error / error_scale, 0.002, 0.998), 0.5)).rgb;
+}
+
 vec3 shown(int kind, sampler2D image, sampler2D reference, vec2 at) {
     vec3 value = texture(image, at).rgb;
     if (kind == 1) return srgb(value);
     if (kind == 2) return value * 0.5 + 0.5;
     if (kind == 3) {
         vec3 error = abs(paper(max(value, 0.0)) - paper(max(texture(reference, at).rgb, 0.0)));
-        return texture(colormap, vec2(clamp(dot(error, vec3(1.0 / 3.0)) / error_scale, 0.002, 0.998), 0.5)).rgb;
+        return heat(dot(error, vec3(1.0 / 3.0)));
     }
     if (kind == 4) return background * 1.6;
+    if (kind == 5) return heat(value.r);
     value = max(value, 0.0) * exposure;
     return tone == 0 ? paper(value) : tone == 1 ? srgb(value) : aces(value);
 }
@@ -84,7 +90,11 @@ void main() {
     else pixel = vec4(shown(right_kind, right_image, right_reference, at), 1.0);
 }
 """
-_KINDS = {"albedo": 1, "normal": 2, "error": 3}
+_KINDS = {"albedo": 1, "normal": 2, "error": 3, "estimated_error": 5}
+ERRORS = {  # the modes in false colours, and what they are
+    "error": "|T(denoised) - T(reference)|",
+    "estimated_error": "|T(denoised) - T(truth)|, estimated",
+}
 
 
 @dataclass

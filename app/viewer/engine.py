@@ -27,6 +27,7 @@ from renderer.bundled import bundled_scenes
 
 if TYPE_CHECKING:
     from app.session import Result, Session
+    from denoiser.estimate import Estimate
     from renderer.camera_path import CameraPath
     from renderer.frame import Camera
     from renderer.reference import Accumulation, Reference
@@ -92,6 +93,8 @@ class Picture:
     """One frame to show. layers: (H, W, 3) float32 arrays or CUDA tensors by name, linear; `reference` may be absent.
 
     decibels: PSNR of layers `noisy` and `denoised`, where a reference is good enough to measure with.
+    estimate: of the error of `denoised`; its map is the layer `estimated_error`. Both absent before the first step of
+              training; the number also from previews.
     steps:    of training behind `denoised`; before the first it is the noisy average.
     """
 
@@ -103,6 +106,7 @@ class Picture:
     path_frame: int | None
     decibels: dict[str, float]
     noise_floor: float | None
+    estimate: Estimate | None
     reference_spp: int
     steps: int
     skipped_pairs: int
@@ -411,9 +415,12 @@ class Engine:
             "normal": _shared((pair.a.normal + pair.b.normal) / 2),
         }
         decibels = {"denoised": measured.psnr_shown, "noisy": measured.psnr_noisy} if measured else {}
+        estimate: Estimate | None = result.estimate
         if training.steps == 0:  # an untrained network has nothing to show
-            layers["denoised"] = layers["noisy"]
+            layers["denoised"], estimate = layers["noisy"], None
             decibels.pop("denoised", None)
+        if estimate:
+            layers["estimated_error"] = _shared(estimate.error_map)
         if measured:
             layers["reference"] = _shared(measured.reference)
         self._picture = Picture(
@@ -425,6 +432,7 @@ class Engine:
             path_frame=wish.path_frame,
             decibels=decibels,
             noise_floor=measured.noise_floor if measured else None,
+            estimate=None if preview else estimate,
             reference_spp=self._accumulation.spp if self._accumulation else 0,
             steps=training.steps,
             skipped_pairs=training.skipped_pairs,
@@ -433,7 +441,7 @@ class Engine:
         if not preview:
             stages = result.milliseconds | {"train": training.milliseconds}
             psnr = (measured.psnr_noisy, measured.psnr_shown, measured.noise_floor) if measured else None
-            self.history.append(Sample(pair.index, psnr, result.loss, stages))
+            self.history.append(Sample(pair.index, psnr, estimate.psnr if estimate else None, result.loss, stages))
         self._wake()
 
     def _switch(self, options: WalkOptions) -> None:

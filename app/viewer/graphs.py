@@ -10,10 +10,15 @@ from app.viewer.history import STAGES, Curves
 from app.viewer.viewer import Viewer
 
 DENOISED, NOISY, FLOOR = (0.42, 0.72, 1.0), (1.0, 0.66, 0.3), (0.55, 0.57, 0.6)
+ESTIMATE = (0.62, 0.78, 0.92)
 STAGE_COLORS = ((0.36, 0.6, 0.84), (0.47, 0.76, 0.56), (0.62, 0.64, 0.68), (0.9, 0.55, 0.4))
+ESTIMATE_HINT = (
+    "the denoised picture's PSNR, worked out from its two noisy halves without a reference;\n"
+    "± is one standard error of the noise, and it errs to the side of praise by another 1 to 2 dB"
+)
 LARGE = 27.0
 MARKED = 200  # measured frames up to which each gets a dot
-NUMBERS_WIDTH = 178.0
+NUMBERS_WIDTH = 204.0
 _PLOT = implot.Flags_.no_legend | implot.Flags_.no_menus | implot.Flags_.no_box_select | implot.Flags_.no_mouse_text
 
 
@@ -39,13 +44,22 @@ def draw_graphs(title: str, viewer: Viewer) -> None:
 
 
 def _numbers(viewer: Viewer, picture: Picture | None) -> None:
-    decibels = picture.decibels if picture and viewer.is_current(picture) else {}
+    current = picture if picture and viewer.is_current(picture) else None
+    decibels, estimate = (current.decibels, current.estimate) if current else ({}, None)
     for layer, label, color in (("denoised", "denoised", DENOISED), ("noisy", "noisy average", NOISY)):
+        estimated = estimate is not None and layer == "denoised"
         value = f"{decibels[layer]:.2f} dB" if layer in decibels else "- dB"
+        if estimated and layer not in decibels:
+            value, label, color = str(estimate), "denoised: an estimate", ESTIMATE
         imgui.push_font(None, LARGE)
         imgui.text_colored(imgui.ImVec4(*color, 1.0), value)
         imgui.pop_font()
         imgui.text_disabled(label)
+        if estimated and layer in decibels:
+            imgui.same_line()
+            imgui.text_colored(imgui.ImVec4(*ESTIMATE, 1.0), f"estimate {estimate}")
+        if estimated:
+            imgui.set_item_tooltip(ESTIMATE_HINT)
     imgui.spacing()
     imgui.push_text_wrap_pos(0.0)
     imgui.text_unformatted(_reference_text(viewer, picture))
@@ -56,7 +70,7 @@ def _reference_text(viewer: Viewer, picture: Picture | None) -> str:
     if picture is None or viewer.scene is None:
         return ""
     if picture.noise_floor is not None and viewer.is_current(picture):
-        return f"against {picture.reference_spp} spp, itself good to {picture.noise_floor:.1f} dB"
+        return f"against {picture.reference_spp} spp, good to {picture.noise_floor:.1f} dB"
     return viewer.unmeasured(picture)
 
 
@@ -65,22 +79,27 @@ def _psnr(curves: Curves, size: imgui.ImVec2) -> None:
     if not implot.begin_plot("##psnr", size, _PLOT):
         return
     implot.setup_axes("frame", "PSNR (dB)")  # the large numbers beside it have the curves' colours
-    if measured.any():
-        values = np.concatenate([curves.denoised[measured], curves.noisy[measured]])
+    values = np.concatenate([curves.denoised, curves.noisy, curves.estimate])
+    values = values[np.isfinite(values)]
+    if values.size:
         _limits(curves.frame, float(values.min()) - 1.0, float(values.max()) + 1.0)
         # What was not measured stays a gap: NaN breaks the line.
+        _thin("estimate", curves.frame, curves.estimate, ESTIMATE)
         for label, values, color in (("denoised", curves.denoised, DENOISED), ("noisy", curves.noisy, NOISY)):
             spec = implot.Spec(line_color=imgui.ImVec4(*color, 1.0), line_weight=_weight(2.0))
             if measured.sum() < MARKED:  # a point between two gaps has no line
                 spec.marker, spec.marker_size = implot.Marker_.circle, _weight(1.6)
                 spec.marker_fill_color = spec.marker_line_color = imgui.ImVec4(*color, 1.0)
             implot.plot_line(label, curves.frame, values, spec)
-        spec = implot.Spec(line_color=imgui.ImVec4(*FLOOR, 1.0), line_weight=_weight(1.0))
-        implot.plot_line("reference's limit", curves.frame, curves.noise_floor, spec)
+        _thin("reference's limit", curves.frame, curves.noise_floor, FLOOR)
     else:
         _limits(curves.frame, 0.0, 40.0)
         _say("nothing measured yet")
     implot.end_plot()
+
+
+def _thin(label: str, frame: np.ndarray, values: np.ndarray, color: tuple[float, float, float]) -> None:
+    implot.plot_line(label, frame, values, implot.Spec(line_color=imgui.ImVec4(*color, 1.0), line_weight=_weight(1.0)))
 
 
 def _stages(curves: Curves, size: imgui.ImVec2) -> None:

@@ -13,10 +13,14 @@ STAGES = ("render", "denoise", "measure", "train")
 
 @dataclass(frozen=True)
 class Sample:
-    """One frame. psnr: dB of the noisy average and of the shown image, and the reference's noise floor, or None."""
+    """One frame. psnr: dB of the noisy average and of the shown image, and the reference's noise floor, or None.
+
+    estimate: of the shown image's PSNR, in dB, where there is one.
+    """
 
     number: int
     psnr: tuple[float, float, float] | None
+    estimate: float | None
     loss: float
     milliseconds: dict[str, float]
 
@@ -32,6 +36,7 @@ class Curves:
     noisy: np.ndarray
     denoised: np.ndarray
     noise_floor: np.ndarray
+    estimate: np.ndarray
     loss: np.ndarray
     milliseconds: np.ndarray
 
@@ -40,7 +45,7 @@ class History:
     """Filled by the session thread, read by the window; the oldest of LENGTH samples goes first."""
 
     def __init__(self) -> None:
-        self._rows = np.full((LENGTH, 4 + len(STAGES)), np.nan)  # a ring: PSNR of two images, floor, loss, stages
+        self._rows = np.full((LENGTH, 5 + len(STAGES)), np.nan)  # a ring: two PSNRs, floor, estimate, loss, stages
         self._lock = threading.Lock()
         self._count = 0
         self._drawn = -1
@@ -48,9 +53,10 @@ class History:
     def append(self, sample: Sample) -> None:
         """Adds the newest frame."""
         psnr = sample.psnr or (np.nan, np.nan, np.nan)
+        estimate = np.nan if sample.estimate is None else sample.estimate
         stages = (sample.milliseconds.get(name, 0.0) for name in STAGES)
         with self._lock:
-            self._rows[self._count % LENGTH] = (*psnr, sample.loss, *stages)
+            self._rows[self._count % LENGTH] = (*psnr, estimate, sample.loss, *stages)
             self._count += 1
 
     def clear(self) -> None:
@@ -70,12 +76,13 @@ class History:
 
 
 def _curves(rows: np.ndarray, first: int) -> Curves:
-    noisy, denoised, noise_floor, loss, *stages = np.ascontiguousarray(rows.T)
+    noisy, denoised, noise_floor, estimate, loss, *stages = np.ascontiguousarray(rows.T)
     return Curves(
         frame=np.arange(first, first + len(rows), dtype=np.float64),
         noisy=noisy,
         denoised=denoised,
         noise_floor=noise_floor,
+        estimate=estimate,
         loss=loss,
         milliseconds=np.cumsum(stages, axis=0),
     )

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from imgui_bundle import imgui
 
-from app.viewer.display import Area, colors
+from app.viewer.display import ERRORS, Area, colors
 from app.viewer.engine import Picture
 from app.viewer.upload import as_array
 from app.viewer.viewer import Viewer, mode_name
@@ -22,7 +22,7 @@ KEYS = (
     ("wheel", "speed"),
     ("Ctrl + wheel", "zoom into the picture; right-drag moves it, F fits it"),
     ("Home", "back to the sensor's own view"),
-    ("1 ... 7", "denoised, noisy average, one frame, reference, albedo, normal, error"),
+    ("1 ... 8", "denoised, noisy average, one frame, reference, albedo, normal, error, estimated error"),
     ("X", "split on and off; drag the line"),
     ("[  ]", "exposure down, up"),
     ("Space", "play or pause the path"),
@@ -82,12 +82,15 @@ def _captions(viewer: Viewer, picture: Picture, area: Area) -> None:
         text = mode_name(mode)
         if mode in picture.decibels and viewer.is_current(picture):
             text += f"  {picture.decibels[mode]:.2f} dB"
+        elif mode in ("denoised", "estimated_error") and picture.estimate and viewer.is_current(picture):
+            text += f"  {picture.estimate}" if mode == "estimated_error" else f"  estimate {picture.estimate}"
         elif mode == "reference" and picture.noise_floor is not None:
             text += f"  {picture.reference_spp} spp"
         needed = {"error": "reference"}.get(mode, mode)
         _label(draw, x, area.y + pad, text)
         if needed not in picture.layers:
-            _label(draw, x, area.y + pad + 1.7 * imgui.get_font_size(), viewer.unmeasured(picture))
+            reason = "not trained yet" if mode == "estimated_error" else viewer.unmeasured(picture)
+            _label(draw, x, area.y + pad + 1.7 * imgui.get_font_size(), reason)
         elif mode == "denoised" and picture.steps == 0:
             _label(draw, x, area.y + pad + 1.7 * imgui.get_font_size(), "not trained yet: the noisy average")
     if viewer.flight.recording:
@@ -120,7 +123,8 @@ def _split(viewer: Viewer, area: Area) -> None:
 
 def _error_scale(viewer: Viewer, area: Area) -> None:
     view = viewer.view
-    if "error" not in (view.left, view.right if view.split_on else ""):
+    modes = [mode for mode in (view.left, view.right if view.split_on else "") if mode in ERRORS]
+    if not modes:
         return
     draw, line = imgui.get_background_draw_list(), imgui.get_font_size()
     width, height = min(12 * line, area.width * 0.5), 0.7 * line
@@ -130,7 +134,8 @@ def _error_scale(viewer: Viewer, area: Area) -> None:
         x0, x1 = left + width * i / 32, left + width * (i + 1) / 32
         one, other = (imgui.IM_COL32(c[0], c[1], c[2], 255) for c in (a, b))
         draw.add_rect_filled_multi_color(imgui.ImVec2(x0, top), imgui.ImVec2(x1, top + height), one, other, other, one)
-    _label(draw, left, top - 1.5 * line, "|T(denoised) - T(reference)|")
+    for row, text in enumerate(dict.fromkeys(ERRORS[mode] for mode in reversed(modes))):
+        _label(draw, left, top - (1.5 + 1.4 * row) * line, text)
     for fraction in (0.0, 0.5, 1.0):
         text = f"{fraction * view.error_scale:.2g}"
         _label(draw, left + fraction * width - imgui.calc_text_size(text).x / 2, top + height + 0.25 * line, text)

@@ -10,7 +10,7 @@ from typing import Any
 from imgui_bundle import imgui
 
 from app.viewer.controls import FOV_RANGE, MAX_SPEED, MIN_SPEED
-from app.viewer.display import MODES, TONES
+from app.viewer.display import ERRORS, MODES, TONES
 from app.viewer.viewer import Viewer
 from renderer.bundled import bundled_scenes
 
@@ -109,7 +109,7 @@ def _picture(viewer: Viewer) -> None:
         imgui.end_disabled()
     _, view.exposure = imgui.slider_float("exposure", view.exposure, -8.0, 8.0, "%+.1f stops")
     view.tone = _choice("tone map", view.tone, TONES)
-    if "error" in (view.left, view.right if view.split_on else ""):
+    if view.left in ERRORS or (view.split_on and view.right in ERRORS):
         _, view.error_scale = imgui.slider_float("error scale", view.error_scale, 0.01, 1.0, "%.2f", _LOGARITHMIC)
     imgui.text_disabled(f"zoom {100 * view.zoom:.0f} % of fit")
     imgui.same_line()

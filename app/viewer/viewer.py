@@ -280,9 +280,9 @@ class Viewer:
             mi.set_variant(scene.variant)  # of this thread
             stem = _unused(f"{scene.name}-")
             Image.fromarray(pixels).save(f"{stem}.png")
-            prefixes = {"denoised": "", "noisy": "noisy.", "half": "half.", "reference": "reference."}
-            images = {prefix: layers[name] for name, prefix in prefixes.items() if name in layers}
-            write_exr(Path(f"{stem}.exr"), images | {"albedo.": layers["albedo"]}, layers["normal"])
+            names = ("denoised", "noisy", "half", "reference", "albedo", "estimated_error")
+            images = {"" if name == "denoised" else f"{name}.": layers[name] for name in names if name in layers}
+            write_exr(Path(f"{stem}.exr"), images, layers["normal"])
             return f"saved {stem}.png and {stem}.exr in {Path.cwd()}"
 
         self._with_files(save)
