@@ -1,0 +1,110 @@
+"""`noisewalk bench`: what is counted and computed, and the command itself."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from rich.progress import Progress
+
+from app.bench import bench
+from app.console import Talk
+from app.errors import EXIT_INTERRUPTED
+from app.floors import Cost, Rates, network_cost, padded_pixels
+from app.options import Output, WalkOptions
+from app.stages import LABELS
+from app.timings import Size, table
+from renderer.backend import Backend
+from tests.conftest import Run, last_json
+
+# (channels in, channels out, share of the pixels) of the paper's convolutions, from its table 2.
+ENCODER = [(9, 48, 1.0), *((48, 48, 0.25**level) for level in (0, 1, 2, 3, 4, 5))]
+DECODER = [(channels, 96, 0.25**level) for level, channels in ((4, 96), (3, 144), (2, 144), (1, 144))]
+DECODER += [(96, 96, 0.25**level) for level in (4, 3, 2, 1)]
+PAPER = [*ENCODER, *DECODER, (105, 64, 1.0), (64, 32, 1.0), (32, 3, 1.0)]
+
+
+def test_the_networks_arithmetic_is_that_of_its_convolutions() -> None:
+    cost = network_cost("paper", torch.device("cpu"))
+    products = [2 * 9 * channels_in * channels_out * share for channels_in, channels_out, share in PAPER]
+    assert cost.denoise.flops == pytest.approx(sum(products))
+    # Backward costs as much twice, but for the first layer: nobody needs the gradient of the picture.
+    assert cost.train.flops == pytest.approx(3 * sum(products) - products[0])
+    traffic = sum((channels_in + channels_out) * share for channels_in, channels_out, share in PAPER)
+    assert 2 * traffic < cost.denoise.bytes < 5 * traffic  # in bytes of bfloat16 or float32, and the weights
+
+
+def test_floors_are_the_slower_of_arithmetic_and_traffic() -> None:
+    rates = Rates({"float32": 10.0, "bfloat16": 40.0}, copy=5.0)
+    assert rates.seconds(Cost(flops=80.0, bytes=5.0)) == 2.0
+    assert rates.seconds(Cost(flops=80.0, bytes=5.0).times(3)) == 6.0
+    assert rates.seconds(Cost(flops=80.0, bytes=50.0)) == 10.0
+    assert padded_pixels(256, 256) == 256**2 and padded_pixels(33, 1) == 64 * 32
+
+
+def test_ratios_pair_what_was_measured_in_the_same_round() -> None:
+    rounds = {
+        "render": [10.0, 30.0, 20.0],
+        "input": [2.0, 6.0, 4.0],
+        "train": [5.0, 15.0, 10.0],
+        "denoise": [5.0, 15.0, 10.0],
+        "lockstep": [24.2, 72.6, 55.0],
+        "bare": [8.0, 24.0, 40.0],
+    }
+    size = Size(64, 32, rounds, {"train": 4.0, "denoise": 1.0})
+    assert size.overhead() == pytest.approx(1.1)
+    assert size.ratio("render") == 1.25 and size.floor("render") == 24.0
+    assert size.ratio("train") == 2.5 and size.ratio("bare") is None
+    assert size.floor("lockstep") == 29.0
+    lines = table(size).splitlines()
+    assert lines[0].startswith("64x32") and lines[1].split() == [
+        "render",
+        "pair",
+        "20",
+        "15",
+        "-",
+        "25",
+        "24",
+        "1.25",
+        "380",
+    ]
+    assert lines[-1].endswith("1.100")
+    assert Size(64, 32).overhead() is None
+
+
+def test_bench_measures_every_stage(noisewalk: Run, tiny_xml: Path) -> None:
+    done = noisewalk("bench", tiny_xml, "--sizes", "48x32", "--repeats", "1", "--spp", "1", "--json")
+    assert done.returncode == 0, done.stderr
+    result = last_json(done)
+    assert result["state"] == "complete" and [size["height"] for size in result["sizes"]] == [32]
+    for size in result["sizes"]:
+        assert set(LABELS) - set(size["stages"]) <= {"upload"}  # where there is no GL
+        assert all(stage["median_ms"] > 0 and stage["samples"] == 1 for stage in size["stages"].values())
+        assert size["overhead_ratio"] > 0
+    assert set(result["first_picture_s"]) == {"cold", "warm"} and result["peak_memory_mb"]["cpu"] > 100
+    assert all(rate > 1e6 for rate in (*result["rates"]["matrix_flops"].values(), result["rates"]["copy_bytes"]))
+    assert "whole frame, overlapped" in done.stderr
+    assert noisewalk("bench", tiny_xml, "--sizes", "32x").returncode == 2
+
+
+class InterruptedTalk(Talk):
+    """Sends Ctrl-C a moment after the first progress display has come up."""
+
+    def progress(self) -> Progress:
+        threading.Timer(1.0, os.kill, (os.getpid(), signal.SIGINT)).start()
+        return super().progress()
+
+
+def test_ctrl_c_leaves_what_was_measured(
+    backend: Backend, tiny_xml: Path, cache_dir: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = WalkOptions(str(tiny_xml), spp=1, iterations=1, variant=backend.variant)
+    talk = InterruptedTalk(Output(quiet=True))
+    code = bench(replace(options, cache_dir=cache_dir), [(32, 32)], repeats=10**6, minutes=1.0, talk=talk)
+    printed = capsys.readouterr().out
+    assert code == EXIT_INTERRUPTED and "32x32" in printed and "interrupted" in printed
