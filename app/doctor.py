@@ -15,7 +15,9 @@ import torch
 
 from app.console import Talk
 from app.options import WalkOptions
+from denoiser.guide import INSTALL_HINT, guide_is_installed
 from denoiser.online import choose_device
+from denoiser.precision import multiplies_bfloat16
 from renderer.backend import Backend, Proof, can_load, choose_backend, survey
 
 PACKAGES = ("noisewalk", "torch", "mitsuba", "drjit", "numpy", "moderngl", "glfw", "imgui-bundle")
@@ -74,6 +76,9 @@ def _rows(options: WalkOptions) -> Iterator[tuple[str, str]]:
     device = choose_device(options.device)
     yield "torch device", _device(device)
     yield "torch formats", _formats(device)
+    yield "convolutions", "bfloat16" if multiplies_bfloat16(device.type) else "float32"
+    there = f"not installed: {INSTALL_HINT}"
+    yield "Open Image Denoise", "installed: advises the kernel model" if guide_is_installed() else there
     yield "GL", opengl()
     yield "cache", str(options.cache_dir)
 
@@ -98,8 +103,7 @@ def _device(device: torch.device) -> str:
 def _formats(device: torch.device) -> str:
     if device.type == "cuda":
         major, minor = torch.cuda.get_device_capability(device)
-        half = "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "no bf16"
-        return f"fp32, tf32, fp16, {half} (compute capability {major}.{minor})"
+        return f"fp32, tf32, fp16 (compute capability {major}.{minor})"
     has = torch.cpu.get_capabilities()
     return "fp32; processor has " + (
         " ".join(name for name in CPU_FORMATS if has.get(name)) or "none of the extensions"
