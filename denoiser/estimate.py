@@ -114,11 +114,9 @@ def _guess(a: torch.Tensor, b: torch.Tensor, from_a: torch.Tensor, from_b: torch
 def _slope(v: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
     """(T(v) - T(w)) / (v - w), elementwise."""
     v, w = v.clamp(DARKEST, BRIGHTEST), w.clamp(DARKEST, BRIGHTEST)
-    middle, distance = (v + w) / 2, v - w
-    # Where both are nearly the same, the quotient is rounding errors; T' = T / (2.2 v (1 + v)).
-    same = distance.abs() < 1e-3 * middle
-    tangent = tone_map(middle) / (2.2 * middle * (1.0 + middle))
-    return torch.where(same, tangent, (tone_map(v) - tone_map(w)) / torch.where(same, 1.0, distance))
+    # Where both are nearly the same, the quotient would be of rounding errors.
+    w = w + ((v - w).abs() < 1e-3 * v) * (2e-3 * v)
+    return (tone_map(v) - tone_map(w)) / (v - w)
 
 
 def _blurred(image: torch.Tensor, window: int) -> torch.Tensor:
