@@ -159,7 +159,6 @@ def _floors(options: WalkOptions, rates: Rates, cost: NetworkCost) -> dict[str, 
     one = rates.seconds(cost.train.times(crop))
     image = 3 * 4 * options.width * options.height  # bytes
     seconds = {
-        "input": 2 * (3 + 3) * image / rates.copy,  # three images of each half are read, and written
         "train_one": one,
         "train": one * options.iterations,
         "denoise": rates.seconds(cost.denoise.times(2 * padded_pixels(options.width, options.height))),

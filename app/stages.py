@@ -11,7 +11,6 @@ import torch
 
 from app.doctor import opengl
 from app.session import Session
-from denoiser.inputs import InputMaker
 from denoiser.online import OnlineDenoiser
 from denoiser.trainer import Trainer
 from renderer.path_tracer import PathTracer, to_torch
@@ -44,9 +43,8 @@ class Stages:
         self._session = session
         self._tracer = PathTracer(session.scene, options.width, options.height, options.spp, options.seed)
         self._trainer = Trainer(session.denoiser.settings, session.denoiser.device)
-        self._inputs = InputMaker(session.denoiser.device, options.guide == "oidn", self._trainer.network.uses_context)
         self._pair = session.render(session.camera(0), 0)
-        self._halves = self._inputs.halves(self._pair)
+        self._halves = session.denoiser.halves(self._pair)
         self._shown = session.denoiser.denoise(self._pair)
         self._write: Callable[[torch.Tensor], None] | None = None
         self._gl: Any = None
@@ -64,7 +62,8 @@ class Stages:
         self._pass(self._tracer.view.render_bare, self._session.scene.integrator, index)
 
     def input(self, index: int) -> None:
-        self._halves = self._inputs.halves(replace(self._pair))  # another one: it would remember this one's
+        self._pair = replace(self._pair)  # another one: of the last one it is kept
+        self._halves = self._session.denoiser.halves(self._pair)
 
     def train_one(self, index: int) -> None:
         self._trainer.settings = replace(self._session.denoiser.settings, iterations=1)

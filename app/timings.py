@@ -37,7 +37,7 @@ class Size:
         if stage in ("render", "path") and "bare" in self.rounds:
             return statistics.median(self.rounds["bare"])
         if stage == "lockstep":
-            parts = [self.floor(part) for part in SUMMED if part != "input"]  # which has none
+            parts = [self.floor(part) for part in SUMMED if part != "input"]  # which has none of its own
             return sum(part for part in parts if part) if all(parts) else None
         return self.floors.get(stage)
 

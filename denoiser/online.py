@@ -13,7 +13,7 @@ from torch.func import functional_call
 from denoiser import DenoiserError
 from denoiser.checkpoint import load_checkpoint, save_checkpoint
 from denoiser.features import finite, from_planes
-from denoiser.inputs import InputMaker
+from denoiser.inputs import Halves, InputMaker
 from denoiser.models import build_model
 from denoiser.trainer import Trainer, TrainingSettings
 from denoiser.weights import WeightsError, load_weights, save_weights
@@ -118,7 +118,11 @@ class OnlineDenoiser:
 
     def submit(self, pair: NoisyPair) -> None:
         """Hands a pair to the training thread. Raises RuntimeError where training has failed."""
-        self._thread.submit(self._inputs.halves(pair))
+        self._thread.submit(self.halves(pair))
+
+    def halves(self, pair: NoisyPair, remember: bool = True) -> Halves:
+        """What the model sees of each half; of the last pair it is kept. `remember` as of `denoise`."""
+        return self._inputs.halves(pair, remember)
 
     def weights(self) -> PublishedWeights:
         """The weights that `denoise` would use now; lockstep waits for them."""
@@ -135,7 +139,7 @@ class OnlineDenoiser:
         """What is made of each half, knowing nothing of the other: (2, H, W, 3), as the network puts it out."""
         parameters = dict(self.weights().parameters)
         with torch.no_grad():
-            return from_planes(functional_call(self._network, parameters, (self._inputs.halves(pair, remember).both,)))
+            return from_planes(functional_call(self._network, parameters, (self.halves(pair, remember).both,)))
 
     def save(self, file: str | Path, about: Mapping[str, object] | None = None) -> None:
         """Writes the weights as safetensors, `about` (scene, hash: JSON values) in the metadata. Raises OSError."""
