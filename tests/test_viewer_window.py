@@ -107,7 +107,7 @@ def test_a_person_flies_splits_records_exports_and_leaves(desktop: Desktop, laun
     desktop.drag((400, 300), (520, 330))
     turned = moved_from(forward)
     desktop.drag((480, 300), (430, 280), 1, "Alt_L")
-    orbited = moved_from(turned)
+    moved_from(turned)
     desktop.key("Home")
     # Until it is rendered, the last picture is shown from the new view, and stands still too.
     home = wait_array(lambda: s if (s := steady()) is not None and differing(s, start) < 0.04 else None)
