@@ -36,6 +36,7 @@ from denoiser.metrics import (
     noise_power,
     psnr,
     relative_mse,
+    temporal_noise_power,
     temporal_psnr,
 )
 from renderer.bundled import find_scene
@@ -55,7 +56,7 @@ FORMULAS = (
 
 @dataclass(frozen=True)
 class Row:
-    """One measurement. frame counts from 1; psnr and tpsnr in dB; flip and tpsnr may be missing."""
+    """One measurement. frame counts from 1; PSNR and tPSNR in dB; flip and tPSNR may be missing."""
 
     scene: str
     frame: int
@@ -65,6 +66,7 @@ class Row:
     relmse: float
     flip: float | None
     tpsnr: float | None
+    tpsnr_corrected: float | None
     brightness: float
     train_ms: float
     denoise_ms: float
@@ -157,7 +159,7 @@ def measured_frames(frames: int) -> list[int]:
 
 
 def table(rows: Sequence[Row]) -> str:
-    """Corrected PSNR, and tPSNR, per method and measured frame, for each scene and as the mean over scenes."""
+    """Corrected PSNR and tPSNR per method and measured frame, for each scene and as the mean over scenes."""
     lines = []
     width = max((len(row.method) for row in rows), default=0) + 1
     scenes = list(dict.fromkeys(row.scene for row in rows))
@@ -165,13 +167,13 @@ def table(rows: Sequence[Row]) -> str:
         chosen = [row for row in rows if row.scene == scene or scene not in scenes]
         frames = sorted({row.frame for row in chosen})
         lines.append(
-            f"{scene}: corrected PSNR / tPSNR in dB after frame {', '.join(map(str, frames))}; train + denoise ms"
+            f"{scene}: PSNR / tPSNR, corrected, in dB after frame {', '.join(map(str, frames))}; train + denoise ms"
         )
         for method in dict.fromkeys(row.method for row in chosen):
             cells = []
             for frame in frames:
                 here = [row for row in chosen if row.method == method and row.frame == frame]
-                moving = [row.tpsnr for row in here if row.tpsnr is not None]
+                moving = [row.tpsnr_corrected for row in here if row.tpsnr_corrected is not None]
                 flicker = f"{statistics.fmean(moving):.1f}" if moving else "-"
                 cells.append(
                     f"{statistics.fmean(row.psnr_corrected for row in here):6.2f} / {flicker:<5}" if here else 15 * " "
@@ -241,10 +243,15 @@ def _measure(
     before: torch.Tensor | None,
     references: dict[int, Reference],
 ) -> Row:
-    reference, noise = _mean_and_noise(references[index])
-    flicker = None
+    a, b = _halves(references[index])
+    reference, noise = (a + b) / 2, noise_power(a, b)
+    flicker = corrected_flicker = None
     if before is not None and index - 1 in references:
-        flicker = temporal_psnr(shown.image, before, reference, _mean_and_noise(references[index - 1])[0])
+        now, last = _halves(references[index]), _halves(references[index - 1])
+        flicker, corrected_flicker = (
+            temporal_psnr(shown.image, before, reference, (last[0] + last[1]) / 2, noise)
+            for noise in (0.0, temporal_noise_power(*now, *last))
+        )
     return Row(
         scene=scene,
         frame=index + 1,
@@ -254,14 +261,15 @@ def _measure(
         relmse=relative_mse(shown.image, reference),
         flip=flip(shown.image, reference),
         tpsnr=flicker,
+        tpsnr_corrected=corrected_flicker,
         brightness=brightness(shown.image, reference),
         train_ms=train_ms,
         denoise_ms=shown.milliseconds,
     )
 
 
-def _mean_and_noise(reference: Reference) -> tuple[torch.Tensor, float]:
-    return torch.from_numpy(reference.mean), noise_power(torch.from_numpy(reference.a), torch.from_numpy(reference.b))
+def _halves(reference: Reference) -> tuple[torch.Tensor, torch.Tensor]:
+    return torch.from_numpy(reference.a), torch.from_numpy(reference.b)
 
 
 def flip(image: torch.Tensor, reference: torch.Tensor) -> float | None:

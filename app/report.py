@@ -31,16 +31,18 @@ _MEASURES = (
     ("psnr", "PSNR, dB", 2),
     ("psnr_corrected", "PSNR, corrected, dB", 2),
     ("tpsnr", "tPSNR, dB", 2),
+    ("tpsnr_corrected", "tPSNR, corrected, dB", 2),
     ("flip", "FLIP", 4),
     ("relmse", "relMSE", 4),
     ("brightness", "brightness", 3),
 )
-_CURVES = _MEASURES[1:3]
+_CURVES = (_MEASURES[1], _MEASURES[3])
 # The best value has the least of this; by itself, a value is an error.
 _OFF: dict[str, Callable[[float], float]] = {
     "psnr": lambda value: -value,
     "psnr_corrected": lambda value: -value,
     "tpsnr": lambda value: -value,
+    "tpsnr_corrected": lambda value: -value,
     "brightness": lambda value: abs(value - 1),
 }
 _STYLE = """

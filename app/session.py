@@ -15,7 +15,7 @@ from denoiser import GUIDED_MODELS
 from denoiser.estimate import Estimate, estimate_error
 from denoiser.guide import guide_is_installed
 from denoiser.metrics import noise_floor, psnr
-from denoiser.online import OnlineDenoiser, Pacing, average
+from denoiser.online import OnlineDenoiser, Pacing
 from denoiser.trainer import TrainingSettings
 from renderer import RenderCancelled
 from renderer.backend import choose_backend
@@ -198,13 +198,13 @@ class Session:
     def _result(self, pair: NoisyPair, reference: Reference | None, watch: _Stopwatch, remember: bool = True) -> Result:
         weights = self.denoiser.weights()
         watch.lap("train")
-        denoised = self.denoiser.denoise_halves(pair, remember)
-        shown = average(denoised)
+        denoised = self.denoiser.denoise_both(pair, remember)
+        shown = denoised.shown
         halves = torch.stack([pair.a.color, pair.b.color]).to(shown.device)
         noisy = halves.mean(dim=0)
         watch.lap("denoise")
         measurement = measure(noisy, shown, reference) if reference is not None else None
-        estimate = estimate_error(halves, denoised)
+        estimate = estimate_error(halves, denoised.halves)
         watch.lap("measure")
         return Result(
             pair=pair,

@@ -44,6 +44,11 @@ def frame_planes(frame: Frame, guide: torch.Tensor | None = None, seen: torch.Te
     return to_planes(torch.cat([frame.color, frame.albedo, frame.normal, guide, seen], dim=-1))
 
 
+def guide_of(planes: torch.Tensor) -> torch.Tensor:
+    """(N, 3, H, W): the guide in frame planes."""
+    return planes[:, 9:12]
+
+
 def network_input(planes: torch.Tensor, tone_mapped: bool = True) -> torch.Tensor:
     """(N, 9, H, W) float32 in [-0.5, 0.5] of frame planes: T(color), albedo, normal. Non-finite pixels count as 0.
 
@@ -56,7 +61,7 @@ def network_input(planes: torch.Tensor, tone_mapped: bool = True) -> torch.Tenso
 
 def context_input(planes: torch.Tensor) -> torch.Tensor:
     """(N, 7, H, W) float32 in [-0.5, 0.5] of frame planes: T(guide), T(history), and its age as age / (age + 4)."""
-    guide, history, age = planes[:, 9:12], planes[:, 12:15], planes[:, 15:16]
+    guide, history, age = guide_of(planes), planes[:, 12:15], planes[:, 15:16]
     return torch.cat([tone_map(guide) - 0.5, tone_map(history) - 0.5, age / (age + 4.0) - 0.5], dim=1)
 
 

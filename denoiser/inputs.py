@@ -70,3 +70,13 @@ class InputMaker:
                 old_a, old_b = (nothing if old is None else old for old in seen)
                 self.history = extended(pair, (old_a + old_b) / 2)
         return self._halves
+
+    def guide_of_both(self, pair: NoisyPair) -> torch.Tensor | None:
+        """(1, 3, H, W): what the guide makes of the average of both halves; None without one.
+
+        Better than what it makes of either, but only to be shown: it knows both, and nothing may be learned from it.
+        """
+        if not self._guided:
+            return None
+        color, albedo, normal = ((getattr(pair.a, n) + getattr(pair.b, n)) / 2 for n in ("color", "albedo", "normal"))
+        return to_planes(open_image_denoise(color, albedo, normal)).to(self._device)

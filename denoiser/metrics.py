@@ -15,8 +15,8 @@ RELATIVE_MSE_FORMULA = "relMSE = mean (shown - reference)^2 / (reference^2 + 0.0
 TEMPORAL_PSNR_FORMULA = "tPSNR = the PSNR of frame-to-frame differences: of T(shown_k) - T(shown_k-1)"
 BRIGHTNESS_FORMULA = "brightness = mean T(shown) / mean T(reference)"
 CORRECTED_FORMULA = (
-    "corrected: less what the reference's own noise adds to the mean square, mean (T(a) - T(b))^2 / 4 of its halves;"
-    " no further than 10 dB beyond it"
+    "corrected: less what the reference's own noise adds to the mean square, mean (T(a) - T(b))^2 / 4 of its halves"
+    " (tPSNR: of their differences from frame to frame); no further than 10 dB beyond it"
 )
 MAX_DECIBELS = 100.0
 
@@ -37,14 +37,17 @@ def relative_mse(image: torch.Tensor, reference: torch.Tensor) -> float:
 
 
 def temporal_psnr(
-    image: torch.Tensor, previous: torch.Tensor, reference: torch.Tensor, previous_reference: torch.Tensor
+    image: torch.Tensor,
+    previous: torch.Tensor,
+    reference: torch.Tensor,
+    previous_reference: torch.Tensor,
+    noise: float = 0.0,
 ) -> float:
-    """TEMPORAL_PSNR_FORMULA in dB, of a frame and the one before it: (H, W, 3) linear radiance each."""
-    change, true_change = (
-        tone_map(finite(now)).double() - tone_map(finite(before)).double()
-        for now, before in ((image, previous), (reference, previous_reference))
-    )
-    return decibels((change - true_change).square().mean().item())
+    """TEMPORAL_PSNR_FORMULA in dB, of a frame and the one before it: (H, W, 3) linear radiance each.
+
+    noise: what the references' own adds, as of `temporal_noise_power`, for CORRECTED_FORMULA.
+    """
+    return decibels(_less((_change(image, previous) - _change(reference, previous_reference)).square().mean(), noise))
 
 
 def brightness(image: torch.Tensor, reference: torch.Tensor) -> float:
@@ -69,15 +72,28 @@ def noise_power(half_a: torch.Tensor, half_b: torch.Tensor) -> float:
     return _tone_mapped_mse(half_a, half_b) / 4.0
 
 
+def temporal_noise_power(
+    half_a: torch.Tensor, half_b: torch.Tensor, previous_a: torch.Tensor, previous_b: torch.Tensor
+) -> float:
+    """The mean square of the noise that is left in the change between the means of two frames' halves, (H, W, 3) each.
+
+    Halves are independent of each other; that one half's noise may be alike in both frames is in the measurement.
+    """
+    return (_change(half_a, previous_a) - _change(half_b, previous_b)).square().mean().item() / 4.0
+
+
 def decibels(mse: float) -> float:
     """-10 log10 mse, at most MAX_DECIBELS."""
     return MAX_DECIBELS if mse <= 0.0 else min(MAX_DECIBELS, -10.0 * math.log10(mse))
 
 
-def _less(mse: float, noise: float) -> float:
-    return max(mse - noise, noise / 10.0)
+def _less(mse: float | torch.Tensor, noise: float) -> float:
+    return max(float(mse) - noise, noise / 10.0)
+
+
+def _change(now: torch.Tensor, before: torch.Tensor) -> torch.Tensor:
+    return tone_map(finite(now)).double() - tone_map(finite(before)).double()
 
 
 def _tone_mapped_mse(a: torch.Tensor, b: torch.Tensor) -> float:
-    difference = tone_map(finite(a)).double() - tone_map(finite(b)).double()
-    return difference.square().mean().item()
+    return _change(a, b).square().mean().item()

@@ -55,8 +55,12 @@ class KernelModel(UNet):
             head.weight.data *= 0.1
 
     def forward(self, planes: torch.Tensor) -> torch.Tensor:
+        return self.with_share(planes)[0]
+
+    def with_share(self, planes: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Linear radiance (N, 3, H, W), and the share that the guide has in it (N, 1, H, W), 0 without one."""
         mixed, share, guide = self._parts(planes)
-        return mixed + share * guide
+        return mixed + share * guide, share
 
     def loss(self, planes: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         """L_HDR of the output, and a smaller one of what the model would show without its guide.

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 import torch
-from torch.func import functional_call
 
 from denoiser import DenoiserError
 from denoiser.checkpoint import load_checkpoint, save_checkpoint
-from denoiser.features import finite, from_planes
+from denoiser.features import finite, from_planes, guide_of
 from denoiser.inputs import Halves, InputMaker
 from denoiser.models import build_model
 from denoiser.trainer import Trainer, TrainingSettings
@@ -39,9 +38,17 @@ def choose_device(name: str = "auto") -> torch.device:
     return device
 
 
-def average(halves: torch.Tensor) -> torch.Tensor:
-    """The picture to show of both denoised halves (2, H, W, 3): (H, W, 3), finite and >= 0."""
-    return finite(halves.mean(dim=0)).clamp(min=0.0)
+@dataclass(frozen=True, eq=False)
+class Denoised:
+    """A denoised pair, in linear radiance on the training device.
+
+    halves: what is made of each half, knowing nothing of the other: (2, H, W, 3), as the network puts it out.
+    shown:  the picture (H, W, 3), finite and >= 0: their average, but with what the guide makes of both halves
+            together in the place of what it makes of each.
+    """
+
+    halves: torch.Tensor
+    shown: torch.Tensor
 
 
 class OnlineDenoiser:
@@ -84,8 +91,9 @@ class OnlineDenoiser:
         self._trainer = Trainer(settings, self.device)
         self._inputs = InputMaker(self.device, guided, self._trainer.network.uses_context)
         self._thread = TrainerThread(self._trainer)
-        # A skeleton: denoising runs it with published parameters, never with those that are being trained.
+        # Denoising runs a network of its own with published parameters, never with those that are being trained.
         self._network = build_model(settings.model, self.device).requires_grad_(False)
+        self._loaded: Mapping[str, torch.Tensor] | None = None
 
     def __enter__(self) -> OnlineDenoiser:
         return self
@@ -129,17 +137,25 @@ class OnlineDenoiser:
         return self._thread.finish() if self._pacing == "lockstep" else self._thread.latest()
 
     def denoise(self, pair: NoisyPair, remember: bool = True) -> torch.Tensor:
-        """The average of both denoised halves: (H, W, 3) float32 linear radiance >= 0 on the training device.
+        """The picture of both denoised halves: (H, W, 3) float32 linear radiance >= 0 on the training device.
 
         `remember`: later frames may look back at this one (not where it is a preview of another size).
         """
-        return average(self.denoise_halves(pair, remember))
+        return self.denoise_both(pair, remember).shown
 
-    def denoise_halves(self, pair: NoisyPair, remember: bool = True) -> torch.Tensor:
-        """What is made of each half, knowing nothing of the other: (2, H, W, 3), as the network puts it out."""
-        parameters = dict(self.weights().parameters)
+    def denoise_both(self, pair: NoisyPair, remember: bool = True) -> Denoised:
+        """As `denoise`, and each denoised half by itself."""
+        parameters = self.weights().parameters
+        if parameters is not self._loaded:
+            self._network.load_state_dict(parameters)
+            self._loaded = parameters
+        planes = self.halves(pair, remember).both
         with torch.no_grad():
-            return from_planes(functional_call(self._network, parameters, (self.halves(pair, remember).both,)))
+            denoised, share = self._network.with_share(planes)
+        shown, guide = denoised, self._inputs.guide_of_both(pair)
+        if guide is not None:
+            shown = denoised + share * (guide - guide_of(planes))
+        return Denoised(from_planes(denoised), finite(from_planes(shown).mean(dim=0)).clamp(min=0.0))
 
     def save(self, file: str | Path, about: Mapping[str, object] | None = None) -> None:
         """Writes the weights as safetensors, `about` (scene, hash: JSON values) in the metadata. Raises OSError."""

@@ -53,6 +53,10 @@ class PaperModel(UNet):
         output = self._output(planes)
         return inverse_tone_map(output) if self.variant.tone_mapped_target else output
 
+    def with_share(self, planes: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Linear radiance (N, 3, H, W), and the share that a guide has in it: none (N, 1, H, W)."""
+        return self(planes), torch.zeros_like(planes[:, :1])
+
     def loss(self, planes: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         """The variant's loss, a scalar. target: linear radiance, (N, 3, H, W)."""
         if self.variant.tone_mapped_target:

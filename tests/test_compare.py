@@ -15,7 +15,7 @@ from app.compare import flip, measured_frames
 from app.options import CONTENDERS
 from app.report import most_different
 from denoiser.features import tone_map
-from denoiser.metrics import relative_mse, temporal_psnr
+from denoiser.metrics import relative_mse, temporal_noise_power, temporal_psnr
 from tests.conftest import Run, last_json
 
 WALK = ("--frames", "3", "--width", "48", "--height", "32", "--spp", "2", "--crop", "32", "--reference-spp", "64")
@@ -36,6 +36,21 @@ def test_temporal_psnr_sees_flicker_and_nothing_else() -> None:
     assert temporal_psnr(black, one, one, one) == pytest.approx(expected, rel=1e-6)
     # An error that stays the same does not flicker.
     assert temporal_psnr(black, black, one, one) == 100.0
+
+
+def test_corrected_temporal_psnr_is_that_against_a_reference_without_noise() -> None:
+    rng = torch.Generator().manual_seed(0)
+    truth, before = (0.3 + torch.rand(64, 64, 3, generator=rng) for _ in range(2))
+    noise = [0.02 * torch.randn(64, 64, 3, generator=rng) for _ in range(4)]
+    shared = [0.03 * torch.randn(64, 64, 3, generator=rng) for _ in range(2)]  # by both frames: it flickers little
+    image = truth + 0.03 * torch.randn(64, 64, 3, generator=rng)
+    now, last = ([frame + noise.pop() + same for same in shared] for frame in (truth, before))
+    reference, previous = sum(now) / 2, sum(last) / 2
+    true = temporal_psnr(image, before, truth, before)
+    plain, corrected = (
+        temporal_psnr(image, before, reference, previous, n) for n in (0.0, temporal_noise_power(*now, *last))
+    )
+    assert plain < true - 0.9 and corrected == pytest.approx(true, abs=0.15)
 
 
 def test_flip_is_zero_for_the_same_picture_and_grows_with_the_error() -> None:
@@ -69,6 +84,7 @@ def test_a_comparison_measures_the_same_frames_as_a_walk(noisewalk: Run, tiny_xm
     methods = ("noisy", "oidn", *CONTENDERS, *(f"{name}-clean" for name in CONTENDERS))
     assert set(rows) == {(m, f) for m in methods for f in (1, 3)}
     assert not rows["noisy", 1]["tpsnr"] and float(rows["noisy", 3]["tpsnr"]) > 10
+    assert all(float(r["tpsnr_corrected"]) >= float(r["tpsnr"]) for (_, frame), r in rows.items() if frame == 3)
     assert float(rows["oidn", 3]["psnr"]) > float(rows["noisy", 3]["psnr"]) + 1
     assert all(0 < float(row["flip"]) < 1 and float(row["relmse"]) > 0 for row in rows.values())
     page = (folder / "report.html").read_text()

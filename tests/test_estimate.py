@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from denoiser.estimate import Estimate, estimate_error
 from denoiser.features import finite, tone_map
-from denoiser.online import OnlineDenoiser, average
+from denoiser.online import OnlineDenoiser
 from denoiser.trainer import TrainingSettings
 from tests.test_denoiser import noisy_pair, truth
 
@@ -55,7 +55,7 @@ def halves(noise: Noise, seed: int) -> torch.Tensor:
 
 def true_squares(denoised: torch.Tensor) -> torch.Tensor:
     """(T(shown) - T(truth))^2, in float64."""
-    return (tone_map(average(denoised).double()) - tone_map(scene().double())).square()
+    return (tone_map(denoised.mean(dim=0).double()) - tone_map(scene().double())).square()
 
 
 def estimates(noise: Noise, denoise: Denoiser) -> tuple[list[Estimate], float]:
@@ -166,10 +166,23 @@ def test_each_half_is_denoised_without_the_other(model: str) -> None:
     first, second = noisy_pair(0, truth()), noisy_pair(1, truth())
     mixed = type(first)(first.a, second.b, first.camera, first.spp, 0)
     with OnlineDenoiser(TrainingSettings(model), "cpu", "lockstep") as denoiser:
-        before, after = denoiser.denoise_halves(first), denoiser.denoise_halves(mixed)
-        torch.testing.assert_close(after[0], before[0])
-        assert not torch.allclose(after[1], before[1])
-        torch.testing.assert_close(denoiser.denoise(first), average(before))
+        before, after = denoiser.denoise_both(first), denoiser.denoise_both(mixed)
+        torch.testing.assert_close(after.halves[0], before.halves[0])
+        assert not torch.allclose(after.halves[1], before.halves[1])
+        torch.testing.assert_close(before.shown, finite(before.halves.mean(dim=0)).clamp(min=0.0))
+        torch.testing.assert_close(denoiser.denoise(first), before.shown)
+
+
+def test_what_is_shown_has_the_guide_of_both_and_the_halves_only_their_own() -> None:
+    first, second = noisy_pair(0, truth()), noisy_pair(1, truth())
+    mixed = type(first)(first.a, second.b, first.camera, first.spp, 0)
+    with OnlineDenoiser(TrainingSettings("kernel"), "cpu", "lockstep", guided=True) as denoiser:
+        before, after = denoiser.denoise_both(first, remember=False), denoiser.denoise_both(mixed, remember=False)
+    assert torch.equal(after.halves[0], before.halves[0])
+    error_shown, error_average = (
+        (image - truth().color).square().mean() for image in (before.shown, before.halves.mean(dim=0))
+    )
+    assert error_shown < error_average
 
 
 @pytest.mark.gpu
