@@ -147,11 +147,13 @@ def _bench(words: list[str]) -> int:
     minutes = "after which no more stages are measured; default: %(default)s"
     parser.add_argument("--minutes", type=_whole(1, 10**4), default=BENCH_MINUTES, help=minutes)
     parser.add_argument("--spp", type=_whole(1, 4096), default=DEFAULTS.spp, help="of each half; default: %(default)s")
+    timeline = "also write a timeline of overlapped frames, for https://ui.perfetto.dev"
+    parser.add_argument("--trace", type=Path, metavar="FILE", help=timeline)
     _machine_options(parser)
     given = parser.parse_args(words)
     from app.bench import bench
 
-    return bench(_walk_options(given), given.sizes, given.repeats, given.minutes, _talk(given))
+    return bench(_walk_options(given), given.sizes, given.repeats, given.minutes, _talk(given), given.trace)
 
 
 def _scenes(words: list[str]) -> int:

@@ -10,6 +10,8 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -18,15 +20,18 @@ import torch
 from app.console import StopSignal, Talk
 from app.doctor import machine, versions
 from app.errors import EXIT_INTERRUPTED, Interrupted
+from app.files import require_folder
 from app.floors import NetworkCost, Rates, measure_rates, network_cost, padded_pixels, synchronise
 from app.headless import open_session
 from app.options import WalkOptions
 from app.session import Session
 from app.stages import LABELS, Stages
 from app.timings import Size, document, notes, table
+from app.trace import write_trace
 from renderer import RenderCancelled
 
 WARM_UP = 3  # Dr.Jit compiles in the first round and records in the second
+TRACED_FRAMES = 4
 FIRST_PICTURE_SECONDS = 60
 _CHILD = "import pickle, sys; from app.bench import first_picture; first_picture(pickle.load(sys.stdin.buffer))"
 FrameSize = tuple[int | None, int | None]  # width and height; None: what suits the machine
@@ -49,11 +54,21 @@ class Limit:
             raise _OutOfTime
 
 
-def bench(options: WalkOptions, sizes: Sequence[FrameSize], repeats: int, minutes: float, talk: Talk) -> int:
+def bench(
+    options: WalkOptions,
+    sizes: Sequence[FrameSize],
+    repeats: int,
+    minutes: float,
+    talk: Talk,
+    trace: Path | None = None,
+) -> int:
     """Measures stages for at most `minutes`, then the first picture, and prints the table; returns the exit code.
 
-    What was measured is printed after Ctrl-C and after a failure too.
+    What was measured is printed after Ctrl-C and after a failure too. trace: where to write a timeline of some
+    overlapped frames of the last size. Raises OSError where that cannot be written.
     """
+    if trace is not None:
+        require_folder(trace)  # before minutes are spent
     measured: list[Size] = []
     about: dict[str, Any] = {"scene": options.scene, "model": options.model, "versions": versions(), "state": "failed"}
     try:
@@ -61,8 +76,9 @@ def bench(options: WalkOptions, sizes: Sequence[FrameSize], repeats: int, minute
             state = "complete"
             limit = Limit(time.monotonic() + 60 * minutes, stop)
             try:
-                for width, height in sizes:
-                    _one_size(replace(options, width=width, height=height), repeats, talk, limit, measured, about)
+                for number, (width, height) in enumerate(sizes, start=1):
+                    last = trace if number == len(sizes) else None
+                    _one_size(replace(options, width=width, height=height), repeats, talk, limit, measured, about, last)
             except _OutOfTime:
                 state = f"stopped after {minutes:g} minutes"
             first = replace(options, width=measured[0].width, height=measured[0].height)
@@ -86,7 +102,13 @@ def _print(measured: list[Size], about: dict[str, Any], talk: Talk) -> None:
 
 
 def _one_size(
-    options: WalkOptions, repeats: int, talk: Talk, limit: Limit, measured: list[Size], about: dict[str, Any]
+    options: WalkOptions,
+    repeats: int,
+    talk: Talk,
+    limit: Limit,
+    measured: list[Size],
+    about: dict[str, Any],
+    trace: Path | None,
 ) -> None:
     session = open_session(options, talk)
     try:
@@ -102,6 +124,8 @@ def _one_size(
         try:
             _rounds(stages, size, repeats, talk, limit)
             _overlapped(session, stages, size, repeats, talk, limit)
+            if trace is not None:
+                about["trace"] = {"file": str(trace), "shared": write_trace(trace, partial(_frames, stages))}
         finally:
             stages.close()
     finally:
@@ -143,6 +167,11 @@ def _overlapped(session: Session, stages: Stages, size: Size, repeats: int, talk
             else:
                 steps = session.denoiser.weights().steps
             progress.update(task, completed=max(0, index + 1 - WARM_UP))
+
+
+def _frames(stages: Stages) -> None:
+    for index in range(TRACED_FRAMES):
+        stages.overlapped(index)
 
 
 def _milliseconds(stage: Callable[[int], None], index: int) -> float:

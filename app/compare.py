@@ -100,7 +100,7 @@ def compare(options: WalkOptions, scenes: Sequence[str], models: Sequence[str], 
     if missing:
         talk.warn(f"not installed, and left out of the comparison: {', '.join(missing)}: {INSTALL_HINT}")
     walks = [replace(options, scene=scene) for scene in scenes]
-    contenders = partial(_contenders, models=models)
+    contenders = partial(_contenders, models=models, talk=talk)
     about = {"title": "noisewalk compare"}
     done = measure_walks(walks, contenders, measured_frames(options.frames), folder, about, talk)
     talk.note(table(done.rows) + f"\n{done.about['state']}: {folder / 'report.html'}\n" + "\n".join(FORMULAS))
@@ -141,12 +141,17 @@ def measure_walks(
     return done
 
 
-def _contenders(session: Session, models: Sequence[str]) -> Iterator[Contender]:
+def _contenders(session: Session, models: Sequence[str], talk: Talk) -> Iterator[Contender]:
     yield NoisyAverage()
     if guide_is_installed():
         yield OpenImageDenoise()
     if session.backend.variant.startswith("cuda"):
-        yield Optix(session)
+        try:
+            yield Optix(session)
+        except (
+            RuntimeError
+        ) as error:  # rendering with OptiX does not need the denoiser's weights; drivers may lack them
+            talk.warn(f"the OptiX denoiser does not work here, and is left out: {str(error).splitlines()[0]}")
     for name in models:
         yield OnlineModel(name, session, CONTENDERS[name])
         if session.options.targets == "clean":

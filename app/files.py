@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from app.errors import UsageError
+
 
 @contextmanager
 def written_aside(file: Path) -> Iterator[Path]:
@@ -17,3 +19,9 @@ def written_aside(file: Path) -> Iterator[Path]:
         temporary.replace(file)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def require_folder(file: Path) -> None:
+    """For files that are written at the end of something long. Raises UsageError where there is no place for it."""
+    if not file.parent.is_dir():
+        raise UsageError(f"{file}: there is no folder {file.parent}")

@@ -13,6 +13,7 @@ from scipy.spatial.transform import Rotation
 
 from app.console import StopSignal, Talk
 from app.errors import EXIT_INTERRUPTED, Interrupted
+from app.files import require_folder
 from app.options import CACHE_DIR
 from denoiser.guide import require_guide
 from denoiser.inputs import InputMaker
@@ -54,9 +55,10 @@ class PretrainOptions:
 
 def pretrain(options: PretrainOptions, talk: Talk) -> int:
     """Renders short flights through random rooms, trains the kernel model on them from noise alone, writes weights."""
+    require_folder(options.output)
+    require_guide()
     backend = choose_backend(options.variant, options.cache_dir)
     backend.activate()
-    require_guide()
     try:
         with (
             tempfile.TemporaryDirectory() as temporary,
@@ -133,8 +135,7 @@ def _trained(options: PretrainOptions, clips: list[torch.Tensor], talk: Talk, st
         task = progress.add_task("steps", total=options.steps, note="")
         for step in range(options.steps):
             fraction = step / options.steps
-            for group in trainer.optimizer.param_groups:
-                group["lr"] = last + (first - last) * (1 + math.cos(math.pi * fraction)) / 2
+            trainer.set_learning_rate(last + (first - last) * (1 + math.cos(math.pi * fraction)) / 2)
             chosen = torch.randint(len(frames), (BATCH,), generator=random)
             image, target = _varied(frames[chosen].float(), random)
             loss = float(trainer.step(image.to(device), target.to(device)))

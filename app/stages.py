@@ -11,6 +11,7 @@ import torch
 
 from app.doctor import opengl
 from app.session import Session
+from denoiser.estimate import estimate_error
 from denoiser.online import OnlineDenoiser
 from denoiser.trainer import Trainer
 from renderer.path_tracer import PathTracer, to_torch
@@ -24,11 +25,12 @@ LABELS = {
     "train_one": "one training iteration",
     "train": "a frame's training iterations",
     "denoise": "denoise two",
+    "estimate": "estimate of the error",
     "upload": "upload to texture",
     "lockstep": "whole frame, lockstep",
     "overlapped": "whole frame, overlapped",
 }
-SUMMED = ("render", "input", "train", "denoise")  # what a lockstep frame consists of
+SUMMED = ("render", "input", "train", "denoise", "estimate")  # what a lockstep frame consists of
 
 
 class Stages:
@@ -45,7 +47,7 @@ class Stages:
         self._trainer = Trainer(session.denoiser.settings, session.denoiser.device)
         self._pair = session.render(session.camera(0), 0)
         self._halves = session.denoiser.halves(self._pair)
-        self._shown = session.denoiser.denoise(self._pair)
+        self._denoised = session.denoiser.denoise_both(self._pair)
         self._write: Callable[[torch.Tensor], None] | None = None
         self._gl: Any = None
 
@@ -74,11 +76,15 @@ class Stages:
         self._trainer.train(self._halves)
 
     def denoise(self, index: int) -> None:
-        self._shown = self._session.denoiser.denoise(self._pair)
+        self._denoised = self._session.denoiser.denoise_both(self._pair)
+
+    def estimate(self, index: int) -> None:
+        noisy = torch.stack([self._pair.a.color, self._pair.b.color]).to(self._denoised.shown.device)
+        estimate_error(noisy, self._denoised.halves)
 
     def upload(self, index: int) -> None:
         assert self._write is not None
-        self._write(self._shown)
+        self._write(self._denoised.shown)
 
     def lockstep(self, index: int) -> None:
         self._session.advance(self._session.camera(index), index, None)
@@ -102,9 +108,9 @@ class Stages:
 
         backend = {"backend": "egl"} if sys.platform == "linux" else {}
         self._gl = moderngl.create_context(standalone=True, require=330, **backend)  # type: ignore[arg-type]
-        height, width = self._shown.shape[:2]
+        height, width = self._denoised.shown.shape[:2]
         texture = self._gl.texture((width, height), 3, dtype="f4")
-        interop = try_interop(self._gl, self._shown) if self._shown.is_cuda else None
+        interop = try_interop(self._gl, self._denoised.shown) if self._denoised.shown.is_cuda else None
 
         def write(image: torch.Tensor) -> None:
             write_texture(texture, image, interop)

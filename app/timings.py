@@ -37,7 +37,7 @@ class Size:
         if stage in ("render", "path") and "bare" in self.rounds:
             return statistics.median(self.rounds["bare"])
         if stage == "lockstep":
-            parts = [self.floor(part) for part in SUMMED if part != "input"]  # which has none of its own
+            parts = [self.floor(part) for part in SUMMED if part not in ("input", "estimate")]  # those have none
             return sum(part for part in parts if part) if all(parts) else None
         return self.floors.get(stage)
 
@@ -78,6 +78,10 @@ def notes(about: dict[str, Any]) -> str:
     if first := about.get("first_picture_s"):
         took = ", ".join(f"{name} {f'{s:.1f} s' if s else 'not in time'}" for name, s in first.items())
         lines.append(f"first picture of a new process, its kernels not yet (cold) or already (warm) compiled: {took}")
+    if trace := about.get("trace"):
+        shared = trace["shared"]
+        both = "" if shared is None else f"; two streams at once for {shared:.0%} of the second one's time"
+        lines.append(f"timeline of overlapped frames, for https://ui.perfetto.dev: {trace['file']}{both}")
     lines.append("peak memory, MiB: " + ", ".join(f"{k} {v:.0f}" for k, v in about["peak_memory_mb"].items()))
     return "\n".join(lines)
 

@@ -51,9 +51,11 @@ def load_checkpoint(file: Path, trainer: Trainer) -> tuple[History | None, dict[
             moments = {m: tensors[f"adam.{m}.{name}"] for m in _MOMENTS if f"adam.{m}.{name}" in tensors}
             if moments:
                 trainer.optimizer.state[parameter] = {
-                    m: value if m == "step" else torch.empty_like(parameter).copy_(value)
+                    # The one number is on the parameter's device as well: the fused optimiser wants it there.
+                    m: value.to(parameter.device) if m == "step" else torch.empty_like(parameter).copy_(value)
                     for m, value in moments.items()
                 }
+        trainer.forget_recordings()
         trainer.generator.set_state(tensors["generator"])
         counters = json.loads(metadata["counters"])
         trainer.steps, trainer.skipped = counters["steps"], counters["skipped"]

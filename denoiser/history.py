@@ -46,6 +46,7 @@ class History:
             return torch.zeros(*frame.color.shape[:2], 4, device=frame.color.device)
         grid, depth = self._project(frame.position)
         everything = torch.cat([self.radiance, self.age, self.position, self.albedo, self.normal], dim=-1)
+        everything = everything.to(frame.position.device)  # one that a checkpoint brought is in the host's memory
         sampled = from_planes(
             functional.grid_sample(
                 to_planes(everything), grid[None], mode="bilinear", padding_mode="border", align_corners=False

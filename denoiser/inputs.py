@@ -21,6 +21,11 @@ class Halves:
     clean: torch.Tensor | None = None
 
     @property
+    def tensors(self) -> list[torch.Tensor]:
+        """All that are there."""
+        return [self.a, self.b] if self.clean is None else [self.a, self.b, self.clean]
+
+    @property
     def both(self) -> torch.Tensor:
         """(2, 16, H, W)."""
         return torch.cat([self.a, self.b])

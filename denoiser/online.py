@@ -14,6 +14,7 @@ from denoiser.checkpoint import load_checkpoint, save_checkpoint
 from denoiser.features import finite, from_planes, guide_of
 from denoiser.inputs import Halves, InputMaker
 from denoiser.models import build_model
+from denoiser.streams import Recorded, recorder_of
 from denoiser.trainer import Trainer, TrainingSettings
 from denoiser.weights import WeightsError, load_weights, save_weights
 from denoiser.worker import PublishedWeights, TrainerThread
@@ -94,6 +95,7 @@ class OnlineDenoiser:
         # Denoising runs a network of its own with published parameters, never with those that are being trained.
         self._network = build_model(settings.model, self.device).requires_grad_(False)
         self._loaded: Mapping[str, torch.Tensor] | None = None
+        self._recorded = Recorded(self._network.with_share, recorder_of(self.device))
 
     def __enter__(self) -> OnlineDenoiser:
         return self
@@ -146,16 +148,20 @@ class OnlineDenoiser:
     def denoise_both(self, pair: NoisyPair, remember: bool = True) -> Denoised:
         """As `denoise`, and each denoised half by itself."""
         parameters = self.weights().parameters
-        if parameters is not self._loaded:
-            self._network.load_state_dict(parameters)
-            self._loaded = parameters
         planes = self.halves(pair, remember).both
         with torch.no_grad():
-            denoised, share = self._network.with_share(planes)
+            self._load(parameters)
+            denoised, share = (part.clone() for part in self._recorded(planes))
         shown, guide = denoised, self._inputs.guide_of_both(pair)
         if guide is not None:
             shown = denoised + share * (guide - guide_of(planes))
         return Denoised(from_planes(denoised), finite(from_planes(shown).mean(dim=0)).clamp(min=0.0))
+
+    def _load(self, parameters: Mapping[str, torch.Tensor]) -> None:
+        if parameters is not self._loaded:
+            own = dict(self._network.named_parameters())
+            torch._foreach_copy_(list(own.values()), [parameters[name] for name in own])
+            self._loaded = parameters
 
     def save(self, file: str | Path, about: Mapping[str, object] | None = None) -> None:
         """Writes the weights as safetensors, `about` (scene, hash: JSON values) in the metadata. Raises OSError."""

@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 
 from denoiser.inputs import Halves
 from denoiser.models import build_model
 from denoiser.pretrained import pretrained_weights
+from denoiser.streams import Recorded, Recorder, recorder_of
 
 ADAM_BETAS = (0.9, 0.99)
 ADAM_EPSILON = 1e-8
@@ -48,12 +50,18 @@ class Trainer:
     A step whose loss or gradient is not finite changes nothing and is counted.
 
     `average` are the parameters to denoise with: a running mean over the last steps (Polyak and Juditsky 1992), for
-    models with an `average_decay` above 0; it takes noise out of the pictures and flicker out of the walk.
+    models with an `average_decay` above 0; it takes noise out of the pictures and flicker out of the walk. For other
+    models they are the network's own.
+
+    record: how steps are recorded, None to do without; the device's own way unless told.
     """
 
-    def __init__(self, settings: TrainingSettings, device: torch.device) -> None:
+    def __init__(
+        self, settings: TrainingSettings, device: torch.device, record: Recorder | Literal["auto"] | None = "auto"
+    ) -> None:
         self.settings = settings
-        self._device = device
+        self.device = device
+        self._record = recorder_of(device) if record == "auto" else record
         self.restart()
 
     def restart(self) -> None:
@@ -63,22 +71,41 @@ class Trainer:
         self.generator = torch.Generator().manual_seed(self.settings.seed)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.settings.seed)
-            self.network = build_model(self.settings.model, self._device)
+            self.network = build_model(self.settings.model, self.device)
         start = pretrained_weights(self.settings.model) if self.settings.pretrained else None
         self._untrained = start is None
         if start is not None:
             self.network.load_state_dict(start)
+        # Numbers that change are tensors, so that a recorded step follows them.
+        self._learning_rate = torch.tensor(self.settings.learning_rate, device=self.device)
+        self._newest_share = torch.ones((), device=self.device)
         self.optimizer = torch.optim.Adam(
-            self.network.parameters(), lr=self.settings.learning_rate, betas=ADAM_BETAS, eps=ADAM_EPSILON, fused=True
+            self.network.parameters(),
+            lr=self._learning_rate,
+            betas=ADAM_BETAS,
+            eps=ADAM_EPSILON,
+            fused=True,
+            capturable=self.device.type == "cuda",
         )
         self.optimizer.grad_scale = None  # type: ignore[attr-defined]
-        self.average = self._copied_parameters()
+        # The first steps are not recorded, on purpose: not worth a warning on standard error.
+        self.optimizer._warned_capturable_if_run_uncaptured = True  # type: ignore[attr-defined]
+        self.average = self._parameters_to_denoise_with()
+        self.forget_recordings()
+
+    def set_learning_rate(self, learning_rate: float) -> None:
+        """Of the steps from now on; `train` sets it to that of the settings."""
+        self._learning_rate.fill_(learning_rate)
+
+    def forget_recordings(self) -> None:
+        """Steps are recorded anew: for whoever has put other tensors into network or optimiser."""
+        self._recorded = Recorded(self._update, self._record)
 
     def adopt(self, parameters: Mapping[str, torch.Tensor], steps: int) -> None:
         """Goes on from a network that was trained for `steps` before, with a fresh optimiser."""
         self.restart()
         self.network.load_state_dict(parameters)
-        self.steps, self.average, self._untrained = steps, self._copied_parameters(), False
+        self.steps, self.average, self._untrained = steps, self._parameters_to_denoise_with(), False
 
     def train(self, halves: Halves) -> TrainingReport:
         """`settings.iterations` steps, each on a random crop of both halves' planes (1, 16, H, W).
@@ -86,8 +113,7 @@ class Trainer:
         Another thread may replace `settings` (but for the seed) at any time; the next frame follows them.
         """
         settings = self.settings
-        for group in self.optimizer.param_groups:
-            group["lr"] = settings.learning_rate
+        self.set_learning_rate(settings.learning_rate)
         ways = halves.ways[: 2 if self.network.both_directions else 1]
         losses = [
             self.step(*self._crop(settings.crop, *ways[iteration % len(ways)]))
@@ -105,6 +131,11 @@ class Trainer:
         image: (N, 16, H, W) frame planes, target: (N, 3, H, W) linear radiance.
         """
         self.steps += 1
+        self._newest_share.fill_(1.0 - self._decay())
+        return self._recorded(image, target)[0].clone()
+
+    def _update(self, image: torch.Tensor, target: torch.Tensor) -> tuple[torch.Tensor]:
+        """What `step` does on the device."""
         self.optimizer.zero_grad(set_to_none=True)
         loss = self.network.loss(image, target)
         loss.backward()
@@ -114,19 +145,22 @@ class Trainer:
         # The fused optimiser leaves everything as it is where this says so, and nobody has to wait for the answer.
         self.optimizer.found_inf = (~finite).float()  # type: ignore[attr-defined]
         self.optimizer.step()
-        self._update_average()
-        return loss.detach().where(finite, math.nan)
+        if self.network.average_decay > 0.0:
+            with torch.no_grad():
+                mean = list(self.average.values())
+                changes = torch._foreach_sub(list(self.network.parameters()), mean)
+                torch._foreach_mul_(changes, self._newest_share)
+                torch._foreach_add_(mean, changes)
+        return (loss.detach().where(finite, math.nan),)
 
-    def _copied_parameters(self) -> dict[str, torch.Tensor]:
-        return {name: value.detach().clone() for name, value in self.network.named_parameters()}
+    def _parameters_to_denoise_with(self) -> dict[str, torch.Tensor]:
+        own = {name: value.detach() for name, value in self.network.named_parameters()}
+        return {name: value.clone() for name, value in own.items()} if self.network.average_decay > 0.0 else own
 
-    def _update_average(self) -> None:
+    def _decay(self) -> float:
         decay = self.network.average_decay
-        if self._untrained:
-            # At first the mean is short, so that it does not lag behind a network that learns fast.
-            decay = min(decay, self.steps / (self.steps + 9))
-        with torch.no_grad():
-            torch._foreach_lerp_(list(self.average.values()), list(self.network.parameters()), 1.0 - decay)
+        # At first the mean is short, so that it does not lag behind a network that learns fast.
+        return min(decay, self.steps / (self.steps + 9)) if self._untrained else decay
 
     def _crop(self, size: int, *images: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """The same random window of all images (1, C, H, W)."""

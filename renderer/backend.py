@@ -76,8 +76,7 @@ class Backend:
 
     def activate(self) -> None:
         """Makes the variant current in this thread (Mitsuba keeps it per thread)."""
-        if self.llvm:
-            os.environ["DRJIT_LIBLLVM_PATH"] = self.llvm
+        os.environ.update(_libraries(self.variant, self.llvm))
         import mitsuba as mi
 
         mi.set_variant(self.variant)
@@ -153,7 +152,7 @@ def can_load(library: str) -> bool:
 
 
 def _prove(variant: str, llvm: str) -> Proof:
-    environment = os.environ | ({"DRJIT_LIBLLVM_PATH": llvm} if llvm else {})
+    environment = os.environ | _libraries(variant, llvm)
     command = [sys.executable, "-c", _PROBE, variant]
     try:
         child = subprocess.run(
@@ -167,6 +166,15 @@ def _prove(variant: str, llvm: str) -> Proof:
         return Proof(variant, llvm, False, f"the test render was killed by signal {-child.returncode}")
     last_line = (child.stderr.strip().splitlines() or ["no message"])[-1]
     return Proof(variant, llvm, False, textwrap.shorten(last_line, 120))
+
+
+def _libraries(variant: str, llvm: str) -> dict[str, str]:
+    """Where Dr.Jit is to find them, as environment variables."""
+    if variant == "cuda_ad_rgb" and sys.platform == "linux" and "DRJIT_LIBCUDA_PATH" not in os.environ:
+        # By itself it looks for libcuda.so, which only development packages have, and in /usr/lib: containers often
+        # have the driver elsewhere, where only the dynamic loader finds it.
+        return {"DRJIT_LIBCUDA_PATH": "libcuda.so.1"}
+    return {"DRJIT_LIBLLVM_PATH": llvm} if llvm else {}
 
 
 def _blame(proof: Proof) -> str:

@@ -41,6 +41,10 @@ TINY_XML = """\
 """
 
 
+# How far two runs of the same seed may be apart, in dB: GPUs add up in any order.
+SAME_RUN = 0.2 if torch.cuda.is_available() else 1e-3
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     """`--update-golden` writes the golden images anew, to be looked at before they are committed."""
     parser.addoption("--update-golden", action="store_true", help="write tests/golden anew")
@@ -82,6 +86,17 @@ def llvm_backend(cache_dir: Path) -> Backend:
     except BackendError:
         _needed(True, "LLVM that works")
         raise
+    chosen.activate()
+    return chosen
+
+
+@pytest.fixture
+def cuda_backend(cache_dir: Path) -> Backend:
+    """Mitsuba's CUDA variant; for tests with the `gpu` mark. A GPU without OptiX does not have it: they skip there."""
+    try:
+        chosen = choose_backend("cuda_ad_rgb", cache_dir)
+    except BackendError as error:
+        pytest.skip(str(error))
     chosen.activate()
     return chosen
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import threading
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -19,6 +21,7 @@ from app.floors import Cost, Rates, network_cost, padded_pixels
 from app.options import Output, WalkOptions
 from app.stages import LABELS
 from app.timings import Size, table
+from app.trace import shared_time
 from renderer.backend import Backend
 from tests.conftest import Run, last_json
 
@@ -52,7 +55,8 @@ def test_ratios_pair_what_was_measured_in_the_same_round() -> None:
         "render": [10.0, 30.0, 20.0],
         "input": [2.0, 6.0, 4.0],
         "train": [5.0, 15.0, 10.0],
-        "denoise": [5.0, 15.0, 10.0],
+        "denoise": [4.0, 12.0, 8.0],
+        "estimate": [1.0, 3.0, 2.0],
         "lockstep": [24.2, 72.6, 55.0],
         "bare": [8.0, 24.0, 40.0],
     }
@@ -77,8 +81,9 @@ def test_ratios_pair_what_was_measured_in_the_same_round() -> None:
     assert Size(64, 32).overhead() is None
 
 
-def test_bench_measures_every_stage(noisewalk: Run, tiny_xml: Path) -> None:
-    done = noisewalk("bench", tiny_xml, "--sizes", "48x32", "--repeats", "1", "--spp", "1", "--json")
+def test_bench_measures_every_stage(noisewalk: Run, tiny_xml: Path, tmp_path: Path) -> None:
+    quick = ("--sizes", "48x32", "--repeats", "1", "--spp", "1", "--json")
+    done = noisewalk("bench", tiny_xml, *quick, "--trace", "trace.json")
     assert done.returncode == 0, done.stderr
     result = last_json(done)
     assert result["state"] == "complete" and [size["height"] for size in result["sizes"]] == [32]
@@ -90,6 +95,25 @@ def test_bench_measures_every_stage(noisewalk: Run, tiny_xml: Path) -> None:
     assert all(rate > 1e6 for rate in (*result["rates"]["matrix_flops"].values(), result["rates"]["copy_bytes"]))
     assert "whole frame, overlapped" in done.stderr
     assert noisewalk("bench", tiny_xml, "--sizes", "32x").returncode == 2
+    refused = noisewalk("bench", tiny_xml, *quick, "--trace", "nowhere/trace.json")
+    assert refused.returncode == 2 and "there is no folder nowhere" in refused.stderr
+
+    assert "https://ui.perfetto.dev: trace.json" in done.stderr
+    events = json.loads((tmp_path / "trace.json").read_text())["traceEvents"]
+    convolving = {event["tid"] for event in events if event.get("name") == "aten::convolution_backward"}
+    showing = {event["tid"] for event in events if event.get("name") == "aten::_foreach_copy_"}
+    assert convolving and showing and not convolving & showing  # training has a thread of its own
+
+
+def test_the_time_that_two_streams_share() -> None:
+    def kernel(stream: int, start: float, duration: float) -> dict[str, Any]:
+        return {"cat": "kernel", "ts": start, "dur": duration, "args": {"stream": stream}}
+
+    rendering = [kernel(7, 0, 10), kernel(7, 5, 10), kernel(7, 30, 10)]  # busy for 25
+    training = [kernel(13, 10, 10), kernel(13, 38, 4)]  # busy for 14, of them 5 + 2 together
+    other = [kernel(1, 0, 1), {"cat": "cpu_op", "ts": 0, "dur": 50}]
+    assert shared_time([*training, *other, *rendering]) == pytest.approx(7 / 14)
+    assert shared_time(rendering) is None and shared_time([]) is None
 
 
 class InterruptedTalk(Talk):

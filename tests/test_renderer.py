@@ -95,17 +95,12 @@ def test_features_belong_to_the_same_pixel_samples_as_the_color(llvm_backend: Ba
     np.testing.assert_allclose(pair.a.normal.numpy(), both[..., -3:], atol=1e-4)
 
 
-@pytest.mark.parametrize("variant", ["llvm_ad_rgb", "cuda_ad_rgb"])
-def test_moving_the_camera_recompiles_nothing(variant: str, tiny_xml: Path, request: pytest.FixtureRequest) -> None:
+@pytest.mark.parametrize("name", ["llvm_backend", pytest.param("cuda_backend", marks=pytest.mark.gpu)])
+def test_moving_the_camera_recompiles_nothing(name: str, tiny_xml: Path, request: pytest.FixtureRequest) -> None:
     """Looks at what Dr.Jit reports, kernel by kernel."""
-    if variant == "cuda_ad_rgb" and not torch.cuda.is_available():
-        pytest.skip("no CUDA GPU")
-    if variant == "llvm_ad_rgb":
-        request.getfixturevalue("llvm_backend")
+    variant = request.getfixturevalue(name).variant
     import drjit as dr
-    import mitsuba as mi
 
-    mi.set_variant(variant)
     scene = open_scene(str(tiny_xml), variant)
     tracer = PathTracer(scene, 40, 24, 4, 0)
     cache_dir = request.getfixturevalue("tmp_path")
@@ -390,20 +385,14 @@ def test_bundled_scenes_are_small() -> None:
 
 
 @pytest.mark.gpu
-def test_cuda_pairs_stay_on_the_gpu(tiny_xml: Path) -> None:
-    import mitsuba as mi
-
-    mi.set_variant("cuda_ad_rgb")
-    scene = open_scene(str(tiny_xml), "cuda_ad_rgb")
+def test_cuda_pairs_stay_on_the_gpu(tiny_xml: Path, cuda_backend: Backend) -> None:
+    scene = open_scene(str(tiny_xml), cuda_backend.variant)
     assert PathTracer(scene, 48, 32, 4, 0).render_pair(view(scene), 0).a.color.is_cuda
 
 
 @pytest.mark.gpu
-def test_the_optix_denoiser_takes_noise_away(tiny_xml: Path) -> None:
-    import mitsuba as mi
-
-    mi.set_variant("cuda_ad_rgb")
-    scene = open_scene(str(tiny_xml), "cuda_ad_rgb")
+def test_the_optix_denoiser_takes_noise_away(tiny_xml: Path, cuda_backend: Backend) -> None:
+    scene = open_scene(str(tiny_xml), cuda_backend.variant)
     camera = view(scene)
     pair = PathTracer(scene, 48, 32, 4, 0).render_pair(camera, 0)
     truth = PathTracer(scene, 48, 32, 4096, 0).render_pair(camera, 0).b.color

@@ -64,7 +64,8 @@ def test_a_resting_camera_gets_pictures_training_and_a_growing_reference(start: 
     measured = next_picture(engine, lambda p: bool(p.decibels) and p.steps > 0)
     # Four times the samples of the frame, at least, and the numbers are those of the pictures that are shown.
     assert measured.reference_spp >= 16 and measured.noise_floor
-    t = [np.power(v / (1 + v), 1 / 2.2) for v in (measured.layers["noisy"], measured.layers["reference"])]
+    pictures = [as_array(measured.layers[name]) for name in ("noisy", "reference")]
+    t = [np.power(v / (1 + v), 1 / 2.2) for v in pictures]
     mse = np.square(t[0].astype(np.float64) - t[1]).mean()
     assert measured.decibels["noisy"] == pytest.approx(-10 * np.log10(mse), abs=1e-3)
     complete = next_picture(engine, lambda p: p.reference_spp >= 64)

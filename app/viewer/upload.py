@@ -6,6 +6,7 @@ Interoperability"), and lets GL fill the texture from there.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import sys
 from typing import Any
@@ -72,15 +73,18 @@ class CudaInterop:
 
     def close(self) -> None:
         """Frees the buffer."""
-        if self._resource:
-            self._call("cudaGraphicsUnregisterResource", self._resource)
-            self._resource = ctypes.c_void_p()
-        if self._buffer is not None:
-            self._buffer.release()
-            self._buffer = None
+        resource, self._resource = self._resource, ctypes.c_void_p()
+        buffer, self._buffer = self._buffer, None
+        try:
+            if resource:
+                self._call("cudaGraphicsUnregisterResource", resource)
+        finally:
+            if buffer is not None:
+                buffer.release()
 
     def _call(self, name: str, *arguments: Any) -> None:
         if code := getattr(self._runtime, name)(*arguments):
+            self._runtime.cudaGetLastError()  # takes the error back: else torch's next call would find it
             raise CudaError(f"{name} failed with error {code}")
 
 
@@ -90,18 +94,22 @@ def try_interop(context: moderngl.Context, image: Any) -> CudaInterop | None:
     A GL context on another GPU, or on none, is found out here.
     """
     height, width = image.shape[:2]
-    interop = None
     try:
         interop = CudaInterop(context)
-        texture = context.texture((width, height), 3, dtype="f4")
+    except (OSError, AttributeError):
+        return None
+    texture = context.texture((width, height), 3, dtype="f4")
+    try:
         interop.write(texture, image)
         arrived = np.frombuffer(texture.read(), dtype=np.float32)
-        texture.release()
         if np.array_equal(arrived, as_array(image).ravel(), equal_nan=True):
             return interop
-        interop.close()
-    except (CudaError, OSError, AttributeError, moderngl.Error):
+    except (CudaError, AttributeError, moderngl.Error):
         pass
+    finally:
+        texture.release()
+    with contextlib.suppress(CudaError, AttributeError):
+        interop.close()
     return None
 
 
