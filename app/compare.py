@@ -148,9 +148,7 @@ def _contenders(session: Session, models: Sequence[str], talk: Talk) -> Iterator
     if session.backend.variant.startswith("cuda"):
         try:
             yield Optix(session)
-        except (
-            RuntimeError
-        ) as error:  # rendering with OptiX does not need the denoiser's weights; drivers may lack them
+        except RuntimeError as error:  # the driver may trace rays, and yet come without the denoiser's weights
             talk.warn(f"the OptiX denoiser does not work here, and is left out: {str(error).splitlines()[0]}")
     for name in models:
         yield OnlineModel(name, session, CONTENDERS[name])

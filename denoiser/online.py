@@ -55,7 +55,8 @@ class Denoised:
 class OnlineDenoiser:
     """Learns to denoise while it denoises; training runs in a background thread.
 
-    lockstep: `denoise` waits until everything submitted is trained, so that the same seed gives the same pictures.
+    lockstep: `denoise` waits until everything submitted is trained, so that the same seed gives the same pictures
+              (on a GPU nearly: it adds up in any order).
     free:     `denoise` takes the newest finished weights and never waits; pairs that training had no time for are
               counted in `skipped_pairs`.
 

@@ -89,7 +89,7 @@ class Trainer:
         )
         self.optimizer.grad_scale = None  # type: ignore[attr-defined]
         # The first steps are not recorded, on purpose: not worth a warning on standard error.
-        self.optimizer._warned_capturable_if_run_uncaptured = True  # type: ignore[attr-defined]
+        self.optimizer._warned_capturable_if_run_uncaptured = True
         self.average = self._parameters_to_denoise_with()
         self.forget_recordings()
 

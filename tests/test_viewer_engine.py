@@ -14,6 +14,7 @@ from app.options import WalkOptions
 from app.session import Session
 from app.viewer import engine as engine_module
 from app.viewer.engine import Engine, Picture, Wish
+from app.viewer.upload import as_array
 from app.viewer.viewer import Viewer
 from denoiser.weights import load_weights
 from renderer.backend import Backend
