@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from app.errors import EXIT_INTERRUPTED, EXIT_USAGE, UsageError
+from app.memory import keep_freed_memory
 from app.options import (
     BENCH_MINUTES,
     BENCH_REPEATS,
@@ -69,6 +70,7 @@ def _run(words: list[str]) -> int:
 
         print(f"noisewalk {version('noisewalk')}")
         return 0
+    keep_freed_memory()
     command = COMMANDS.get(words[0])
     return command(words[1:]) if command else _walk(words)
 

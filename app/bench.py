@@ -23,6 +23,7 @@ from app.errors import EXIT_INTERRUPTED, Interrupted
 from app.files import require_folder
 from app.floors import NetworkCost, Rates, measure_rates, network_cost, padded_pixels, synchronise
 from app.headless import open_session
+from app.memory import keep_freed_memory
 from app.options import WalkOptions
 from app.session import Session
 from app.stages import LABELS, Stages
@@ -116,7 +117,7 @@ def _one_size(
         assert options.width and options.height
         about["machine"] = machine(session.backend, device)
         about["settings"] = {name: getattr(options, name) for name in ("spp", "iterations", "crop")}
-        rates = measure_rates(device)
+        rates = session.denoiser.compute(lambda: measure_rates(device))
         about["rates"] = {"matrix_flops": rates.matrix, "copy_bytes": rates.copy}
         size = Size(options.width, options.height, floors=_floors(options, rates, network_cost(options.model, device)))
         measured.append(size)
@@ -221,6 +222,7 @@ def _time_first_pictures(options: WalkOptions, talk: Talk, stop: StopSignal, abo
 
 def first_picture(options: WalkOptions) -> None:
     """Prints how old this process is when it has its first picture, in seconds."""
+    keep_freed_memory()
     session = Session(options, "free")
     session.advance(session.camera(0), 0, None, train=False)
     print(time.time() - psutil.Process().create_time())

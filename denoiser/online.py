@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 import torch
 
@@ -20,6 +20,7 @@ from denoiser.weights import WeightsError, load_weights, save_weights
 from denoiser.worker import PublishedWeights, TrainerThread
 from renderer.frame import NoisyPair
 
+Result = TypeVar("Result")
 Pacing = Literal["lockstep", "free"]
 
 
@@ -133,7 +134,11 @@ class OnlineDenoiser:
 
     def halves(self, pair: NoisyPair, remember: bool = True) -> Halves:
         """What the model sees of each half; of the last pair it is kept. `remember` as of `denoise`."""
-        return self._inputs.halves(pair, remember)
+        return self.compute(lambda: self._inputs.halves(pair, remember))
+
+    def compute(self, function: Callable[[], Result]) -> Result:
+        """What the function returns, which uses torch. In lockstep it may run in the training thread, as told there."""
+        return self._thread.compute(function) if self._pacing == "lockstep" else function()
 
     def weights(self) -> PublishedWeights:
         """The weights that `denoise` would use now; lockstep waits for them."""
@@ -149,6 +154,9 @@ class OnlineDenoiser:
     def denoise_both(self, pair: NoisyPair, remember: bool = True) -> Denoised:
         """As `denoise`, and each denoised half by itself."""
         parameters = self.weights().parameters
+        return self.compute(lambda: self._denoise_both(pair, remember, parameters))
+
+    def _denoise_both(self, pair: NoisyPair, remember: bool, parameters: Mapping[str, torch.Tensor]) -> Denoised:
         planes = self.halves(pair, remember).both
         with torch.no_grad():
             self._load(parameters)

@@ -30,6 +30,11 @@ class Stream:
     def __init__(self, device: torch.device) -> None:
         self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None
 
+    @property
+    def is_separate(self) -> bool:
+        """Whether work here runs beside other streams."""
+        return self._stream is not None
+
     @contextmanager
     def use(self) -> Iterator[None]:
         """This thread's work goes to this stream, after what is queued on the thread's own, which goes on after it.

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gc
 import json
+import platform
+import sys
 import tracemalloc
 from collections.abc import Iterator
 from dataclasses import replace
@@ -13,8 +15,11 @@ from typing import Any
 import pytest
 import torch
 
+from app.memory import keep_freed_memory
 from app.options import WalkOptions
 from app.session import Session
+from denoiser.inputs import Halves
+from denoiser.trainer import Trainer, TrainingSettings
 from renderer.path_tracer import View
 
 WIDTH, HEIGHT = 64, 32
@@ -106,6 +111,22 @@ def test_memory_does_not_grow_from_frame_to_frame(session: Session) -> None:
     # Python itself keeps a few small things for later, but no picture of each frame.
     assert grown.pop("python bytes") < FRAMES * PICTURE_BYTES / 2 and grown.pop("python objects") < FRAMES
     assert grown == dict.fromkeys(grown, 0)
+
+
+@pytest.mark.skipif(sys.platform != "linux" or not platform.libc_ver()[0], reason="glibc's memory")
+def test_a_training_step_finds_its_memory_where_the_last_one_left_it() -> None:
+    import resource
+
+    keep_freed_memory()
+    trainer = Trainer(TrainingSettings(iterations=2), torch.device("cpu"))
+    halves = Halves(*(torch.rand(1, 16, 128, 128, generator=torch.Generator().manual_seed(0)) for _ in range(2)))
+    for _ in range(WARM_UP):
+        trainer.train(halves)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(FRAMES):
+        trainer.train(halves)
+    faults = (resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before) / (2 * FRAMES)
+    assert faults < 200  # pages; without it thousands
 
 
 def census(backend: Any) -> dict[str, int]:
