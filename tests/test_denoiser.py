@@ -18,6 +18,7 @@ from denoiser.models import build_model
 from denoiser.online import DeviceError, OnlineDenoiser, choose_device
 from denoiser.trainer import Trainer, TrainingSettings
 from denoiser.weights import FORMAT, WeightsError, load_weights, save_weights, write_tensors
+from denoiser.worker import CORES, use_cores
 from renderer.frame import Camera, Frame, NoisyPair
 
 CPU = torch.device("cpu")
@@ -147,6 +148,23 @@ def test_free_pacing_never_waits_and_counts_what_it_skips() -> None:
         assert denoiser.skipped_pairs == 2
         gate.set()
         assert denoiser._thread.finish().steps == 2 * QUICK.iterations
+
+
+def test_in_lockstep_torch_works_in_the_training_thread_which_has_the_cores() -> None:
+    use_cores(1)
+    try:
+        with OnlineDenoiser(QUICK, "cpu", "lockstep") as denoiser:
+            assert denoiser.compute(threading.current_thread).name == "trainer"
+            assert denoiser.compute(torch.get_num_threads) == CORES and torch.get_num_threads() == 1
+            with pytest.raises(ZeroDivisionError):
+                denoiser.compute(lambda: 1 / 0)
+            assert denoiser.compute(lambda: denoiser.compute(lambda: 3)) == 3
+            walk(denoiser, 1)
+        assert denoiser.compute(threading.current_thread) is threading.current_thread()  # it is closed
+        with OnlineDenoiser(QUICK, "cpu", "free") as denoiser:
+            assert denoiser.compute(threading.current_thread) is threading.current_thread()
+    finally:
+        use_cores(CORES)
 
 
 def test_published_weights_are_never_written_to_again() -> None:
