@@ -24,6 +24,9 @@ spills over dark within the guess's window, and where fireflies survive the deno
 picture is called better than it is. By how much: see "know how good the picture is" in the README. The limit put on
 single pixels costs less than 0.1 dB in the noisiest scene.
 
+Where there is a guide, the picture that is shown is better than s by what the guide makes of both halves together (see
+`online.Denoised`): 0.1 to 0.4 dB at 256x256, of which this estimate knows nothing.
+
 What must hold: f(a) knows nothing of b. A network that has learned this pair by heart, or one that sees both halves,
 passes b's noise through f(a); then (1) takes noise for truth and the estimate is too good. The same goes for what both
 halves share: an error that a and b have in common (a light that the renderer never samples) cannot be seen. Shared
