@@ -250,10 +250,10 @@ def _measure(
     reference, noise = (a + b) / 2, noise_power(a, b)
     flicker = corrected_flicker = None
     if before is not None and index - 1 in references:
-        now, last = _halves(references[index]), _halves(references[index - 1])
+        previous_a, previous_b = _halves(references[index - 1])
         flicker, corrected_flicker = (
-            temporal_psnr(shown.image, before, reference, (last[0] + last[1]) / 2, noise)
-            for noise in (0.0, temporal_noise_power(*now, *last))
+            temporal_psnr(shown.image, before, reference, (previous_a + previous_b) / 2, temporal_noise)
+            for temporal_noise in (0.0, temporal_noise_power(a, b, previous_a, previous_b))
         )
     return Row(
         scene=scene,

@@ -88,7 +88,7 @@ class Optix:
         return 0.0
 
     def show(self, pair: NoisyPair) -> Shown:
-        frame = Frame(*((getattr(pair.a, part) + getattr(pair.b, part)) / 2 for part in ("color", "albedo", "normal")))
+        frame = Frame(*map(pair.mean, ("color", "albedo", "normal")))
         start = time.perf_counter()
         image = self._denoiser(frame, pair.camera).cpu()
         return Shown(image, 1e3 * (time.perf_counter() - start))
@@ -143,4 +143,4 @@ class CleanTwin(OnlineModel):
 
 
 def _average(pair: NoisyPair, part: str) -> torch.Tensor:
-    return finite((getattr(pair.a, part) + getattr(pair.b, part)) / 2).cpu()
+    return finite(pair.mean(part)).cpu()

@@ -72,15 +72,8 @@ def extended(pair: NoisyPair, seen: torch.Tensor) -> History | None:
     """The history with this pair in it, given what of it was seen from here (H, W, 4). None without positions."""
     if pair.a.position is None or pair.b.position is None:
         return None
-    position, albedo, normal, color = (
-        (x + y) / 2
-        for x, y in (
-            (pair.a.position, pair.b.position),
-            (pair.a.albedo, pair.b.albedo),
-            (pair.a.normal, pair.b.normal),
-            (finite(pair.a.color), finite(pair.b.color)),
-        )
-    )
+    position, albedo, normal = map(pair.mean, ("position", "albedo", "normal"))
+    color = (finite(pair.a.color) + finite(pair.b.color)) / 2  # a broken pixel must not break the sum
     before = seen[..., 3:].clamp(max=LONGEST - 1.0)
     radiance = (seen[..., :3] * before + color) / (before + 1.0)
     return History(pair.camera, radiance, before + 1.0, position, albedo, normal)

@@ -83,5 +83,4 @@ class InputMaker:
         """
         if not self._guided:
             return None
-        color, albedo, normal = ((getattr(pair.a, n) + getattr(pair.b, n)) / 2 for n in ("color", "albedo", "normal"))
-        return to_planes(open_image_denoise(color, albedo, normal)).to(self._device)
+        return to_planes(open_image_denoise(*map(pair.mean, ("color", "albedo", "normal")))).to(self._device)

@@ -160,7 +160,7 @@ class OnlineDenoiser:
         planes = self.halves(pair, remember).both
         with torch.no_grad():
             self._load(parameters)
-            denoised, share = (part.clone() for part in self._recorded(planes))
+            denoised, share = self._recorded(planes)
         shown, guide = denoised, self._inputs.guide_of_both(pair)
         if guide is not None:
             shown = denoised + share * (guide - guide_of(planes))

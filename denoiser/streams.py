@@ -82,8 +82,7 @@ class Recorded:
     did: a CUDA graph, without the time that Python and the driver take for hundreds of small launches.
 
     So the function must do the same for all inputs of a shape: read no value back from the device, and take numbers
-    that change from tensors that stay. It must run under one thread and stream at a time. What it returns is
-    overwritten by the next call.
+    that change from tensors that stay. It must run under one thread and stream at a time.
 
     record: how to record, None to do without; `recorder_of` a device. Where recording fails, a warning says so and
     everything goes on without.
@@ -116,7 +115,7 @@ class Recorded:
         kept, replay = self._recordings[shapes]
         for mine, given in zip(kept, inputs, strict=True):
             mine.copy_(given)
-        return replay()
+        return tuple(part.clone() for part in replay())  # the next replay writes to the same memory
 
 
 def recorder_of(device: torch.device) -> Recorder | None:

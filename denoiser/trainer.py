@@ -132,7 +132,7 @@ class Trainer:
         """
         self.steps += 1
         self._newest_share.fill_(1.0 - self._decay())
-        return self._recorded(image, target)[0].clone()
+        return self._recorded(image, target)[0]
 
     def _update(self, image: torch.Tensor, target: torch.Tensor) -> tuple[torch.Tensor]:
         """What `step` does on the device."""

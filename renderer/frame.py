@@ -53,3 +53,8 @@ class NoisyPair:
     spp: int
     index: int
     clean: torch.Tensor | None = None
+
+    def mean(self, part: str) -> torch.Tensor:
+        """(H, W, 3): the average of both halves' `color`, `albedo`, `normal` or `position` (which both must have)."""
+        average: torch.Tensor = (getattr(self.a, part) + getattr(self.b, part)) / 2
+        return average

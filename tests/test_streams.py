@@ -48,9 +48,8 @@ def test_from_the_fourth_call_on_python_is_left_out(twin: Twin) -> None:
     device, record = twin
     function, calls = counted(lambda value: value.square().sum(dim=0) + 1)
     recorded = Recorded(function, record)
-    for index in range(10):
-        value = torch.full((3, 4), float(index), device=device)
-        (result,) = recorded(value)
+    results = [recorded(torch.full((3, 4), float(index), device=device))[0] for index in range(10)]
+    for index, result in enumerate(results):  # none is overwritten by a later call
         assert torch.equal(result, torch.full((4,), 3.0 * index**2 + 1, device=device))
     assert calls == [WARM_UP + 1]
 

@@ -411,8 +411,8 @@ class Engine:
             "denoised": _shared(result.shown),
             "noisy": _shared(result.noisy),
             "half": _shared(pair.a.color),
-            "albedo": _shared((pair.a.albedo + pair.b.albedo) / 2),
-            "normal": _shared((pair.a.normal + pair.b.normal) / 2),
+            "albedo": _shared(pair.mean("albedo")),
+            "normal": _shared(pair.mean("normal")),
         }
         decibels = {"denoised": measured.psnr_shown, "noisy": measured.psnr_noisy} if measured else {}
         estimate: Estimate | None = result.estimate
