@@ -87,7 +87,7 @@ def notes(about: dict[str, Any]) -> str:
 
 
 def _line(stage: str, median: str, quartiles: str, floor: str, ratio: str, paper: str) -> str:
-    return f"{stage:<32}{median:>10}{quartiles:>18}{floor:>9}{ratio:>9}{paper:>8}".rstrip()
+    return f"{stage:<40}{median:>10}{quartiles:>18}{floor:>9}{ratio:>9}{paper:>8}".rstrip()
 
 
 def _row(size: Size, name: str) -> dict[str, Any]:
