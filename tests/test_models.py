@@ -7,7 +7,7 @@ import torch
 
 from denoiser import MODEL_NAMES
 from denoiser.features import frame_planes
-from denoiser.models import KERNEL, KernelModel, PaperModel, build_model, filter_pixels
+from denoiser.models import KERNEL, KernelModel, PaperModel, build_model, filter_pixels, without_fireflies
 from denoiser.unet import UNet
 from renderer.frame import Frame
 
@@ -63,6 +63,28 @@ def test_what_was_not_seen_and_a_guide_that_is_not_there_have_no_share() -> None
     even = image.clone()
     even[:, :3], even[:, 9:12] = 0.5, 0.0
     torch.testing.assert_close(model(even), torch.full((1, 3, 32, 32), 0.5))
+
+
+def test_fireflies_are_held_back_by_the_guide_nearby_and_by_nothing_where_there_is_none() -> None:
+    image, guide = torch.full((1, 3, 9, 9), 0.5), torch.full((1, 3, 9, 9), 0.4)
+    image[0, :, 2, 2] = torch.tensor([40.0, 20.0, 10.0])  # a firefly
+    guide[0, :, 6, 6] = 5.0  # a lamp, one pixel beside a bright sample
+    image[0, :, 6, 7] = 9.0
+    guide[0, :, 0, 8] = 0.0  # black, but of a guide that is there
+    held = without_fireflies(image, guide)
+    expected = image.clone()
+    expected[0, :, 2, 2] = torch.tensor([0.81, 0.405, 0.2025])  # 2 x 0.4 + 0.01, and the same hue
+    torch.testing.assert_close(held, expected)
+    assert torch.equal(without_fireflies(image, torch.zeros_like(guide)), image)
+    assert torch.equal(without_fireflies(1e-3 * image, torch.zeros_like(guide)), 1e-3 * image)
+
+
+def test_a_firefly_changes_what_is_shown_by_no_more_than_the_guide_allows() -> None:
+    image = planes(32, 32, context=True)
+    burnt = image.clone()
+    burnt[0, :3, 16, 16] = 1e6
+    model = sharp_model()
+    assert (model(burnt) - model(image)).abs().max() < 10.0
 
 
 def test_no_share_ever_loses_its_gradient() -> None:
