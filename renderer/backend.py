@@ -77,9 +77,13 @@ class Backend:
     def activate(self) -> None:
         """Makes the variant current in this thread (Mitsuba keeps it per thread)."""
         os.environ.update(_libraries(self.variant, self.llvm))
+        import drjit as dr
         import mitsuba as mi
 
         mi.set_variant(self.variant)
+        # On a single core Dr.Jit has no thread but the caller's, and there Mitsuba never comes back from an EXR file.
+        if dr.thread_count() < 2:
+            dr.set_thread_count(2)
         # Mitsuba logs to standard output, which is for results; what must be known arrives as exceptions.
         mi.set_log_level(mi.LogLevel.Error)
 

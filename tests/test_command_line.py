@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
 
 from app.__main__ import main
 from denoiser.weights import load_weights
+from renderer.backend import Backend
 from tests.conftest import TINY_XML, Run, child_environment, last_json
 
 STOPPED_FRAMES = 40
@@ -68,6 +71,23 @@ def test_a_walk_leaves_a_complete_run_folder(noisewalk: Run, tiny_xml: Path, tmp
     again = noisewalk(*walk_words(tiny_xml, 6, "--json", "--quiet"))
     assert again.stderr == "" and last_json(again)["run"] == str(Path("runs/tiny-2"))
     assert same(numbers(tmp_path / "runs" / "tiny-2"), numbers(run))
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="a process's cores can be chosen on Linux only")
+def test_one_core_is_enough_for_a_scene_with_an_exr_sky(noisewalk: Run, backend: Backend, tmp_path: Path) -> None:
+    backend.activate()
+    import mitsuba as mi
+
+    mi.Bitmap(np.full((64, 128, 3), 0.5, np.float32)).write(str(tmp_path / "sky.exr"))
+    lit = '<emitter type="envmap"><string name="filename" value="sky.exr"/></emitter></scene>'
+    (tmp_path / "sky.xml").write_text(TINY_XML.replace("</scene>", lit))
+    all_cores = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(all_cores)})  # of this thread, and so of the processes that it starts
+    try:
+        done = noisewalk(*walk_words(tmp_path / "sky.xml", 1), timeout=150)
+    finally:
+        os.sched_setaffinity(0, all_cores)
+    assert done.returncode == 0, done.stderr
 
 
 def test_weights_travel_from_a_run_into_another(noisewalk: Run, tiny_xml: Path, tmp_path: Path) -> None:
