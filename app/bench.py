@@ -117,7 +117,7 @@ def _one_size(
         assert options.width and options.height
         about["machine"] = machine(session.backend, device)
         about["settings"] = {name: getattr(options, name) for name in ("spp", "iterations", "crop")}
-        rates = session.denoiser.compute(lambda: measure_rates(device))
+        rates = measure_rates(device)
         about["rates"] = {"matrix_flops": rates.matrix, "copy_bytes": rates.copy}
         size = Size(options.width, options.height, floors=_floors(options, rates, network_cost(options.model, device)))
         measured.append(size)

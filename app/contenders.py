@@ -114,7 +114,6 @@ class OnlineModel:
     def learn(self, pair: NoisyPair) -> float:
         start = time.perf_counter()
         self.denoiser.submit(pair)
-        self.denoiser.weights()
         return 1e3 * (time.perf_counter() - start)
 
     def show(self, pair: NoisyPair) -> Shown:

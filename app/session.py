@@ -17,7 +17,6 @@ from denoiser.guide import guide_is_installed
 from denoiser.metrics import noise_floor, psnr
 from denoiser.online import OnlineDenoiser, Pacing
 from denoiser.trainer import TrainingSettings
-from denoiser.worker import CORES, PublishedWeights, use_cores
 from renderer import RenderCancelled
 from renderer.backend import choose_backend
 from renderer.camera_path import CameraPath, load_path
@@ -109,8 +108,6 @@ class Session:
         self._tracers: dict[tuple[int, int, int], PathTracer] = {}
         self.set_spp(options.spp)
         self.references = ReferenceCache(reference_folder(options), self.scene, options.width, options.height)
-        if pacing == "lockstep":
-            use_cores(1)  # for this thread, which has torch's work done where training is
         self.denoiser = OnlineDenoiser(
             TrainingSettings(
                 model=options.model,
@@ -134,7 +131,6 @@ class Session:
     def close(self) -> None:
         """Stops training after the iterations in hand."""
         self.denoiser.close()
-        use_cores(CORES)
 
     def camera(self, index: int) -> Camera:
         """The view of frame `index` of the path."""
@@ -202,16 +198,6 @@ class Session:
     def _result(self, pair: NoisyPair, reference: Reference | None, watch: _Stopwatch, remember: bool = True) -> Result:
         weights = self.denoiser.weights()
         watch.lap("train")
-        return self.denoiser.compute(lambda: self._denoised(pair, reference, watch, remember, weights))
-
-    def _denoised(
-        self,
-        pair: NoisyPair,
-        reference: Reference | None,
-        watch: _Stopwatch,
-        remember: bool,
-        weights: PublishedWeights,
-    ) -> Result:
         denoised = self.denoiser.denoise_both(pair, remember)
         watch.lap("denoise")
         shown = denoised.shown

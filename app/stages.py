@@ -14,7 +14,6 @@ from app.session import Session
 from denoiser.estimate import estimate_error
 from denoiser.online import OnlineDenoiser
 from denoiser.trainer import Trainer, TrainingSettings
-from denoiser.worker import CORES, use_cores
 from renderer.path_tracer import PathTracer, to_torch
 
 LABELS = {
@@ -76,17 +75,14 @@ class Stages:
 
     def _train(self, settings: TrainingSettings) -> None:
         self._trainer.settings = settings
-        self._session.denoiser.compute(lambda: self._trainer.train(self._halves))
+        self._trainer.train(self._halves)
 
     def denoise(self, index: int) -> None:
         self._denoised = self._session.denoiser.denoise_both(self._pair)
 
     def estimate(self, index: int) -> None:
-        def estimate() -> None:
-            noisy = torch.stack([self._pair.a.color, self._pair.b.color]).to(self._denoised.shown.device)
-            estimate_error(noisy, self._denoised.halves)
-
-        self._session.denoiser.compute(estimate)
+        noisy = torch.stack([self._pair.a.color, self._pair.b.color]).to(self._denoised.shown.device)
+        estimate_error(noisy, self._denoised.halves)
 
     def upload(self, index: int) -> None:
         assert self._write is not None
@@ -101,7 +97,6 @@ class Stages:
         """From now on frames do not wait for their training."""
         old = self._session.denoiser
         old.close()
-        use_cores(CORES)
         guided = self._session.options.guide == "oidn"
         self._session.denoiser = OnlineDenoiser(old.settings, str(old.device), "free", guided)
 

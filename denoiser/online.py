@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Literal
 
 import torch
 
@@ -17,10 +17,9 @@ from denoiser.models import build_model
 from denoiser.streams import Recorded, recorder_of
 from denoiser.trainer import Trainer, TrainingSettings
 from denoiser.weights import WeightsError, load_weights, save_weights
-from denoiser.worker import PublishedWeights, TrainerThread
+from denoiser.worker import PublishedWeights, TrainerInPlace, TrainerThread, Worker
 from renderer.frame import NoisyPair
 
-Result = TypeVar("Result")
 Pacing = Literal["lockstep", "free"]
 
 
@@ -54,12 +53,12 @@ class Denoised:
 
 
 class OnlineDenoiser:
-    """Learns to denoise while it denoises; training runs in a background thread.
+    """Learns to denoise while it denoises.
 
-    lockstep: `denoise` waits until everything submitted is trained, so that the same seed gives the same pictures
-              (on a GPU nearly: it adds up in any order).
-    free:     `denoise` takes the newest finished weights and never waits; pairs that training had no time for are
-              counted in `skipped_pairs`.
+    lockstep: `submit` returns when the pair is trained on, so that the same seed gives the same pictures (on a GPU
+              nearly: it adds up in any order).
+    free:     training runs in a background thread. `denoise` takes the newest finished weights and never waits; pairs
+              that training had no time for are counted in `skipped_pairs`.
 
     guided: the kernel model also sees what Open Image Denoise makes of each half. Raises DenoiserError without it.
 
@@ -90,10 +89,10 @@ class OnlineDenoiser:
         guided: bool = False,
     ) -> None:
         self.device = choose_device(device)
-        self._pacing = pacing
         self._trainer = Trainer(settings, self.device)
         self._inputs = InputMaker(self.device, guided, self._trainer.network.uses_context)
-        self._thread = TrainerThread(self._trainer)
+        in_place = pacing == "lockstep"
+        self._worker: Worker = TrainerInPlace(self._trainer) if in_place else TrainerThread(self._trainer)
         # Denoising runs a network of its own with published parameters, never with those that are being trained.
         self._network = build_model(settings.model, self.device).requires_grad_(False)
         self._loaded: Mapping[str, torch.Tensor] | None = None
@@ -107,12 +106,12 @@ class OnlineDenoiser:
 
     def close(self) -> None:
         """Stops training after the iterations in hand."""
-        self._thread.stop()
+        self._worker.stop()
 
     @property
     def skipped_pairs(self) -> int:
         """Pairs submitted but never trained on, because a newer one came first."""
-        return self._thread.skipped_pairs
+        return self._worker.skipped_pairs
 
     @property
     def settings(self) -> TrainingSettings:
@@ -126,23 +125,19 @@ class OnlineDenoiser:
 
     def restart(self) -> None:
         """Begins anew, as it began at first, after the iterations in hand."""
-        self._thread.apply(lambda trainer: trainer.restart())
+        self._worker.apply(lambda trainer: trainer.restart())
 
     def submit(self, pair: NoisyPair) -> None:
-        """Hands a pair to the training thread. Raises RuntimeError where training has failed."""
-        self._thread.submit(self.halves(pair))
+        """Hands a pair to training. Raises RuntimeError where that has failed."""
+        self._worker.submit(self.halves(pair))
 
     def halves(self, pair: NoisyPair, remember: bool = True) -> Halves:
         """What the model sees of each half; of the last pair it is kept. `remember` as of `denoise`."""
-        return self.compute(lambda: self._inputs.halves(pair, remember))
-
-    def compute(self, function: Callable[[], Result]) -> Result:
-        """What the function returns, which uses torch. In lockstep it may run in the training thread, as told there."""
-        return self._thread.compute(function) if self._pacing == "lockstep" else function()
+        return self._inputs.halves(pair, remember)
 
     def weights(self) -> PublishedWeights:
-        """The weights that `denoise` would use now; lockstep waits for them."""
-        return self._thread.finish() if self._pacing == "lockstep" else self._thread.latest()
+        """The weights that `denoise` would use now."""
+        return self._worker.latest()
 
     def denoise(self, pair: NoisyPair, remember: bool = True) -> torch.Tensor:
         """The picture of both denoised halves: (H, W, 3) float32 linear radiance >= 0 on the training device.
@@ -153,13 +148,9 @@ class OnlineDenoiser:
 
     def denoise_both(self, pair: NoisyPair, remember: bool = True) -> Denoised:
         """As `denoise`, and each denoised half by itself."""
-        parameters = self.weights().parameters
-        return self.compute(lambda: self._denoise_both(pair, remember, parameters))
-
-    def _denoise_both(self, pair: NoisyPair, remember: bool, parameters: Mapping[str, torch.Tensor]) -> Denoised:
         planes = self.halves(pair, remember).both
         with torch.no_grad():
-            self._load(parameters)
+            self._load(self.weights().parameters)
             denoised, share = self._recorded(planes)
         shown, guide = denoised, self._inputs.guide_of_both(pair)
         if guide is not None:
@@ -189,13 +180,13 @@ class OnlineDenoiser:
             needed = self.settings.model
             raise WeightsError(f"{file}: weights of model '{about['model']}', but '{needed}' is in use (see --model)")
         steps = about.get("steps")
-        self._thread.apply(lambda trainer: trainer.adopt(parameters, steps if isinstance(steps, int) else 1))
+        self._worker.apply(lambda trainer: trainer.adopt(parameters, steps if isinstance(steps, int) else 1))
         return about
 
     def save_checkpoint(self, file: Path, progress: Mapping[str, object]) -> None:
         """Writes everything that training needs to go on as if it had never stopped. Raises OSError."""
         history = self._inputs.history
-        self._thread.apply(lambda trainer: save_checkpoint(file, trainer, history, progress))
+        self._worker.apply(lambda trainer: save_checkpoint(file, trainer, history, progress))
 
     def load_checkpoint(self, file: Path) -> dict[str, object]:
         """Goes on from a checkpoint of the same settings; returns its `progress`. Raises WeightsError."""
@@ -205,5 +196,5 @@ class OnlineDenoiser:
             self._inputs.history, stored = load_checkpoint(file, trainer)
             progress.update(stored)
 
-        self._thread.apply(restore)
+        self._worker.apply(restore)
         return progress

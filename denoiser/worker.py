@@ -1,30 +1,18 @@
-"""The background training thread: a mailbox of one pair's planes in, published weights out."""
+"""Who trains: a background thread (a mailbox of one pair's planes in, published weights out), or the caller itself."""
 
 from __future__ import annotations
 
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Protocol
 
 import torch
 
 from denoiser.inputs import Halves
 from denoiser.streams import Handover, Stream
 from denoiser.trainer import Trainer, TrainingReport
-
-Result = TypeVar("Result")
-CORES = torch.get_num_threads()  # that torch uses before anybody changes it
-
-
-def use_cores(count: int) -> None:
-    """How many threads torch has for what the calling thread computes on the CPU."""
-    torch.set_num_threads(count)
-    # It takes effect when first asked for; until then another thread's choice would replace it.
-    torch.get_num_threads()
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,10 +30,58 @@ class PublishedWeights:
     milliseconds: float
 
 
-class TrainerThread:
-    """Owns a Trainer while it runs. All methods are for the owner's thread.
+class Worker(Protocol):
+    """Runs a Trainer for an owner, who calls all of this from one thread and leaves the trainer alone meanwhile."""
 
-    On a GPU, training has a stream of its own, beside what the owner's thread does there.
+    @property
+    def skipped_pairs(self) -> int:
+        """Pairs that a newer one replaced before training got to them."""
+
+    def submit(self, halves: Halves) -> None:
+        """Takes a pair's planes to train on. Raises RuntimeError where training has failed."""
+
+    def latest(self) -> PublishedWeights:
+        """The newest published weights. Never waits for training."""
+
+    def apply(self, change: Callable[[Trainer], None]) -> None:
+        """Runs `change` on the idle trainer, after everything submitted is trained, and publishes the outcome."""
+
+    def stop(self) -> None:
+        """Ends training after the iterations in hand. May be called twice."""
+
+
+class TrainerInPlace:
+    """A Worker in its owner's thread: `submit` returns when the pair is trained on.
+
+    On a CPU this is faster than a thread that the owner waits for: torch's threads there are OpenMP's, a team for every
+    thread that asks, and with more of them than cores GNU's OpenMP puts them to sleep after each small operation.
+    """
+
+    skipped_pairs = 0
+
+    def __init__(self, trainer: Trainer) -> None:
+        self._trainer = trainer
+        self._published = _snapshot(trainer, TrainingReport(float("nan"), 0), 0.0)
+
+    def submit(self, halves: Halves) -> None:
+        try:
+            self._published = _train(self._trainer, halves)
+        except Exception as error:
+            raise _failed(error) from error
+
+    def latest(self) -> PublishedWeights:
+        return self._published.take()
+
+    def apply(self, change: Callable[[Trainer], None]) -> None:
+        change(self._trainer)
+        self._published = _changed(self._trainer, self.latest())
+
+    def stop(self) -> None:
+        pass
+
+
+class TrainerThread:
+    """A Worker with a thread of its own, and on a GPU a stream of its own, beside what the owner's thread does there.
 
     An exception of the thread is raised in the owner, at its next call.
     """
@@ -55,7 +91,6 @@ class TrainerThread:
         self._condition = threading.Condition()
         self._stream = Stream(trainer.device)
         self._waiting: Handover[Halves] | None = None
-        self._calls: deque[Callable[[], None]] = deque()
         self._busy = False
         self._stop = False
         self._failure: BaseException | None = None
@@ -67,7 +102,6 @@ class TrainerThread:
 
     @property
     def skipped_pairs(self) -> int:
-        """Pairs that a newer one replaced before training got to them."""
         return self._skipped_pairs
 
     def submit(self, halves: Halves) -> None:
@@ -79,57 +113,19 @@ class TrainerThread:
             self._condition.notify_all()
 
     def latest(self) -> PublishedWeights:
-        """The newest published weights. Never waits for training."""
         with self._condition:
             self._raise_failure()
             return self._published.take()
-
-    def finish(self) -> PublishedWeights:
-        """Waits until everything submitted is trained and published."""
-        with self._condition:
-            self._wait_until_idle()
-            return self._published.take()
-
-    def compute(self, function: Callable[[], Result]) -> Result:
-        """What the function returns: on a CPU run by the training thread, when that is idle; on a GPU just run.
-
-        torch's threads on a CPU are OpenMP's, a team for every thread that asks. With more of them than cores, GNU's
-        OpenMP puts them to sleep after each small operation, and training takes 1.4 times as long. Where the owner's
-        thread waits for training anyway, it can leave all work of torch to this one, with one team for both.
-        """
-        if self._stream.is_separate or threading.current_thread() is self._thread:
-            return function()
-        outcome: Future[Result] = Future()
-
-        def call() -> None:
-            try:
-                outcome.set_result(function())
-            except BaseException as error:  # noqa: BLE001 (it is the caller's)
-                outcome.set_exception(error)
-
-        with self._condition:
-            self._raise_failure()
-            if self._thread.is_alive() and not self._stop:
-                self._calls.append(call)
-                self._condition.notify_all()
-                while not outcome.done() and self._failure is None:
-                    self._condition.wait(0.2)
-                self._raise_failure()
-                return outcome.result()
-        return function()
 
     def apply(self, change: Callable[[Trainer], None]) -> None:
-        """Runs `change` on the idle trainer, after everything submitted is trained, and publishes the outcome."""
         with self._condition:
             self._wait_until_idle()
             # Training starts under this lock only: the trainer is ours until it is released.
             with self._stream.use():
                 change(self._trainer)
-                last = self._published.take()
-                self._published = _snapshot(self._trainer, last.report, last.milliseconds)
+                self._published = _changed(self._trainer, self._published.take())
 
     def stop(self) -> None:
-        """Ends the thread after the iterations in hand, and joins it. May be called twice."""
         with self._condition:
             self._stop = True
             self._condition.notify_all()
@@ -143,16 +139,13 @@ class TrainerThread:
 
     def _raise_failure(self) -> None:
         if self._failure is not None:
-            raise RuntimeError(f"training failed: {self._failure}") from self._failure
+            raise _failed(self._failure) from self._failure
 
     def _run(self) -> None:
         try:
-            use_cores(CORES)
             with self._stream.use():
                 while (handover := self._next()) is not None:
-                    start = time.perf_counter()
-                    report = self._trainer.train(handover.take())
-                    published = _snapshot(self._trainer, report, 1e3 * (time.perf_counter() - start))
+                    published = _train(self._trainer, handover.take())
                     with self._condition:
                         self._published, self._busy = published, False
                         self._condition.notify_all()
@@ -162,18 +155,26 @@ class TrainerThread:
                 self._condition.notify_all()
 
     def _next(self) -> Handover[Halves] | None:
-        while True:
-            with self._condition:
-                while self._waiting is None and not self._stop and not self._calls:
-                    self._condition.wait()
-                if not self._calls:
-                    halves, self._waiting = self._waiting, None
-                    self._busy = not self._stop
-                    return None if self._stop else halves
-                call = self._calls.popleft()
-            call()
-            with self._condition:
-                self._condition.notify_all()
+        with self._condition:
+            while self._waiting is None and not self._stop:
+                self._condition.wait()
+            halves, self._waiting = self._waiting, None
+            self._busy = not self._stop
+            return None if self._stop else halves
+
+
+def _train(trainer: Trainer, halves: Halves) -> Handover[PublishedWeights]:
+    start = time.perf_counter()
+    report = trainer.train(halves)
+    return _snapshot(trainer, report, 1e3 * (time.perf_counter() - start))
+
+
+def _failed(error: BaseException) -> RuntimeError:
+    return RuntimeError(f"training failed: {error}")
+
+
+def _changed(trainer: Trainer, last: PublishedWeights) -> Handover[PublishedWeights]:
+    return _snapshot(trainer, last.report, last.milliseconds)
 
 
 def _snapshot(trainer: Trainer, report: TrainingReport, milliseconds: float) -> Handover[PublishedWeights]:

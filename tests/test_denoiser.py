@@ -15,10 +15,9 @@ from denoiser.features import FEATURE_VERSION, frame_planes
 from denoiser.inputs import Halves
 from denoiser.metrics import psnr
 from denoiser.models import build_model
-from denoiser.online import DeviceError, OnlineDenoiser, choose_device
+from denoiser.online import DeviceError, OnlineDenoiser, Pacing, choose_device
 from denoiser.trainer import Trainer, TrainingSettings
 from denoiser.weights import FORMAT, WeightsError, load_weights, save_weights, write_tensors
-from denoiser.worker import CORES, use_cores
 from renderer.frame import Camera, Frame, NoisyPair
 
 CPU = torch.device("cpu")
@@ -147,24 +146,18 @@ def test_free_pacing_never_waits_and_counts_what_it_skips() -> None:
         assert denoiser.weights().steps == 0
         assert denoiser.skipped_pairs == 2
         gate.set()
-        assert denoiser._thread.finish().steps == 2 * QUICK.iterations
+        denoiser._worker.apply(lambda trainer: None)  # waits
+        assert denoiser.weights().steps == 2 * QUICK.iterations
 
 
-def test_in_lockstep_torch_works_in_the_training_thread_which_has_the_cores() -> None:
-    use_cores(1)
-    try:
-        with OnlineDenoiser(QUICK, "cpu", "lockstep") as denoiser:
-            assert denoiser.compute(threading.current_thread).name == "trainer"
-            assert denoiser.compute(torch.get_num_threads) == CORES and torch.get_num_threads() == 1
-            with pytest.raises(ZeroDivisionError):
-                denoiser.compute(lambda: 1 / 0)
-            assert denoiser.compute(lambda: denoiser.compute(lambda: 3)) == 3
-            walk(denoiser, 1)
-        assert denoiser.compute(threading.current_thread) is threading.current_thread()  # it is closed
-        with OnlineDenoiser(QUICK, "cpu", "free") as denoiser:
-            assert denoiser.compute(threading.current_thread) is threading.current_thread()
-    finally:
-        use_cores(CORES)
+def test_lockstep_has_no_thread_and_every_pair_is_trained_when_it_is_submitted() -> None:
+    threads = threading.active_count()
+    with OnlineDenoiser(QUICK, "cpu", "lockstep") as denoiser:
+        assert threading.active_count() == threads
+        for index in range(3):
+            denoiser.submit(noisy_pair(index, truth()))
+            assert denoiser.weights().steps == (index + 1) * QUICK.iterations
+        assert denoiser.skipped_pairs == 0
 
 
 def test_published_weights_are_never_written_to_again() -> None:
@@ -177,13 +170,14 @@ def test_published_weights_are_never_written_to_again() -> None:
         assert all(torch.equal(copies[name], p) for name, p in published.parameters.items())
 
 
-def test_a_failure_of_the_thread_is_raised_in_its_owner() -> None:
-    with OnlineDenoiser(QUICK, "cpu", "lockstep") as denoiser:
+@pytest.mark.parametrize("pacing", ["lockstep", "free"])
+def test_a_failure_of_training_reaches_its_owner(pacing: Pacing) -> None:
+    with OnlineDenoiser(QUICK, "cpu", pacing) as denoiser:
         pair = noisy_pair(0, truth())
         smaller = noisy_pair(0, truth(48, 20)).b
-        denoiser.submit(NoisyPair(pair.a, smaller, pair.camera, 8, 0))
         with pytest.raises(RuntimeError, match="training failed"):
-            denoiser.weights()
+            denoiser.submit(NoisyPair(pair.a, smaller, pair.camera, 8, 0))
+            denoiser.restart()  # waits
 
 
 def test_weights_leave_and_come_back(tmp_path: Path) -> None:
@@ -204,7 +198,6 @@ def test_a_checkpoint_goes_on_as_if_nothing_had_happened(device: str, tmp_path: 
     with OnlineDenoiser(QUICK, device, "lockstep") as straight:
         for index in range(4):
             straight.submit(noisy_pair(index, clean))
-            straight.weights()
             if index == 1:
                 straight.save_checkpoint(file, {"frames": 2})
         expected = straight.weights()
@@ -212,7 +205,6 @@ def test_a_checkpoint_goes_on_as_if_nothing_had_happened(device: str, tmp_path: 
         assert resumed.load_checkpoint(file) == {"frames": 2}
         for index in (2, 3):
             resumed.submit(noisy_pair(index, clean))
-            resumed.weights()
         assert resumed.weights().steps == expected.steps
         # On a GPU, sums may be taken in another order.
         tolerance = {"rtol": 0.0, "atol": 0.0} if device == "cpu" else {"rtol": 1e-3, "atol": 1e-4}

@@ -147,8 +147,9 @@ def test_knobs_are_live(start: Start) -> None:
     for _ in range(2):  # the first of them may have been begun before
         next_picture(engine)
     assert engine._session
-    thread = engine._session.denoiser._thread
-    settled = thread.finish().steps
+    denoiser = engine._session.denoiser
+    denoiser._worker.apply(lambda trainer: None)  # waits
+    settled = denoiser.weights().steps
     next_picture(engine, lambda p: p.steps == settled)  # one may have been begun with older weights
     assert next_picture(engine).steps == settled
     engine.show(Wish(replace(engine.knobs, iterations=5, learning_rate=1e-3, spp=3)))
