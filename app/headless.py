@@ -224,10 +224,7 @@ def _finish(session: Session, run: RunFolder, state: str, floors: list[float], a
         # One frame alone does not tell noisy targets from clean ones.
         "mean_of_last_measured": {
             "frames": len(measured[-LAST_FRAMES:]),
-            **{
-                c: round(statistics.fmean(float(row[c]) for row in measured[-LAST_FRAMES:] if row[c]), 4)
-                for c in columns
-            },
+            **{c: _mean([float(row[c]) for row in measured[-LAST_FRAMES:] if row[c]], 4) for c in columns},
         }
         if "psnr_clean_targets" in columns
         else None,
@@ -249,8 +246,13 @@ def _number(cell: str) -> float | None:
 
 def _estimate_minus_psnr(measured: list[dict[str, str]]) -> float | None:
     """How far off the estimate was, on average over the measured frames."""
-    both = [(row["psnr_estimate"], row["psnr_shown"]) for row in measured if row["psnr_estimate"]]
-    return round(statistics.fmean(float(a) - float(b) for a, b in both), 2) if both else None
+    return _mean(
+        [float(row["psnr_estimate"]) - float(row["psnr_shown"]) for row in measured if row["psnr_estimate"]], 2
+    )
+
+
+def _mean(values: list[float], digits: int) -> float | None:
+    return round(statistics.fmean(values), digits) if values else None
 
 
 def _median(values: list[float]) -> float | None:

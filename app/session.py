@@ -64,8 +64,12 @@ class Result:
 
 @dataclass(frozen=True)
 class Training:
-    """How far training is. skipped_steps: not finite, so far; skipped_pairs: never trained on, so far."""
+    """How far training is. skipped_steps: not finite, so far; skipped_pairs: never trained on, so far.
 
+    trained: whether the network has learned anything, here or before.
+    """
+
+    trained: bool
     steps: int
     skipped_steps: int
     skipped_pairs: int
@@ -215,7 +219,13 @@ class Session:
             loss=weights.report.loss,
             skipped_steps=weights.report.skipped,
             milliseconds=watch.laps,
-            training=Training(weights.steps, weights.skipped_steps, self.denoiser.skipped_pairs, weights.milliseconds),
+            training=Training(
+                weights.trained,
+                weights.steps,
+                weights.skipped_steps,
+                self.denoiser.skipped_pairs,
+                weights.milliseconds,
+            ),
         )
 
 

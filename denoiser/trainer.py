@@ -73,7 +73,7 @@ class Trainer:
             torch.manual_seed(self.settings.seed)
             self.network = build_model(self.settings.model, self.device)
         start = pretrained_weights(self.settings.model) if self.settings.pretrained else None
-        self._untrained = start is None
+        self.started_trained = start is not None
         if start is not None:
             self.network.load_state_dict(start)
         # Numbers that change are tensors, so that a recorded step follows them.
@@ -105,7 +105,7 @@ class Trainer:
         """Goes on from a network that was trained for `steps` before, with a fresh optimiser."""
         self.restart()
         self.network.load_state_dict(parameters)
-        self.steps, self.average, self._untrained = steps, self._parameters_to_denoise_with(), False
+        self.steps, self.average, self.started_trained = steps, self._parameters_to_denoise_with(), True
 
     def train(self, halves: Halves) -> TrainingReport:
         """`settings.iterations` steps, each on a random crop of both halves' planes (1, 16, H, W).
@@ -160,7 +160,7 @@ class Trainer:
     def _decay(self) -> float:
         decay = self.network.average_decay
         # At first the mean is short, so that it does not lag behind a network that learns fast.
-        return min(decay, self.steps / (self.steps + 9)) if self._untrained else decay
+        return decay if self.started_trained else min(decay, self.steps / (self.steps + 9))
 
     def _crop(self, size: int, *images: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """The same random window of all images (1, C, H, W)."""

@@ -19,11 +19,13 @@ from denoiser.trainer import Trainer, TrainingReport
 class PublishedWeights:
     """A complete copy of the parameters to denoise with that nobody writes to any more, and how they came about.
 
+    trained:              whether they have learned anything, here or before; a fresh network has not.
     steps, skipped_steps: training steps so far, and those of them that were not finite.
     report, milliseconds: of the last frame that was trained on.
     """
 
     parameters: Mapping[str, torch.Tensor]
+    trained: bool
     steps: int
     skipped_steps: int
     report: TrainingReport
@@ -179,5 +181,6 @@ def _changed(trainer: Trainer, last: PublishedWeights) -> Handover[PublishedWeig
 
 def _snapshot(trainer: Trainer, report: TrainingReport, milliseconds: float) -> Handover[PublishedWeights]:
     parameters = {name: value.clone() for name, value in trainer.average.items()}
-    published = PublishedWeights(parameters, trainer.steps, trainer.skipped, report, milliseconds)
+    trained = trainer.started_trained or trainer.steps > 0
+    published = PublishedWeights(parameters, trained, trainer.steps, trainer.skipped, report, milliseconds)
     return Handover(published, list(parameters.values()))

@@ -62,6 +62,7 @@ def picture(size: tuple[int, int] = (48, 32), reference: bool = True, steps: int
         noise_floor=34.2 if reference else None,
         estimate=Estimate(mse=1.6e-3, error=1e-4, error_map=torch.from_numpy(layers["estimated_error"])),
         reference_spp=512 if reference else 0,
+        trained=True,
         steps=steps,
         skipped_pairs=3,
         skipped_steps=0,

@@ -80,6 +80,18 @@ def test_a_resting_camera_gets_pictures_training_and_a_growing_reference(start: 
     assert next_picture(again).reference_spp >= 64
 
 
+@pytest.mark.parametrize("cold", [False, True])
+def test_a_pretrained_network_is_shown_from_the_first_picture_on_and_a_fresh_one_is_not(
+    start: Start, cold: bool
+) -> None:
+    engine = start(cold=cold)
+    engine.show(Wish(replace(engine.knobs, train=False)))  # while the scene is being opened
+    picture = next_picture(engine)
+    assert picture.steps == 0 and picture.trained != cold
+    noisy, shown = (as_array(picture.layers[name]) for name in ("noisy", "denoised"))
+    assert np.array_equal(noisy, shown) == cold and (picture.estimate is None) == cold
+
+
 def test_a_moving_camera_gets_small_frames_where_full_ones_are_slow(
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -93,9 +93,10 @@ class Picture:
     """One frame to show. layers: (H, W, 3) float32 arrays or CUDA tensors by name, linear; `reference` may be absent.
 
     decibels: PSNR of layers `noisy` and `denoised`, where a reference is good enough to measure with.
-    estimate: of the error of `denoised`; its map is the layer `estimated_error`. Both absent before the first step of
-              training; the number also from previews.
-    steps:    of training behind `denoised`; before the first it is the noisy average.
+    estimate: of the error of `denoised`; its map is the layer `estimated_error`. Both absent while the network is
+              untrained; the number also from previews.
+    trained:  whether the network has learned anything, here or before; `denoised` is the noisy average until then.
+    steps:    of training here.
     """
 
     number: int
@@ -108,6 +109,7 @@ class Picture:
     noise_floor: float | None
     estimate: Estimate | None
     reference_spp: int
+    trained: bool
     steps: int
     skipped_pairs: int
     skipped_steps: int
@@ -416,7 +418,7 @@ class Engine:
         }
         decibels = {"denoised": measured.psnr_shown, "noisy": measured.psnr_noisy} if measured else {}
         estimate: Estimate | None = result.estimate
-        if training.steps == 0:  # an untrained network has nothing to show
+        if not training.trained:  # a fresh network has nothing to show
             layers["denoised"], estimate = layers["noisy"], None
             decibels.pop("denoised", None)
         if estimate:
@@ -434,6 +436,7 @@ class Engine:
             noise_floor=measured.noise_floor if measured else None,
             estimate=None if preview else estimate,
             reference_spp=self._accumulation.spp if self._accumulation else 0,
+            trained=training.trained,
             steps=training.steps,
             skipped_pairs=training.skipped_pairs,
             skipped_steps=training.skipped_steps,

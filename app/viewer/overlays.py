@@ -91,7 +91,7 @@ def _captions(viewer: Viewer, picture: Picture, area: Area) -> None:
         if needed not in picture.layers:
             reason = "not trained yet" if mode == "estimated_error" else viewer.unmeasured(picture)
             _label(draw, x, area.y + pad + 1.7 * imgui.get_font_size(), reason)
-        elif mode == "denoised" and picture.steps == 0:
+        elif mode == "denoised" and not picture.trained:
             _label(draw, x, area.y + pad + 1.7 * imgui.get_font_size(), "not trained yet: the noisy average")
     if viewer.flight.recording:
         text = f"recording: {viewer.flight.recorded_keyframes} keyframes, R ends it"
