@@ -14,6 +14,8 @@ from denoiser.inputs import Halves
 from denoiser.streams import Handover, Stream
 from denoiser.trainer import Trainer, TrainingReport
 
+CORES = torch.get_num_threads()  # that torch uses before anybody changes it
+
 
 @dataclass(frozen=True, eq=False)
 class PublishedWeights:
@@ -85,6 +87,9 @@ class TrainerInPlace:
 class TrainerThread:
     """A Worker with a thread of its own, and on a GPU a stream of its own, beside what the owner's thread does there.
 
+    On a CPU both threads have torch use half of the cores each until `stop`, whatever else may want them (a renderer):
+    teams of OpenMP's threads that together are more than the cores wait for one another, and everybody gets slower.
+
     An exception of the thread is raised in the owner, at its next call.
     """
 
@@ -97,6 +102,8 @@ class TrainerThread:
         self._stop = False
         self._failure: BaseException | None = None
         self._skipped_pairs = 0
+        self._cores = CORES if self._stream.is_separate else max(1, CORES // 2)
+        _use_cores(self._cores)
         with self._stream.use():
             self._published = _snapshot(trainer, TrainingReport(float("nan"), 0), 0.0)
         self._thread = threading.Thread(target=self._run, name="trainer", daemon=True)
@@ -132,6 +139,7 @@ class TrainerThread:
             self._stop = True
             self._condition.notify_all()
         self._thread.join()
+        _use_cores(CORES)
 
     def _wait_until_idle(self) -> None:
         # A wait without a bound cannot be interrupted by Ctrl-C on every platform.
@@ -145,6 +153,7 @@ class TrainerThread:
 
     def _run(self) -> None:
         try:
+            _use_cores(self._cores)
             with self._stream.use():
                 while (handover := self._next()) is not None:
                     published = _train(self._trainer, handover.take())
@@ -163,6 +172,12 @@ class TrainerThread:
             halves, self._waiting = self._waiting, None
             self._busy = not self._stop
             return None if self._stop else halves
+
+
+def _use_cores(count: int) -> None:
+    """How many threads torch has for what the calling thread computes on the CPU."""
+    torch.set_num_threads(count)
+    torch.get_num_threads()  # it takes effect when first asked for; until then another thread's choice would replace it
 
 
 def _train(trainer: Trainer, halves: Halves) -> Handover[PublishedWeights]:

@@ -18,6 +18,7 @@ from denoiser.models import build_model
 from denoiser.online import DeviceError, OnlineDenoiser, Pacing, choose_device
 from denoiser.trainer import Trainer, TrainingSettings
 from denoiser.weights import FORMAT, WeightsError, load_weights, save_weights, write_tensors
+from denoiser.worker import CORES
 from renderer.frame import Camera, Frame, NoisyPair
 
 CPU = torch.device("cpu")
@@ -158,6 +159,23 @@ def test_lockstep_has_no_thread_and_every_pair_is_trained_when_it_is_submitted()
             denoiser.submit(noisy_pair(index, truth()))
             assert denoiser.weights().steps == (index + 1) * QUICK.iterations
         assert denoiser.skipped_pairs == 0
+
+
+def test_beside_a_training_thread_torch_has_half_of_the_cores_for_each_of_the_two() -> None:
+    seen, done = [], threading.Event()
+    with OnlineDenoiser(QUICK, "cpu", "free") as denoiser:
+        original = denoiser._trainer.train
+
+        def train(halves: Halves):
+            seen.append(torch.get_num_threads())
+            done.set()
+            return original(halves)
+
+        denoiser._trainer.train = train  # type: ignore[method-assign]
+        denoiser.submit(noisy_pair(0, truth()))
+        assert done.wait(60)
+        assert seen == [torch.get_num_threads()] == [max(1, CORES // 2)]
+    assert torch.get_num_threads() == CORES
 
 
 def test_published_weights_are_never_written_to_again() -> None:
