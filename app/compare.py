@@ -221,6 +221,7 @@ def _one_walk(
                         for name, one in shown.items()
                     ]
                     done.rows.extend(new)
+                    _write(done)  # hours may lie between one measurement and the next
                     images = {name: one.image for name, one in shown.items()} | {
                         "reference": torch.from_numpy(references[index].mean)
                     }

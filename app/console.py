@@ -5,14 +5,25 @@ from __future__ import annotations
 import json
 import signal
 import sys
+import time
 from types import FrameType
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
 
 from app.errors import Interrupted
 from app.options import Output
+
+LOG_SECONDS = 30.0
 
 
 class Talk:
@@ -33,7 +44,7 @@ class Talk:
 
     def progress(self) -> Progress:
         """A progress display; tasks carry a field `note`."""
-        return Progress(
+        return _Progress(
             TextColumn("{task.description}"),
             BarColumn(bar_width=16),
             MofNCompleteColumn(),
@@ -48,6 +59,31 @@ class Talk:
         """With `json`, the result as one line on standard output."""
         if self.output.json:
             print(json.dumps(document), flush=True)
+
+
+class _Progress(Progress):
+    """Where nobody watches (a pipe, a log file), a line now and then: there, rich shows bars only when they end."""
+
+    def __init__(self, *columns: ProgressColumn, **settings: Any) -> None:
+        super().__init__(*columns, **settings)
+        self._logged_at = time.monotonic()
+
+    def update(self, task_id: TaskID, **changes: Any) -> None:
+        super().update(task_id, **changes)
+        self._log(task_id)
+
+    def advance(self, task_id: TaskID, advance: float = 1) -> None:
+        super().advance(task_id, advance)
+        self._log(task_id)
+
+    def _log(self, task_id: TaskID) -> None:
+        now = time.monotonic()
+        if self.disable or self.console.is_terminal or now - self._logged_at < LOG_SECONDS:
+            return
+        self._logged_at = now
+        task = self.tasks[task_id]
+        line = f"{task.description} {task.completed:.0f}/{task.total:.0f} {task.fields['note']}"
+        self.console.print(line.strip(), markup=False)
 
 
 class StopSignal:

@@ -17,6 +17,8 @@ import torch
 from PIL import Image
 
 from app.__main__ import main
+from app.console import Talk
+from app.options import Output
 from denoiser.weights import load_weights
 from renderer.backend import Backend
 from tests.conftest import TINY_XML, Run, child_environment, last_json
@@ -71,6 +73,21 @@ def test_a_walk_leaves_a_complete_run_folder(noisewalk: Run, tiny_xml: Path, tmp
     again = noisewalk(*walk_words(tiny_xml, 6, "--json", "--quiet"))
     assert again.stderr == "" and last_json(again)["run"] == str(Path("runs/tiny-2"))
     assert same(numbers(tmp_path / "runs" / "tiny-2"), numbers(run))
+
+
+@pytest.mark.parametrize("seconds", [0.0, 1e6])
+def test_a_log_file_gets_a_line_of_progress_now_and_then(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], seconds: float
+) -> None:
+    monkeypatch.setattr("app.console.LOG_SECONDS", seconds)
+    for quiet in (False, True):
+        with Talk(Output(quiet=quiet)).progress() as progress:
+            task = progress.add_task("frames", total=9, note="")
+            for frame in range(3):
+                progress.update(task, completed=frame + 1, note=f"{frame} dB")
+        lines = capsys.readouterr().err.splitlines()
+        logged = [] if quiet or seconds else ["frames 1/9 0 dB", "frames 2/9 1 dB", "frames 3/9 2 dB"]
+        assert lines[:-1] == logged and len(lines) == len(logged) + (not quiet)  # the bar comes at the end
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="a process's cores can be chosen on Linux only")
