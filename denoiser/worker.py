@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import torch
 
@@ -87,11 +87,13 @@ class TrainerInPlace:
 class TrainerThread:
     """A Worker with a thread of its own, and on a GPU a stream of its own, beside what the owner's thread does there.
 
-    On a CPU both threads have torch use half of the cores each until `stop`, whatever else may want them (a renderer):
-    teams of OpenMP's threads that together are more than the cores wait for one another, and everybody gets slower.
+    On a CPU both threads have torch use half of the cores each until the last such Worker stops: teams of OpenMP's
+    threads that together are more than the cores wait for one another, and everybody gets slower, renderers too.
 
     An exception of the thread is raised in the owner, at its next call.
     """
+
+    _running: ClassVar[set[TrainerThread]] = set()
 
     def __init__(self, trainer: Trainer) -> None:
         self._trainer = trainer
@@ -108,6 +110,7 @@ class TrainerThread:
             self._published = _snapshot(trainer, TrainingReport(float("nan"), 0), 0.0)
         self._thread = threading.Thread(target=self._run, name="trainer", daemon=True)
         self._thread.start()
+        self._running.add(self)
 
     @property
     def skipped_pairs(self) -> int:
@@ -139,7 +142,9 @@ class TrainerThread:
             self._stop = True
             self._condition.notify_all()
         self._thread.join()
-        _use_cores(CORES)
+        self._running.discard(self)
+        if not self._running:
+            _use_cores(CORES)
 
     def _wait_until_idle(self) -> None:
         # A wait without a bound cannot be interrupted by Ctrl-C on every platform.

@@ -174,6 +174,8 @@ def test_beside_a_training_thread_torch_has_half_of_the_cores_for_each_of_the_tw
         denoiser._trainer.train = train  # type: ignore[method-assign]
         denoiser.submit(noisy_pair(0, truth()))
         assert done.wait(60)
+        with OnlineDenoiser(QUICK, "cpu", "free"):
+            pass
         assert seen == [torch.get_num_threads()] == [max(1, CORES // 2)]
     assert torch.get_num_threads() == CORES
 
