@@ -212,16 +212,17 @@ def test_weights_leave_and_come_back(tmp_path: Path) -> None:
     assert about["scene"] == "test" and about["steps"] == 2 * QUICK.iterations
 
 
+@pytest.mark.parametrize("model", MODEL_NAMES)
 @pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
-def test_a_checkpoint_goes_on_as_if_nothing_had_happened(device: str, tmp_path: Path) -> None:
-    file, clean = tmp_path / "c.safetensors", truth()
-    with OnlineDenoiser(QUICK, device, "lockstep") as straight:
+def test_a_checkpoint_goes_on_as_if_nothing_had_happened(device: str, model: str, tmp_path: Path) -> None:
+    file, clean, settings = tmp_path / "c.safetensors", truth(), replace(QUICK, model=model)
+    with OnlineDenoiser(settings, device, "lockstep") as straight:
         for index in range(4):
             straight.submit(noisy_pair(index, clean))
             if index == 1:
                 straight.save_checkpoint(file, {"frames": 2})
         expected = straight.weights()
-    with OnlineDenoiser(QUICK, device, "lockstep") as resumed:
+    with OnlineDenoiser(settings, device, "lockstep") as resumed:
         assert resumed.load_checkpoint(file) == {"frames": 2}
         for index in (2, 3):
             resumed.submit(noisy_pair(index, clean))
