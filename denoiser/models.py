@@ -37,7 +37,7 @@ class KernelModel(UNet):
     of past frames (after Bako et al. 2017, "Kernel-Predicting Convolutional Networks", and Vogels et al. 2018,
     "Denoising with Kernel Prediction and Asymmetric Loss Functions"). It blends these five, and the guide where there
     is one, per pixel. The output is a convex combination: never negative, never brighter than its brightest input.
-    Fireflies are held back by the guide (`without_fireflies`) in what the kernels mix, never in the target.
+    Fireflies are held back by the guide (`firefly_limit`) in what the kernels mix, never in the target.
 
     Noise2Noise's condition holds: own radiance and guide depend on one half alone, the history on earlier frames, and
     the target is the other half, in both directions, since the halves are exchangeable.
@@ -86,7 +86,8 @@ class KernelModel(UNet):
             own = [head(features) for head, features in zip(self.own_kernels, decoded, strict=True)]
             past = [head(features) for head, features in zip(self.history_kernels, decoded[:2], strict=True)]
         shares = _shares(logits.float(), guide.any(dim=1, keepdim=True))
-        color, history = (without_fireflies(i, guide) for i in (finite(color, channels=1), history))
+        limit = firefly_limit(guide)
+        color, history = (without_fireflies(i, limit) for i in (finite(color, channels=1), history))
         # Where nothing was seen before, the kernels that reach there must not mix in black.
         history = torch.where(age > 0, history, color)
         candidates = [*_filtered(color, OWN_SCALES, own), *_filtered(history, HISTORY_SCALES, past)]
@@ -104,16 +105,22 @@ def _shares(logits: torch.Tensor, guided: torch.Tensor) -> torch.Tensor:
     return torch.softmax(bounded, dim=1)
 
 
-def without_fireflies(image: torch.Tensor, guide: torch.Tensor) -> torch.Tensor:
-    """The image, darkened (its hue kept) where over BRIGHTEST_OVER_GUIDE times the guide's brightest in 3x3 pixels.
+def firefly_limit(guide: torch.Tensor) -> torch.Tensor:
+    """(N, 1, H, W): BRIGHTEST_OVER_GUIDE times the guide's brightest in 3x3 pixels; infinite without a guide (all 0).
 
-    image, guide: (N, 3, H, W) linear radiance. Where there is no guide (all of it 0), nothing is changed. What is taken
-    away is lost, a bias towards dark: up to 1 % of the mean radiance at 8 spp in scenes with caustics.
+    guide: (N, 3, H, W) linear radiance.
     """
-    nearby = functional.max_pool2d(guide.amax(dim=1, keepdim=True), 3, stride=1, padding=1)
-    limit = BRIGHTEST_OVER_GUIDE * nearby + EPSILON
-    scale = (limit / image.amax(dim=1, keepdim=True).clamp(min=EPSILON)).clamp(max=1.0)
-    return image * torch.where(guide.flatten(start_dim=1).any(dim=1)[:, None, None, None], scale, 1.0)
+    brightest = guide.amax(dim=1, keepdim=True)
+    limit = BRIGHTEST_OVER_GUIDE * functional.max_pool2d(brightest, 3, stride=1, padding=1) + EPSILON
+    return torch.where(brightest.amax(dim=(1, 2, 3), keepdim=True) > 0, limit, float("inf"))
+
+
+def without_fireflies(image: torch.Tensor, limit: torch.Tensor) -> torch.Tensor:
+    """The image (N, 3, H, W), darkened (its hue kept) where it is over the limit, as of `firefly_limit`.
+
+    What is taken away is lost, a bias towards dark: up to 1 % of the mean radiance at 8 spp in scenes with caustics.
+    """
+    return image * (limit / image.amax(dim=1, keepdim=True).clamp(min=EPSILON)).clamp(max=1.0)
 
 
 def _filtered(image: torch.Tensor, scales: tuple[int, ...], logits: list[torch.Tensor]) -> list[torch.Tensor]:

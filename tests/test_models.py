@@ -7,7 +7,15 @@ import torch
 
 from denoiser import MODEL_NAMES
 from denoiser.features import frame_planes
-from denoiser.models import KERNEL, KernelModel, PaperModel, build_model, filter_pixels, without_fireflies
+from denoiser.models import (
+    KERNEL,
+    KernelModel,
+    PaperModel,
+    build_model,
+    filter_pixels,
+    firefly_limit,
+    without_fireflies,
+)
 from denoiser.unet import UNet
 from renderer.frame import Frame
 
@@ -71,12 +79,13 @@ def test_fireflies_are_held_back_by_the_guide_nearby_and_by_nothing_where_there_
     guide[0, :, 6, 6] = 5.0  # a lamp, one pixel beside a bright sample
     image[0, :, 6, 7] = 9.0
     guide[0, :, 0, 8] = 0.0  # black, but of a guide that is there
-    held = without_fireflies(image, guide)
+    held = without_fireflies(image, firefly_limit(guide))
     expected = image.clone()
     expected[0, :, 2, 2] = torch.tensor([0.81, 0.405, 0.2025])  # 2 x 0.4 + 0.01, and the same hue
     torch.testing.assert_close(held, expected)
-    assert torch.equal(without_fireflies(image, torch.zeros_like(guide)), image)
-    assert torch.equal(without_fireflies(1e-3 * image, torch.zeros_like(guide)), 1e-3 * image)
+    unlimited = firefly_limit(torch.zeros_like(guide))
+    assert torch.equal(without_fireflies(image, unlimited), image)
+    assert torch.equal(without_fireflies(1e-3 * image, unlimited), 1e-3 * image)
 
 
 def test_a_firefly_changes_what_is_shown_by_no_more_than_the_guide_allows() -> None:
