@@ -190,9 +190,9 @@ def _row(result: Result, memory_mb: float) -> dict[str, str]:
         "psnr_clean_targets": "",
         "psnr_estimate": f"{estimate.psnr:.4f}" if known else "",
         "psnr_estimate_error": f"{estimate.psnr_error:.4f}" if known else "",
-        "loss": f"{result.loss:.6g}",
+        "loss": f"{result.training.report.loss:.6g}",
         **{f"{stage}_ms": f"{result.milliseconds[stage]:.1f}" for stage in STAGES},
-        "skipped_steps": str(result.skipped_steps),
+        "skipped_steps": str(result.training.report.skipped),
         "skipped_pairs": str(result.training.skipped_pairs),
         "memory_mb": f"{memory_mb:.0f}",
     }

@@ -152,7 +152,8 @@ def _trained(options: PretrainOptions, clips: list[torch.Tensor], talk: Talk, st
 def _save(options: PretrainOptions, trainer: Trainer) -> None:
     about = {"scene": f"{options.rooms} random rooms", "steps": trainer.steps, "seed": options.seed}
     # Half precision: half the size, and far finer than what training makes of it in its first steps.
-    save_weights(options.output, "kernel", {name: value.half() for name, value in trainer.average.items()}, about)
+    halved = {name: value.half() for name, value in trainer.best_parameters.items()}
+    save_weights(options.output, "kernel", halved, about)
 
 
 def _varied(halves: torch.Tensor, random: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:

@@ -16,7 +16,7 @@ from denoiser.estimate import Estimate, estimate_error
 from denoiser.guide import guide_is_installed
 from denoiser.metrics import noise_floor, psnr
 from denoiser.online import OnlineDenoiser, Pacing
-from denoiser.trainer import TrainingSettings
+from denoiser.trainer import TrainingReport, TrainingSettings
 from renderer import RenderCancelled
 from renderer.backend import choose_backend
 from renderer.camera_path import CameraPath, load_path
@@ -44,11 +44,9 @@ class Measurement:
 class Result:
     """One frame. noisy, shown: (H, W, 3) linear radiance on the training device.
 
-    loss:          mean over the finite steps of the last frame that was trained on, NaN where there was none.
-    skipped_steps: its training steps with a non-finite loss or gradient.
-    estimate:      of the error of what is shown, without a reference.
-    milliseconds:  per stage: render, train (waited for, in lockstep), denoise, measure.
-    training:      what was published when this frame was denoised: steps so far, and how long the last frame took.
+    estimate:     of the error of what is shown, without a reference.
+    milliseconds: per stage: render, train (waited for, in lockstep), denoise, measure.
+    training:     what was published when this frame was denoised.
     """
 
     pair: NoisyPair
@@ -56,23 +54,24 @@ class Result:
     shown: torch.Tensor
     measurement: Measurement | None
     estimate: Estimate
-    loss: float
-    skipped_steps: int
     milliseconds: dict[str, float]
     training: Training
 
 
 @dataclass(frozen=True)
 class Training:
-    """How far training is. skipped_steps: not finite, so far; skipped_pairs: never trained on, so far.
+    """How far training is.
 
-    trained: whether the network has learned anything, here or before.
+    trained:              whether the network has learned anything, here or before.
+    skipped_steps:        not finite, so far; skipped_pairs: never trained on, so far.
+    report, milliseconds: of the last frame that was trained on.
     """
 
     trained: bool
     steps: int
     skipped_steps: int
     skipped_pairs: int
+    report: TrainingReport
     milliseconds: float
 
 
@@ -152,6 +151,7 @@ class Session:
     def set_spp(self, spp: int) -> None:
         """Samples per pixel of each half, from the next frame on."""
         assert self.options.width and self.options.height
+        self._tracers.clear()  # each holds on to what Dr.Jit has recorded for it
         self._tracer = self._tracer_of(self.options.width, self.options.height, spp)
 
     def advance(
@@ -216,14 +216,13 @@ class Session:
             shown=shown,
             measurement=measurement,
             estimate=estimate,
-            loss=weights.report.loss,
-            skipped_steps=weights.report.skipped,
             milliseconds=watch.laps,
             training=Training(
                 weights.trained,
                 weights.steps,
                 weights.skipped_steps,
                 self.denoiser.skipped_pairs,
+                weights.report,
                 weights.milliseconds,
             ),
         )

@@ -55,10 +55,10 @@ class Stages:
         self._pair = self._session.render(self._session.camera(index), index)
 
     def path(self, index: int) -> None:
-        self._pass(self._tracer.view.render, self._session.scene.integrator, index)
+        self._pass(self._recorded, self._session.scene.integrator, index)
 
     def features(self, index: int) -> None:
-        self._pass(self._tracer.view.render, self._tracer.features, index)
+        self._pass(self._recorded, self._tracer.features, index)
 
     def bare(self, index: int) -> None:
         self._pass(self._tracer.view.render_bare, self._session.scene.integrator, index)
@@ -126,7 +126,10 @@ class Stages:
         if self._gl is not None:
             self._gl.release()
 
-    def _pass(self, render: Callable[..., Any], integrator: Any, index: int) -> None:
+    def _recorded(self, integrator: Any, spp: int, seed: int) -> Any:
+        return self._tracer.view.render([(integrator, seed)], spp)[0]
+
+    def _pass(self, render: Callable[[Any, int, int], Any], integrator: Any, index: int) -> None:
         self._tracer.view.look(self._session.camera(index))
         for half in (0, 1):
             to_torch(render(integrator, self._session.options.spp, 2 * index + half))

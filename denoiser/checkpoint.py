@@ -23,7 +23,7 @@ def save_checkpoint(file: Path, trainer: Trainer, history: History | None, progr
     The trainer must not be training. Raises OSError.
     """
     tensors = {f"network.{name}": value for name, value in trainer.network.state_dict().items()}
-    tensors |= {f"average.{name}": value for name, value in _own_average(trainer).items()}
+    tensors |= {f"average.{name}": value for name, value in trainer.running_mean.items()}
     for name, parameter in trainer.network.named_parameters():
         state = trainer.optimizer.state.get(parameter, {})
         tensors |= {f"adam.{moment}.{name}": state[moment] for moment in _MOMENTS if moment in state}
@@ -33,11 +33,6 @@ def save_checkpoint(file: Path, trainer: Trainer, history: History | None, progr
     counters = {"steps": trainer.steps, "skipped": trainer.skipped}
     metadata = {"format": FORMAT, "counters": json.dumps(counters), "progress": json.dumps(dict(progress))}
     write_tensors(file, tensors, metadata)
-
-
-def _own_average(trainer: Trainer) -> Mapping[str, torch.Tensor]:
-    """The average, where it is not the network's own parameters, which are saved anyway."""
-    return trainer.average if trainer.network.average_decay > 0.0 else {}
 
 
 def load_checkpoint(file: Path, trainer: Trainer) -> tuple[History | None, dict[str, object]]:
@@ -50,7 +45,7 @@ def load_checkpoint(file: Path, trainer: Trainer) -> tuple[History | None, dict[
         raise WeightsError(f"{file}: not a noisewalk checkpoint")
     try:
         trainer.network.load_state_dict({n: tensors[f"network.{n}"] for n in trainer.network.state_dict()})
-        for name, value in _own_average(trainer).items():
+        for name, value in trainer.running_mean.items():
             value.copy_(tensors[f"average.{name}"])
         for name, parameter in trainer.network.named_parameters():
             moments = {m: tensors[f"adam.{m}.{name}"] for m in _MOMENTS if f"adam.{m}.{name}" in tensors}

@@ -49,9 +49,8 @@ class Trainer:
     The halves are independent, so that the target's noise averages out of the gradient (Noise2Noise's condition).
     A step whose loss or gradient is not finite changes nothing and is counted.
 
-    `average` are the parameters to denoise with: a running mean over the last steps (Polyak and Juditsky 1992), for
-    models with an `average_decay` above 0; it takes noise out of the pictures and flicker out of the walk. For other
-    models they are the network's own.
+    Models with an `average_decay` above 0 denoise with `running_mean`, the mean of the parameters over the last steps
+    (Polyak and Juditsky 1992): it takes noise out of the pictures and flicker out of the walk. It is empty for others.
 
     record: how steps are recorded, None to do without; the device's own way unless told.
     """
@@ -90,7 +89,7 @@ class Trainer:
         self.optimizer.grad_scale = None  # type: ignore[attr-defined]
         # The first steps are not recorded, on purpose: not worth a warning on standard error.
         self.optimizer._warned_capturable_if_run_uncaptured = True
-        self.average = self._parameters_to_denoise_with()
+        self._begin_running_mean()
         self.forget_recordings()
 
     def set_learning_rate(self, learning_rate: float) -> None:
@@ -105,7 +104,8 @@ class Trainer:
         """Goes on from a network that was trained for `steps` before, with a fresh optimiser."""
         self.restart()
         self.network.load_state_dict(parameters)
-        self.steps, self.average, self.started_trained = steps, self._parameters_to_denoise_with(), True
+        self.steps, self.started_trained = steps, True
+        self._begin_running_mean()
 
     def train(self, halves: Halves) -> TrainingReport:
         """`settings.iterations` steps, each on a random crop of both halves' planes (1, 16, H, W).
@@ -145,17 +145,23 @@ class Trainer:
         # The fused optimiser leaves everything as it is where this says so, and nobody has to wait for the answer.
         self.optimizer.found_inf = (~finite).float()  # type: ignore[attr-defined]
         self.optimizer.step()
-        if self.network.average_decay > 0.0:
+        if self.running_mean:
             with torch.no_grad():
-                mean = list(self.average.values())
+                mean = list(self.running_mean.values())
                 changes = torch._foreach_sub(list(self.network.parameters()), mean)
                 torch._foreach_mul_(changes, self._newest_share)
                 torch._foreach_add_(mean, changes)
         return (loss.detach().where(finite, math.nan),)
 
-    def _parameters_to_denoise_with(self) -> dict[str, torch.Tensor]:
-        own = {name: value.detach() for name, value in self.network.named_parameters()}
-        return {name: value.clone() for name, value in own.items()} if self.network.average_decay > 0.0 else own
+    @property
+    def best_parameters(self) -> dict[str, torch.Tensor]:
+        """To denoise with; steps to come change them."""
+        return self.running_mean or {name: value.detach() for name, value in self.network.named_parameters()}
+
+    def _begin_running_mean(self) -> None:
+        averaged = self.network.average_decay > 0.0
+        own = self.network.named_parameters() if averaged else []
+        self.running_mean = {name: value.detach().clone() for name, value in own}
 
     def _decay(self) -> float:
         decay = self.network.average_decay

@@ -200,7 +200,7 @@ def _changed(trainer: Trainer, last: PublishedWeights) -> Handover[PublishedWeig
 
 
 def _snapshot(trainer: Trainer, report: TrainingReport, milliseconds: float) -> Handover[PublishedWeights]:
-    parameters = {name: value.clone() for name, value in trainer.average.items()}
+    parameters = {name: value.clone() for name, value in trainer.best_parameters.items()}
     trained = trainer.started_trained or trainer.steps > 0
     published = PublishedWeights(parameters, trained, trainer.steps, trainer.skipped, report, milliseconds)
     return Handover(published, list(parameters.values()))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,8 @@ from renderer.scene import Scene
 # Seeds are 32 bits. The upper half belongs to references, so that no training noise is ever in a reference.
 _SEED_SPACE = 2**31
 MAX_SAMPLES = 2**28
+
+Pass = tuple[Any, int]  # an integrator, and a seed
 
 
 def frame_seed(run_seed: int, index: int, half: int) -> int:
@@ -45,8 +47,8 @@ class View:
         offset = np.minimum((np.array(film.crop_offset) * scale).round().astype(int), self._film_size - [width, height])
         self._crop_offset = offset.tolist()
         self._params = mi.traverse(scene.sensor)
-        # What Dr.Jit has recorded, by integrator and spp; nothing can be recorded where nothing is traced.
-        self._recordings: dict[tuple[Any, int], Any] = {}
+        # What Dr.Jit has recorded, by integrators and spp; nothing can be recorded where nothing is traced.
+        self._recordings: dict[tuple[Any, ...], Any] = {}
         self._records = scene.variant != "scalar_rgb"
 
     def look(self, camera: Camera) -> None:
@@ -64,25 +66,26 @@ class View:
         self._params["x_fov"] = math.degrees(2 * math.atan(math.tan(math.radians(camera.fov_y) / 2) * aspect))
         self._params.update()
 
-    def render(self, integrator: Any, spp: int, seed: int) -> Any:
-        """The picture as a Dr.Jit tensor (height, width, channels), possibly not evaluated yet.
+    def render(self, passes: Sequence[Pass], spp: int) -> list[Any]:
+        """A picture for each pass, as Dr.Jit tensors (height, width, channels), possibly not evaluated yet.
 
         Mitsuba traces a picture anew for each call, which takes it longer than a small picture itself. So Dr.Jit
-        records the kernels, and launches them again from then on: the same picture, bit by bit.
+        records the kernels, and launches them again from then on: the same pictures, bit by bit. Before each launch it
+        looks through the whole scene (milliseconds), so that several passes in one call take less than by themselves.
 
         Raises RenderCancelled where Ctrl-C came: Mitsuba's scalar variant then returns at once, with a picture that is
         not complete. The others' pictures are always complete.
         """
         if self._records:
             try:
-                return self._recorded(integrator, spp, seed)
+                return self._recorded(passes, spp)
             except RuntimeError:
                 # Mitsuba 3.9 hides variables of some plugins (thinlens) from Dr.Jit, which says so as it records.
                 self._records = False
-        return self.render_bare(integrator, spp, seed)
+        return [self.render_bare(integrator, spp, seed) for integrator, seed in passes]
 
     def render_bare(self, integrator: Any, spp: int, seed: int) -> Any:
-        """As `render`, but by a call of `mi.render` that is traced anew."""
+        """One pass of `render`, by a call of `mi.render` that is traced anew."""
         import mitsuba as mi
 
         image = mi.render(self.scene.mi_scene, sensor=self.scene.sensor, integrator=integrator, spp=spp, seed=seed)
@@ -90,21 +93,26 @@ class View:
             raise RenderCancelled
         return image
 
-    def _recorded(self, integrator: Any, spp: int, seed: int) -> Any:
+    def _recorded(self, passes: Sequence[Pass], spp: int) -> list[Any]:
         import drjit as dr
         import mitsuba as mi
 
-        # Dr.Jit tells recordings apart by the arrays that go in, and those do not know integrator, spp or film size.
-        recording = self._recordings.get((integrator, spp))
+        # Dr.Jit tells recordings apart by the arrays that go in, and those do not know integrators, spp or film size.
+        integrators = [integrator for integrator, _ in passes]
+        recording = self._recordings.get((*integrators, spp))
         if recording is None:
 
-            def trace(scene: Any, sensor: Any, integrator: Any, seed: Any) -> Any:
-                return mi.render(scene, sensor=sensor, integrator=integrator, spp=spp, seed=seed)
+            def trace(scene: Any, sensor: Any, integrators: list[Any], seeds: list[Any]) -> list[Any]:
+                return [
+                    mi.render(scene, sensor=sensor, integrator=integrator, spp=spp, seed=seed)
+                    for integrator, seed in zip(integrators, seeds, strict=True)
+                ]
 
-            recording = self._recordings[integrator, spp] = dr.freeze(trace)
-        opaque_seed = mi.UInt32(seed)
-        dr.make_opaque(opaque_seed)  # else it would be recorded as the constant that it is now
-        return recording(self.scene.mi_scene, self.scene.sensor, integrator, opaque_seed)
+            recording = self._recordings[*integrators, spp] = dr.freeze(trace)
+        seeds = [mi.UInt32(seed) for _, seed in passes]
+        dr.make_opaque(seeds)  # else they would be recorded as the constants that they are now
+        images: list[Any] = recording(self.scene.mi_scene, self.scene.sensor, integrators, seeds)
+        return images
 
 
 class PathTracer:
@@ -129,19 +137,27 @@ class PathTracer:
     def render_pair(self, camera: Camera, index: int, check: Callable[[], None] = lambda: None) -> NoisyPair:
         """Frame `index` of the walk, twice: the halves share nothing but the view.
 
-        `check` is called between the halves; what it raises ends the frame. So does Ctrl-C: RenderCancelled.
+        `check` is called between the halves, where a frame takes long; what it raises ends the frame. So does Ctrl-C:
+        RenderCancelled.
         """
         self.view.look(camera)
-        a = self._render(frame_seed(self._seed, index, 0))
-        check()
-        b = self._render(frame_seed(self._seed, index, 1))
+        seeds = [frame_seed(self._seed, index, half) for half in (0, 1)]
+        if self.view.scene.variant.startswith("cuda"):
+            a, b = self._render(seeds)
+        else:
+            (a,) = self._render(seeds[:1])
+            check()
+            (b,) = self._render(seeds[1:])
         return NoisyPair(a, b, camera, self._spp, index)
 
-    def _render(self, seed: int) -> Frame:
-        color = to_torch(self.view.render(self.view.scene.integrator, self._spp, seed))
-        features = to_torch(self.view.render(self.features, self._spp, seed))
+    def _render(self, seeds: list[int]) -> list[Frame]:
+        passes = [(integrator, seed) for seed in seeds for integrator in (self.view.scene.integrator, self.features)]
+        images = [to_torch(image) for image in self.view.render(passes, self._spp)]
         # Mitsuba's albedo reaches 187 on rough conductors.
-        return Frame(color, features[..., 0:3].clamp(0.0, 1.0), features[..., 3:6], features[..., 6:9])
+        return [
+            Frame(color, features[..., 0:3].clamp(0.0, 1.0), features[..., 3:6], features[..., 6:9])
+            for color, features in zip(images[::2], images[1::2], strict=True)
+        ]
 
 
 def to_torch(image: Any) -> torch.Tensor:

@@ -164,10 +164,9 @@ class Accumulation:
     def add(self, pass_spp: int) -> None:
         """Renders `pass_spp` more samples per pixel for each half; saves every few seconds."""
         self._view.look(self.camera)
-        rendered = [
-            np.array(self._view.render(self._view.scene.integrator, pass_spp, reference_seed(self._passes, half)))
-            for half in (0, 1)
-        ]
+        integrator = self._view.scene.integrator
+        seeds = [reference_seed(self._passes, half) for half in (0, 1)]
+        rendered = [np.array(image) for image in self._view.render([(integrator, seed) for seed in seeds], pass_spp)]
         self._per_half, self._passes = self._per_half + pass_spp, self._passes + 1
         share = pass_spp / self._per_half
         self._halves = [h + (r - h) * share for h, r in zip(self._halves, rendered, strict=True)]

@@ -124,7 +124,7 @@ def test_what_is_published_is_a_running_mean_for_the_kernel_model_only() -> None
         expected = start.clone()
         for step, network in enumerate(seen, start=1):
             expected += 9 / (step + 9) * (network[name] - expected)
-        torch.testing.assert_close(trainer.average[name], expected if averaged else seen[-1][name])
+        torch.testing.assert_close(trainer.best_parameters[name], expected if averaged else seen[-1][name])
 
 
 def test_free_pacing_never_waits_and_counts_what_it_skips() -> None:

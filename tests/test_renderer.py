@@ -133,11 +133,13 @@ def test_recorded_pictures_are_those_that_are_traced_anew(
     for index in range(4):
         for one in views:
             one.look(replace(view(scene, one.width, one.height, shift=0.1 * index), fov_y=40.0 + index))
-            for renders, spp in ((scene.integrator, 4), (scene.integrator, 1), (features, 4)):
-                recorded = np.array(one.render(renders, spp, index))
+            path, other = (scene.integrator, index), (features, index + 1)
+            for passes, spp in (([path], 4), ([path], 1), ([other], 4), ([path, other], 4), ([path, other, path], 1)):
+                recorded = [np.array(image) for image in one.render(passes, spp)]
                 # Not every time: what is traced anew also sets the film's size right.
                 if index % 2:
-                    assert np.array_equal(recorded, np.array(one.render_bare(renders, spp, index)))
+                    for picture, (renders, seed) in zip(recorded, passes, strict=True):
+                        assert np.array_equal(picture, np.array(one.render_bare(renders, spp, seed)))
 
 
 def test_what_cannot_be_recorded_is_traced_anew(

@@ -44,7 +44,7 @@ def test_a_room_is_neither_black_nor_blown_out(tmp_path: Path, scalar: Backend, 
     assert scene.warnings == ()
     view = View(scene, 24, 24)
     view.look(replace(scene.start, width=24, height=24))
-    picture = np.array(view.render(scene.integrator, 32, 0))
+    picture = np.array(view.render([(scene.integrator, 0)], 32)[0])
     assert np.isfinite(picture).all()
     median = np.median(picture.reshape(6, 4, 6, 4, 3).mean(axis=(1, 3, 4)))  # of blocks: less noise
     assert 0.15 < (median / (1 + median)) ** (1 / 2.2) < 0.85

@@ -7,7 +7,7 @@ import json
 import platform
 import sys
 import tracemalloc
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from app.options import WalkOptions
 from app.session import Session
 from denoiser.inputs import Halves
 from denoiser.trainer import Trainer, TrainingSettings
-from renderer.path_tracer import View
+from renderer.path_tracer import Pass, View
 
 WIDTH, HEIGHT = 64, 32
 PICTURE_BYTES = WIDTH * HEIGHT * 3 * 4
@@ -66,9 +66,10 @@ def test_pictures_reach_the_denoiser_in_the_memory_they_were_rendered_to(
     rendered: list[Any] = []
     render = View.render
 
-    def watched(self: View, integrator: Any, spp: int, seed: int) -> Any:
-        rendered.append(render(self, integrator, spp, seed))
-        return rendered[-1]
+    def watched(self: View, passes: Sequence[Pass], spp: int) -> list[Any]:
+        images = render(self, passes, spp)
+        rendered.extend(images)
+        return images
 
     monkeypatch.setattr(View, "render", watched)
     pair = session.advance(session.camera(0), 0, None).pair

@@ -103,8 +103,8 @@ def test_recorded_training_is_plain_training(twin: Twin, model: str, pretrained:
     assert recorded.steps == plain.steps and recorded.skipped == plain.skipped == QUICK.iterations
     assert len(recorded._recorded._recordings) == 2
     tolerance = {"rtol": 0.0, "atol": 0.0} if device.type == "cpu" else {"rtol": 1e-3, "atol": 1e-4}
-    for name, value in plain.average.items():
-        torch.testing.assert_close(recorded.average[name], value, **tolerance)
+    for name, value in plain.best_parameters.items():
+        torch.testing.assert_close(recorded.best_parameters[name], value, **tolerance)
 
 
 @pytest.mark.parametrize("model", ["paper", "kernel"])

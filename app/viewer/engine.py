@@ -444,7 +444,8 @@ class Engine:
         if not preview:
             stages = result.milliseconds | {"train": training.milliseconds}
             psnr = (measured.psnr_noisy, measured.psnr_shown, measured.noise_floor) if measured else None
-            self.history.append(Sample(pair.index, psnr, estimate.psnr if estimate else None, result.loss, stages))
+            estimated = estimate.psnr if estimate else None
+            self.history.append(Sample(pair.index, psnr, estimated, training.report.loss, stages))
         self._wake()
 
     def _switch(self, options: WalkOptions) -> None:
