@@ -64,10 +64,10 @@ def cache(options: WalkOptions, clear: bool, talk: Talk) -> int:
     """Says how large the reference cache is, or clears it."""
     folder = reference_folder(options)
     files = cached_files(folder)
-    size = sum(file.stat().st_size for file in files)
+    size = sum(cached.size for cached in files)
     if clear:
-        for file in files:
-            file.unlink(missing_ok=True)
+        for cached in files:
+            cached.file.unlink(missing_ok=True)
     if talk.output.json:
         talk.result({"folder": str(folder), "files": len(files), "bytes": size, "cleared": clear})
     else:

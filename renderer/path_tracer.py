@@ -13,21 +13,25 @@ from renderer import RenderCancelled, RendererError
 from renderer.frame import Camera, Frame, NoisyPair
 from renderer.scene import Scene
 
-# Seeds are 32 bits. The upper half belongs to references, so that no training noise is ever in a reference.
-_SEED_SPACE = 2**31
 MAX_SAMPLES = 2**28
 
 Pass = tuple[Any, int]  # an integrator, and a seed
 
 
 def frame_seed(run_seed: int, index: int, half: int) -> int:
-    """Seed of one half (0 or 1) of frame `index` < 2**30: never repeated within a run, below 2**31."""
-    return (run_seed * 0x9E3779B1 + 2 * index + half) % _SEED_SPACE
+    """Seed of one half (0 or 1) of frame `index` < 2**30: 32 bits, never repeated within a run."""
+    return _seed(run_seed * 0x9E3779B1 + index, half)
 
 
 def reference_seed(index: int, half: int) -> int:
-    """Seed of pass `index` < 2**30 of a reference's half: disjoint from every frame's."""
-    return _SEED_SPACE + (2 * index + half) % _SEED_SPACE
+    """Seed of pass `index` < 2**30 of a reference's half: never a frame's, so that no reference holds its noise."""
+    return _seed(index, 2 + half)
+
+
+def _seed(number: int, kind: int) -> int:
+    # What tells them apart is in the lowest bits: Mitsuba's scalar variant multiplies the seed by the number of pixels,
+    # of which 32 bits are left.
+    return (4 * number + kind) % 2**32
 
 
 class View:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
@@ -18,7 +21,7 @@ from renderer.frame import Camera
 from renderer.path_tracer import View, reference_seed
 from renderer.scene import Scene
 
-FORMAT = "noisewalk reference 1"
+FORMAT = "noisewalk reference 2"
 MAX_BYTES = 4 * 2**30
 SAVE_SECONDS = 5.0
 SAMPLES_PER_PASS = 2**22
@@ -57,14 +60,24 @@ class ReferenceCache:
         self._view = View(scene, width, height)
 
     def make_room_for(self, count: int) -> None:
-        """Raises the bound where `count` references would not fit: what a walk needs must not push itself out."""
-        self._max_bytes = max(self._max_bytes, (count + 1) * (self._bytes() + HEADER_BYTES))
+        """Raises the bound where `count` references would not fit: what a walk needs must not push itself out.
+
+        Raises CacheError where the disk has no room for them.
+        """
+        needed = (count + 1) * (self._bytes() + HEADER_BYTES)
+        self._folder.mkdir(parents=True, exist_ok=True)
+        room = shutil.disk_usage(self._folder).free + sum(size for _, size, _ in cached_files(self._folder))
+        if needed > room:
+            raise CacheError(
+                f"{self._folder}: {count} references take {needed / 2**30:.1f} GiB, the disk has {room / 2**30:.1f} GiB"
+            )
+        self._max_bytes = max(self._max_bytes, needed)
 
     def file(self, camera: Camera) -> Path:
         """Where the reference of this view is, or would be."""
         film = self._scene.film
         view = np.asarray(camera.to_world, dtype=np.float32).round(6) + 0.0  # adding 0 turns -0 into 0
-        key = hashlib.sha256(self._scene.content_hash.encode())
+        key = hashlib.sha256((FORMAT + self._scene.content_hash).encode())
         key.update(view.tobytes())
         key.update(repr((round(camera.fov_y, 4), self._size, film.size, film.crop_offset, film.crop_size)).encode())
         return self._folder / f"{self._scene.name}-{key.hexdigest()[:24]}.safetensors"
@@ -89,9 +102,10 @@ class ReferenceCache:
     def accumulation(self, camera: Camera) -> Accumulation:
         """This view's reference as far as it is rendered, to go on with. Raises CacheError for a corrupt file."""
         file = self.file(camera)
-        if file.exists():
+        with suppress(FileNotFoundError):  # another process may clear the cache at any time
             loaded = self._load(file)
-            os.utime(file)  # used now: the last to go
+            with suppress(OSError):
+                os.utime(file)  # used now: the last to go
             return Accumulation(self, self._view, camera, *loaded)
         width, height = self._size
         return Accumulation(self, self._view, camera, [np.zeros((height, width, 3)) for _ in range(2)], 0, 0)
@@ -129,12 +143,12 @@ class ReferenceCache:
 
     def _make_room(self, keep: Path) -> None:
         """Deletes the longest unused references, and what a killed process left, until one more fits."""
-        oldest_first = sorted(cached_files(self._folder), key=lambda f: f.stat().st_mtime)
-        total = sum(f.stat().st_size for f in oldest_first)
-        for file in oldest_first:
-            abandoned = file.suffix == ".tmp" and time.time() - file.stat().st_mtime > 3600
+        oldest_first = sorted(cached_files(self._folder), key=lambda cached: cached.used)
+        total = sum(cached.size for cached in oldest_first)
+        for file, size, used in oldest_first:
+            abandoned = file.suffix == ".tmp" and time.time() - used > 3600
             if abandoned or (total + self._bytes() > self._max_bytes and file != keep):
-                total -= file.stat().st_size
+                total -= size
                 file.unlink(missing_ok=True)
 
     def _bytes(self) -> int:
@@ -169,7 +183,10 @@ class Accumulation:
         rendered = [np.array(image) for image in self._view.render([(integrator, seed) for seed in seeds], pass_spp)]
         self._per_half, self._passes = self._per_half + pass_spp, self._passes + 1
         share = pass_spp / self._per_half
-        self._halves = [h + (r - h) * share for h, r in zip(self._halves, rendered, strict=True)]
+        # A broken sample, as from a sky with infinite texels, must not break the reference for good.
+        self._halves = [
+            h + (np.where(np.isfinite(r), r, h) - h) * share for h, r in zip(self._halves, rendered, strict=True)
+        ]
         if time.monotonic() - self._saved_at > SAVE_SECONDS:
             self.save()
 
@@ -180,6 +197,19 @@ class Accumulation:
             self._saved_passes, self._saved_at = self._passes, time.monotonic()
 
 
-def cached_files(folder: Path) -> list[Path]:
-    """All files of a reference cache."""
-    return [f for f in folder.glob("*") if f.suffix in (".safetensors", ".tmp")]
+class CachedFile(NamedTuple):
+    """used: when it was last read or written, in seconds since 1970; size in bytes."""
+
+    file: Path
+    size: int
+    used: float
+
+
+def cached_files(folder: Path) -> list[CachedFile]:
+    """All files of a reference cache; other processes may delete some meanwhile."""
+    found = []
+    for file in folder.glob("*"):
+        with suppress(FileNotFoundError):
+            if file.suffix in (".safetensors", ".tmp"):
+                found.append(CachedFile(file, file.stat().st_size, file.stat().st_mtime))
+    return found
