@@ -27,6 +27,7 @@ LARGEST_LOGIT = 4.0
 UNGUIDED_LOSS = 0.3
 # Radiance may be this many times as bright as the guide is nearby; 1.2 is darker by a percent, 16 lets too much pass.
 BRIGHTEST_OVER_GUIDE = 2.0
+UNLIMITED = 1e30  # an infinite limit would have no gradient
 
 
 class KernelModel(UNet):
@@ -37,7 +38,8 @@ class KernelModel(UNet):
     of past frames (after Bako et al. 2017, "Kernel-Predicting Convolutional Networks", and Vogels et al. 2018,
     "Denoising with Kernel Prediction and Asymmetric Loss Functions"). It blends these five, and the guide where there
     is one, per pixel. The output is a convex combination: never negative, never brighter than its brightest input.
-    Fireflies are held back by the guide (`firefly_limit`) in what the kernels mix, never in the target.
+    Fireflies are held back by the guide (`firefly_limit`) in what the kernels mix, and lamps in what they make of it,
+    lest they bleed into their surroundings; never in the target.
 
     Noise2Noise's condition holds: own radiance and guide depend on one half alone, the history on earlier frames, and
     the target is the other half, in both directions, since the halves are exchangeable.
@@ -93,7 +95,7 @@ class KernelModel(UNet):
         candidates = [*_filtered(color, OWN_SCALES, own), *_filtered(history, HISTORY_SCALES, past)]
         mixed = torch.zeros_like(color)
         for candidate, share in zip(candidates, shares.split(1, dim=1), strict=False):
-            mixed = mixed + share * candidate
+            mixed = mixed + share * without_fireflies(candidate, limit)
         inside = (..., slice(height), slice(width))
         return mixed[inside], shares[:, -1:][inside], guide[inside]
 
@@ -106,13 +108,13 @@ def _shares(logits: torch.Tensor, guided: torch.Tensor) -> torch.Tensor:
 
 
 def firefly_limit(guide: torch.Tensor) -> torch.Tensor:
-    """(N, 1, H, W): BRIGHTEST_OVER_GUIDE times the guide's brightest in 3x3 pixels; infinite without a guide (all 0).
+    """(N, 1, H, W): BRIGHTEST_OVER_GUIDE times the guide's brightest in 3x3 pixels; UNLIMITED without a guide (all 0).
 
     guide: (N, 3, H, W) linear radiance.
     """
     brightest = guide.amax(dim=1, keepdim=True)
     limit = BRIGHTEST_OVER_GUIDE * functional.max_pool2d(brightest, 3, stride=1, padding=1) + EPSILON
-    return torch.where(brightest.amax(dim=(1, 2, 3), keepdim=True) > 0, limit, float("inf"))
+    return torch.where(brightest.amax(dim=(1, 2, 3), keepdim=True) > 0, limit, UNLIMITED)
 
 
 def without_fireflies(image: torch.Tensor, limit: torch.Tensor) -> torch.Tensor:
@@ -120,7 +122,7 @@ def without_fireflies(image: torch.Tensor, limit: torch.Tensor) -> torch.Tensor:
 
     What is taken away is lost, a bias towards dark: up to 1 % of the mean radiance at 8 spp in scenes with caustics.
     """
-    return image * (limit / image.amax(dim=1, keepdim=True).clamp(min=EPSILON)).clamp(max=1.0)
+    return image * (limit / torch.maximum(image.amax(dim=1, keepdim=True), limit))
 
 
 def _filtered(image: torch.Tensor, scales: tuple[int, ...], logits: list[torch.Tensor]) -> list[torch.Tensor]:

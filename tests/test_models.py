@@ -96,6 +96,17 @@ def test_a_firefly_changes_what_is_shown_by_no_more_than_the_guide_allows() -> N
     assert (model(burnt) - model(image)).abs().max() < 10.0
 
 
+def test_a_lamp_does_not_bleed_into_its_surroundings() -> None:
+    clean = torch.full((32, 32, 3), 0.1)
+    clean[10:14, 10:14] = 50.0
+    surroundings = torch.ones(32, 32, dtype=torch.bool)
+    surroundings[9:15, 9:15] = False  # but for the pixel around it, where the guide may be off by one
+    torch.manual_seed(0)
+    shown = KernelModel()(frame_planes(Frame(clean, clean, clean), clean))[0]  # untrained: it blurs
+    assert shown[:, surroundings].max() <= 2 * 0.1 + 0.01
+    assert shown[:, ~surroundings].max() > 10.0
+
+
 def test_no_share_ever_loses_its_gradient() -> None:
     model, image = KernelModel(), planes(32, 32, context=True)
     torch.nn.init.constant_(model.blend.bias[-1:], 1e3)  # as sure of the guide as can be
