@@ -45,7 +45,7 @@ class Worker(Protocol):
         """Takes a pair's planes to train on. Raises RuntimeError where training has failed."""
 
     def latest(self) -> PublishedWeights:
-        """The newest published weights. Never waits for training."""
+        """The newest published weights, after a failure too: they need not be lost. Never waits for training."""
 
     def apply(self, change: Callable[[Trainer], None]) -> None:
         """Runs `change` on the idle trainer, after everything submitted is trained, and publishes the outcome."""
@@ -90,7 +90,7 @@ class TrainerThread:
     On a CPU both threads have torch use half of the cores each until the last such Worker stops: teams of OpenMP's
     threads that together are more than the cores wait for one another, and everybody gets slower, renderers too.
 
-    An exception of the thread is raised in the owner, at its next call.
+    An exception of the thread is raised in the owner, at its next `submit` or `apply`.
     """
 
     _running: ClassVar[set[TrainerThread]] = set()
@@ -126,7 +126,6 @@ class TrainerThread:
 
     def latest(self) -> PublishedWeights:
         with self._condition:
-            self._raise_failure()
             return self._published.take()
 
     def apply(self, change: Callable[[Trainer], None]) -> None:

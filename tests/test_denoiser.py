@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -191,13 +192,18 @@ def test_published_weights_are_never_written_to_again() -> None:
 
 
 @pytest.mark.parametrize("pacing", ["lockstep", "free"])
-def test_a_failure_of_training_reaches_its_owner(pacing: Pacing) -> None:
+def test_a_failure_of_training_reaches_its_owner_and_loses_nothing(pacing: Pacing, tmp_path: Path) -> None:
     with OnlineDenoiser(QUICK, "cpu", pacing) as denoiser:
+        walk(denoiser, 1)
+        while denoiser.weights().steps == 0:
+            time.sleep(0.01)
         pair = noisy_pair(0, truth())
         smaller = noisy_pair(0, truth(48, 20)).b
         with pytest.raises(RuntimeError, match="training failed"):
             denoiser.submit(NoisyPair(pair.a, smaller, pair.camera, 8, 0))
             denoiser.restart()  # waits
+        denoiser.save(tmp_path / "kept.safetensors")
+    assert load_weights(tmp_path / "kept.safetensors")[1]["steps"] == QUICK.iterations
 
 
 def test_weights_leave_and_come_back(tmp_path: Path) -> None:
