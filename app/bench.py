@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -29,9 +29,13 @@ from app.session import Session
 from app.stages import LABELS, Stages
 from app.timings import Size, document, notes, table
 from app.trace import write_trace
+from denoiser import streams
 from renderer import RenderCancelled
 
-WARM_UP = 3  # Dr.Jit compiles in the first round and records in the second
+# Dr.Jit compiles in the first round and records in the second, torch does after its own warm-up.
+WARM_UP = streams.WARM_UP + 1
+# Of the time left for a size: what rounds of stages may take, and then overlapped frames of the rest; then the trace.
+ROUNDS_SHARE, OVERLAPPED_SHARE = 0.6, 0.5
 TRACED_FRAMES = 4
 FIRST_PICTURE_SECONDS = 60
 _CHILD = "import pickle, sys; from app.bench import first_picture; first_picture(pickle.load(sys.stdin.buffer))"
@@ -53,6 +57,24 @@ class Limit:
         self.stop.check()
         if time.monotonic() > self.deadline:
             raise _OutOfTime
+
+
+@dataclass(frozen=True)
+class Rounds:
+    """As many of `repeats` rounds as `share` of the time that is left allows, but one at least, after the warm-up."""
+
+    repeats: int
+    limit: Limit
+    share: float
+
+    def indices(self, share: float) -> Iterator[int]:
+        """Numbers of rounds, those of the warm-up included, within `share` of this share."""
+        start = time.monotonic()
+        end = start + share * self.share * (self.limit.deadline - start)
+        for index in range(WARM_UP + self.repeats):
+            if index > WARM_UP and time.monotonic() > end:
+                return  # lest what comes after them is missing
+            yield index
 
 
 def bench(
@@ -79,7 +101,9 @@ def bench(
             try:
                 for number, (width, height) in enumerate(sizes, start=1):
                     last = trace if number == len(sizes) else None
-                    _one_size(replace(options, width=width, height=height), repeats, talk, limit, measured, about, last)
+                    share = 1 / (len(sizes) + 1 - number)
+                    sized = replace(options, width=width, height=height)
+                    _one_size(sized, Rounds(repeats, limit, share), talk, measured, about, last)
             except _OutOfTime:
                 state = f"stopped after {minutes:g} minutes"
             first = replace(options, width=measured[0].width, height=measured[0].height)
@@ -104,9 +128,8 @@ def _print(measured: list[Size], about: dict[str, Any], talk: Talk) -> None:
 
 def _one_size(
     options: WalkOptions,
-    repeats: int,
+    rounds: Rounds,
     talk: Talk,
-    limit: Limit,
     measured: list[Size],
     about: dict[str, Any],
     trace: Path | None,
@@ -118,13 +141,15 @@ def _one_size(
         about["machine"] = machine(session.backend, device)
         about["settings"] = {name: getattr(options, name) for name in ("spp", "iterations", "crop")}
         rates = measure_rates(device)
+        if torch.cuda.is_initialized():
+            torch.cuda.reset_peak_memory_stats()  # what that took is not the program's
         about["rates"] = {"matrix_flops": rates.matrix, "copy_bytes": rates.copy}
         size = Size(options.width, options.height, floors=_floors(options, rates, network_cost(options.model, device)))
         measured.append(size)
         stages = Stages(session)
         try:
-            _rounds(stages, size, repeats, talk, limit)
-            _overlapped(session, stages, size, repeats, talk, limit)
+            _rounds(stages, size, rounds, talk)
+            _overlapped(session, stages, size, rounds, talk)
             if trace is not None:
                 about["trace"] = {"file": str(trace), "shared": write_trace(trace, partial(_frames, stages))}
         finally:
@@ -133,30 +158,30 @@ def _one_size(
         session.close()
 
 
-def _rounds(stages: Stages, size: Size, repeats: int, talk: Talk, limit: Limit) -> None:
+def _rounds(stages: Stages, size: Size, rounds: Rounds, talk: Talk) -> None:
     """One after the other, so that whatever else the machine does meets all stages alike."""
     names = [name for name in LABELS if name != "overlapped"]
     if (problem := stages.open_gl()) is not None:
         talk.note(f"upload to texture left out: {problem}")
         names.remove("upload")
     with talk.progress() as progress:
-        task = progress.add_task(f"{size.width}x{size.height}, stages", total=repeats, note="")
-        for index in range(WARM_UP + repeats):
+        task = progress.add_task(f"{size.width}x{size.height}, stages", total=rounds.repeats, note="")
+        for index in rounds.indices(ROUNDS_SHARE):
             for name in names:
-                limit.check()
+                rounds.limit.check()
                 took = _milliseconds(getattr(stages, name), index)
                 if index >= WARM_UP:
                     size.rounds.setdefault(name, []).append(took)
             progress.update(task, completed=max(0, index + 1 - WARM_UP))
 
 
-def _overlapped(session: Session, stages: Stages, size: Size, repeats: int, talk: Talk, limit: Limit) -> None:
+def _overlapped(session: Session, stages: Stages, size: Size, rounds: Rounds, talk: Talk) -> None:
     stages.overlap()
     with talk.progress() as progress:
-        task = progress.add_task(f"{size.width}x{size.height}, overlapped", total=repeats, note="")
+        task = progress.add_task(f"{size.width}x{size.height}, overlapped", total=rounds.repeats, note="")
         steps = 0
-        for index in range(WARM_UP + repeats):
-            limit.check()
+        for index in rounds.indices(OVERLAPPED_SHARE):
+            rounds.limit.check()
             start = time.perf_counter()
             stages.overlapped(index)
             took = 1e3 * (time.perf_counter() - start)

@@ -80,7 +80,7 @@ def notes(about: dict[str, Any]) -> str:
         lines.append(f"first picture of a new process, its kernels not yet (cold) or already (warm) compiled: {took}")
     if trace := about.get("trace"):
         shared = trace["shared"]
-        both = "" if shared is None else f"; two streams at once for {shared:.0%} of the second one's time"
+        both = "" if shared is None else f"; for {shared:.0%} of training's time on the GPU, other work ran beside it"
         lines.append(f"timeline of overlapped frames, for https://ui.perfetto.dev: {trace['file']}{both}")
     lines.append("peak memory, MiB: " + ", ".join(f"{k} {v:.0f}" for k, v in about["peak_memory_mb"].items()))
     return "\n".join(lines)

@@ -1,10 +1,10 @@
-"""A timeline of overlapped frames, and how much of it two GPU streams share."""
+"""A timeline of overlapped frames, and for how much of training's time a GPU does something else as well."""
 
 from __future__ import annotations
 
 import json
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ Interval = tuple[float, float]
 def write_trace(file: Path, run: Callable[[], None]) -> float | None:
     """Runs `run` and writes what all threads and streams did meanwhile, for https://ui.perfetto.dev.
 
-    Returns what `shared_time` finds in it. Raises OSError where the file cannot be written.
+    Returns the `shared_time` of other threads' work on a GPU. Raises OSError where the file cannot be written.
     """
     activities = [torch.profiler.ProfilerActivity.CPU]
     if torch.cuda.is_available():
@@ -32,23 +32,27 @@ def write_trace(file: Path, run: Callable[[], None]) -> float | None:
             torch.cuda.synchronize()
     with written_aside(file) as temporary:
         profiler.export_chrome_trace(str(temporary))
-        return shared_time(json.loads(temporary.read_text(encoding="utf-8"))["traceEvents"])
+        events = json.loads(temporary.read_text(encoding="utf-8"))["traceEvents"]
+        return shared_time(events, threading.get_native_id())
 
 
-def shared_time(events: Iterable[Mapping[str, Any]]) -> float | None:
-    """Of the time for which the second busiest GPU stream is busy, the share in which the busiest is too: 0 to 1.
+def shared_time(events: Sequence[Mapping[str, Any]], thread: int) -> float | None:
+    """Of the time that a GPU works for other threads, the share in which it also works for `thread`: 0 to 1.
 
-    events: of a Chrome trace. None where fewer than two streams were.
+    events: of a Chrome trace. None where it never works for other threads.
     """
-    streams: dict[Any, list[Interval]] = defaultdict(list)
+    calls = [event for event in events if event.get("cat") in ("cuda_runtime", "cuda_driver")]
+    caller = {event["args"].get("correlation"): event["tid"] for event in calls}
+    mine: list[Interval] = []
+    others: list[Interval] = []
     for event in events:
         if event.get("cat") == "kernel":
-            streams[event["args"]["stream"]].append((event["ts"], event["ts"] + event["dur"]))
-    lanes = sorted((_merged(intervals) for intervals in streams.values()), key=_length, reverse=True)
-    if len(lanes) < 2:
+            own = caller.get(event["args"].get("correlation"), thread) == thread
+            (mine if own else others).append((event["ts"], event["ts"] + event["dur"]))
+    if not others:
         return None
-    busiest, second = lanes[:2]
-    return (_length(busiest) + _length(second) - _length(_merged(busiest + second))) / _length(second)
+    mine, others = _merged(mine), _merged(others)
+    return (_length(mine) + _length(others) - _length(_merged(mine + others))) / _length(others)
 
 
 def _merged(intervals: Iterable[Interval]) -> list[Interval]:

@@ -22,13 +22,15 @@ MOST_RECORDINGS = 4  # of one function, each of its own shapes; the oldest goes
 
 
 class Stream:
-    """A queue of work on a device that runs beside the other queues of the process.
+    """A queue of work on a device that runs beside the other queues of the process, and goes before them.
+
+    Its pieces are small: behind a picture's millions of paths each would wait for the last of them.
 
     A CPU has none of its own: there, work is done when the call returns.
     """
 
     def __init__(self, device: torch.device) -> None:
-        self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None
+        self._stream = _before_others(device) if device.type == "cuda" else None
 
     @property
     def is_separate(self) -> bool:
@@ -123,9 +125,14 @@ def recorder_of(device: torch.device) -> Recorder | None:
     return record_cuda_graph if device.type == "cuda" else None
 
 
+def _before_others(device: torch.device) -> torch.cuda.Stream:
+    return torch.cuda.Stream(device, priority=-1)
+
+
 _one_at_a_time = threading.Lock()
 # One for all recordings of a device: torch hands out its few streams in turn, and another one may belong to somebody.
-_recording_stream = cache(torch.cuda.Stream)
+# A recording keeps the priority of the stream that it was made on.
+_recording_stream = cache(_before_others)
 
 
 def record_cuda_graph(function: Function, inputs: Tensors) -> Callable[[], Tensors]:

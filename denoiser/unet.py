@@ -86,4 +86,5 @@ def _pool(x: torch.Tensor) -> torch.Tensor:
 
 
 def _up_and_join(x: torch.Tensor, skip: torch.Tensor) -> torch.Tensor:
-    return torch.cat([functional.interpolate(x, scale_factor=2.0, mode="nearest"), skip], dim=1)
+    # In x's precision, also where `skip` is the image: else all would be joined in float32, to be rounded once more.
+    return torch.cat([functional.interpolate(x, scale_factor=2.0, mode="nearest"), skip.to(x.dtype)], dim=1)

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,8 @@ import pytest
 import torch
 from rich.progress import Progress
 
-from app.bench import bench
-from app.console import Talk
+from app.bench import WARM_UP, Limit, Rounds, bench
+from app.console import StopSignal, Talk
 from app.errors import EXIT_INTERRUPTED
 from app.floors import Cost, Rates, network_cost, padded_pixels
 from app.options import Output, WalkOptions
@@ -100,20 +101,30 @@ def test_bench_measures_every_stage(noisewalk: Run, tiny_xml: Path, tmp_path: Pa
 
     assert "https://ui.perfetto.dev: trace.json" in done.stderr
     events = json.loads((tmp_path / "trace.json").read_text())["traceEvents"]
-    convolving = {event["tid"] for event in events if event.get("name") == "aten::convolution_backward"}
+    trains = "cudaGraphLaunch" if result["machine"]["device"] == "cuda" else "aten::convolution_backward"
+    training = {event["tid"] for event in events if event.get("name") == trains}
     showing = {event["tid"] for event in events if event.get("name") == "aten::var_mean"}
-    assert convolving and showing and not convolving & showing  # training has a thread of its own
+    assert training - showing and showing  # training has a thread of its own
 
 
-def test_the_time_that_two_streams_share() -> None:
-    def kernel(stream: int, start: float, duration: float) -> dict[str, Any]:
-        return {"cat": "kernel", "ts": start, "dur": duration, "args": {"stream": stream}}
+def test_the_time_that_training_shares_with_rendering() -> None:
+    def kernel(correlation: int, start: float, duration: float) -> dict[str, Any]:
+        return {"cat": "kernel", "ts": start, "dur": duration, "args": {"stream": 7, "correlation": correlation}}
 
-    rendering = [kernel(7, 0, 10), kernel(7, 5, 10), kernel(7, 30, 10)]  # busy for 25
-    training = [kernel(13, 10, 10), kernel(13, 38, 4)]  # busy for 14, of them 5 + 2 together
-    other = [kernel(1, 0, 1), {"cat": "cpu_op", "ts": 0, "dur": 50}]
-    assert shared_time([*training, *other, *rendering]) == pytest.approx(7 / 14)
-    assert shared_time(rendering) is None and shared_time([]) is None
+    def call(correlation: int, tid: int, cat: str = "cuda_runtime") -> dict[str, Any]:
+        return {"cat": cat, "ts": 0, "dur": 1, "tid": tid, "args": {"correlation": correlation}}
+
+    rendering = [call(1, 50, "cuda_driver"), kernel(1, 0, 10), kernel(1, 5, 10), kernel(1, 30, 10)]  # busy for 25
+    training = [call(2, 51), kernel(2, 10, 10), kernel(2, 38, 4)]  # busy for 14, of them 5 + 2 together
+    other = [{"cat": "cpu_op", "ts": 0, "dur": 50}]
+    assert shared_time([*training, *other, *rendering], thread=50) == pytest.approx(7 / 14)
+    assert shared_time(rendering, thread=50) is None and shared_time([], thread=50) is None
+
+
+@pytest.mark.parametrize(("seconds_left", "expected"), [(-1.0, WARM_UP + 1), (3600.0, WARM_UP + 5)])
+def test_where_time_is_short_there_are_fewer_rounds_but_one(seconds_left: float, expected: int) -> None:
+    limit = Limit(time.monotonic() + seconds_left, StopSignal(""))
+    assert list(Rounds(5, limit, share=0.5).indices(0.5)) == list(range(expected))
 
 
 class InterruptedTalk(Talk):
