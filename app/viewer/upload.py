@@ -2,6 +2,9 @@
 
 The CUDA way copies the tensor into a pixel buffer that GL and CUDA both know (CUDA Runtime API, "OpenGL
 Interoperability"), and lets GL fill the texture from there.
+
+Either way the window does not wait for the frame that is being rendered: tensors are read on a stream of their own, and
+so must be computed already.
 """
 
 from __future__ import annotations
@@ -9,6 +12,8 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import sys
+from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
 import moderngl
@@ -32,7 +37,30 @@ def write_texture(texture: moderngl.Texture, image: Any, interop: CudaInterop | 
 
 def as_array(image: Any) -> np.ndarray:
     """(H, W, 3) float32 on the CPU, rows one after the other."""
-    return np.ascontiguousarray(image if isinstance(image, np.ndarray) else image.cpu().numpy(), dtype=np.float32)
+    if not isinstance(image, np.ndarray):
+        with _beside_rendering(image):
+            image = image.cpu().numpy()
+    return np.ascontiguousarray(image, dtype=np.float32)
+
+
+@contextlib.contextmanager
+def _beside_rendering(image: Any) -> Iterator[Any]:
+    """CUDA's default stream waits for all that is queued there. Yields the stream; None on the CPU."""
+    if not image.is_cuda:
+        yield None
+        return
+    import torch
+
+    stream = _reading_stream(image.device)
+    with torch.cuda.stream(stream):
+        yield stream
+
+
+@cache
+def _reading_stream(device: Any) -> Any:
+    import torch
+
+    return torch.cuda.Stream(device, priority=-1)
 
 
 class CudaInterop:
@@ -46,11 +74,17 @@ class CudaInterop:
 
     def write(self, texture: moderngl.Texture, image: Any) -> None:
         """Fills the texture with a contiguous copy of (H, W, 3) float32 on the GPU."""
-        image = image.contiguous()
+        with _beside_rendering(image) as stream:
+            image = image.contiguous()
+            buffer = self._shared_buffer(image.numel() * image.element_size())
+            self._copy(image, ctypes.c_void_p(stream.cuda_stream))
+            stream.synchronize()  # the tensor's memory may be given away after this call
+        texture.write(buffer)
+
+    def _copy(self, image: Any, stream: ctypes.c_void_p) -> None:
         size = image.numel() * image.element_size()
-        buffer = self._shared_buffer(size)
         pointer, mapped = ctypes.c_void_p(), ctypes.c_size_t()
-        self._call("cudaGraphicsMapResources", 1, ctypes.byref(self._resource), None)
+        self._call("cudaGraphicsMapResources", 1, ctypes.byref(self._resource), stream)
         try:
             self._call(
                 "cudaGraphicsResourceGetMappedPointer", ctypes.byref(pointer), ctypes.byref(mapped), self._resource
@@ -58,10 +92,9 @@ class CudaInterop:
             if mapped.value < size:
                 raise CudaError(f"a buffer of {mapped.value} bytes where {size} are needed")
             source = ctypes.c_void_p(image.data_ptr())
-            self._call("cudaMemcpy", pointer, source, ctypes.c_size_t(size), _DEVICE_TO_DEVICE)
+            self._call("cudaMemcpyAsync", pointer, source, ctypes.c_size_t(size), _DEVICE_TO_DEVICE, stream)
         finally:
-            self._call("cudaGraphicsUnmapResources", 1, ctypes.byref(self._resource), None)
-        texture.write(buffer)
+            self._call("cudaGraphicsUnmapResources", 1, ctypes.byref(self._resource), stream)
 
     def _shared_buffer(self, size: int) -> moderngl.Buffer:
         if self._buffer is None or self._buffer.size != size:
