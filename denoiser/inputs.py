@@ -57,23 +57,21 @@ class InputMaker:
     def halves(self, pair: NoisyPair, remember: bool = True) -> Halves:
         """Planes of both halves. `remember`: the pair becomes part of the history that the next one sees."""
         if self._halves is None or pair is not self._pair:
-            seen = [self.history.seen_by(half) if self.history else None for half in (pair.a, pair.b)]
+            here = pair.to(self._device)  # once, before anything is made of it
+            seen = [self.history.seen_by(half) if self.history else None for half in (here.a, here.b)]
             guides = [
                 open_image_denoise(half.color, half.albedo, half.normal) if self._guided else None
-                for half in (pair.a, pair.b)
+                for half in (here.a, here.b)
             ]
-            a, b = (
-                frame_planes(half, guide, old).to(self._device)
-                for half, guide, old in zip((pair.a, pair.b), guides, seen, strict=True)
-            )
-            halves = Halves(a, b, None if pair.clean is None else to_planes(pair.clean).to(self._device))
+            a, b = map(frame_planes, (here.a, here.b), guides, seen)
+            halves = Halves(a, b, None if here.clean is None else to_planes(here.clean))
             if not remember:
                 return halves
             self._pair, self._halves = pair, halves
             if self._context:
-                nothing = torch.zeros(*pair.a.color.shape[:2], 4, device=pair.a.color.device)
+                nothing = torch.zeros(*here.a.color.shape[:2], 4, device=self._device)
                 old_a, old_b = (nothing if old is None else old for old in seen)
-                self.history = extended(pair, (old_a + old_b) / 2)
+                self.history = extended(here, (old_a + old_b) / 2)
         return self._halves
 
     def guide_of_both(self, pair: NoisyPair) -> torch.Tensor | None:
@@ -83,4 +81,4 @@ class InputMaker:
         """
         if not self._guided:
             return None
-        return to_planes(open_image_denoise(*map(pair.mean, ("color", "albedo", "normal")))).to(self._device)
+        return to_planes(open_image_denoise(*map(pair.to(self._device).mean, ("color", "albedo", "normal"))))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -39,6 +39,11 @@ class Frame:
     normal: torch.Tensor
     position: torch.Tensor | None = None
 
+    def to(self, device: torch.device) -> Frame:
+        """The same on another device; tensors that are there already are not copied."""
+        position = None if self.position is None else self.position.to(device)
+        return Frame(self.color.to(device), self.albedo.to(device), self.normal.to(device), position)
+
 
 @dataclass(frozen=True, eq=False)
 class NoisyPair:
@@ -53,6 +58,11 @@ class NoisyPair:
     spp: int
     index: int
     clean: torch.Tensor | None = None
+
+    def to(self, device: torch.device) -> NoisyPair:
+        """The same on another device; tensors that are there already are not copied."""
+        clean = None if self.clean is None else self.clean.to(device)
+        return replace(self, a=self.a.to(device), b=self.b.to(device), clean=clean)
 
     def mean(self, part: str) -> torch.Tensor:
         """(H, W, 3): the average of both halves' `color`, `albedo`, `normal` or `position` (which both must have)."""
