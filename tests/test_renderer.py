@@ -116,7 +116,7 @@ def test_features_belong_to_the_same_pixel_samples_as_the_color(llvm_backend: Ba
         mi.render(tiny_scene.mi_scene, sensor=tiny_scene.sensor, integrator=nested, spp=4, seed=frame_seed(0, 5, 0))
     )
     # The floor's albedo is one colour; its coverage of a pixel comes from the very samples.
-    np.testing.assert_allclose(pair.a.normal.numpy(), both[..., -3:], atol=1e-4)
+    np.testing.assert_allclose(pair.a.normal.cpu().numpy(), both[..., -3:], atol=1e-4)
 
 
 @pytest.mark.parametrize("name", ["llvm_backend", pytest.param("cuda_backend", marks=pytest.mark.gpu)])

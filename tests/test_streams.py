@@ -20,6 +20,7 @@ from denoiser.streams import (
     recorder_of,
 )
 from denoiser.trainer import Trainer, TrainingSettings
+from tests.conftest import assert_same_parameters
 from tests.tape import record_on_tape
 from tests.test_denoiser import noisy_pair, planes, truth
 
@@ -102,9 +103,7 @@ def test_recorded_training_is_plain_training(twin: Twin, model: str, pretrained:
         assert found.loss == pytest.approx(expected.loss, rel=1e-3, nan_ok=True) and found.skipped == expected.skipped
     assert recorded.steps == plain.steps and recorded.skipped == plain.skipped == QUICK.iterations
     assert len(recorded._recorded._recordings) == 2
-    tolerance = {"rtol": 0.0, "atol": 0.0} if device.type == "cpu" else {"rtol": 1e-3, "atol": 1e-4}
-    for name, value in plain.best_parameters.items():
-        torch.testing.assert_close(recorded.best_parameters[name], value, **tolerance)
+    assert_same_parameters(recorded.best_parameters, plain.best_parameters)
 
 
 @pytest.mark.parametrize("model", ["paper", "kernel"])
