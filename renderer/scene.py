@@ -93,6 +93,8 @@ def open_scene(name: str, variant: str, max_depth: int | None = None) -> Scene:
         warnings.append(f"{file}: the scene has no emitters: every picture will be black")
     sensors = [mi_scene.sensors()[index] for index in flyable]
     views = [_film_and_camera(sensor) for sensor in sensors]
+    if views[0][0].crop_size != views[0][0].size:
+        warnings.append(f"{file}: the film is cropped: past frames are not found again, orbits miss their point")
     name = file.parent.name if file.name == "scene.xml" else file.stem
     path_file = file.parent / "path.json"
     return Scene(
