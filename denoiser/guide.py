@@ -8,7 +8,7 @@ import torch
 
 from denoiser import DenoiserError
 
-INSTALL_HINT = "pip install 'noisewalk[guide]'"
+INSTALL_HINT = "scripts/setup guide"
 
 
 def guide_is_installed() -> bool:
