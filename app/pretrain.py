@@ -20,6 +20,7 @@ from denoiser.inputs import InputMaker
 from denoiser.online import choose_device
 from denoiser.trainer import Trainer, TrainingSettings
 from denoiser.weights import read_tensors, save_weights, write_tensors
+from renderer import RenderCancelled
 from renderer.backend import Backend, choose_backend
 from renderer.frame import Camera
 from renderer.path_tracer import PathTracer
@@ -68,7 +69,7 @@ def pretrain(options: PretrainOptions, talk: Talk) -> int:
             folder.mkdir(parents=True, exist_ok=True)
             clips = _clips(options, folder, backend, talk, stop)
             trainer = _trained(options, clips, talk, stop)
-    except Interrupted:
+    except (Interrupted, RenderCancelled):
         return EXIT_INTERRUPTED
     talk.result({"file": str(options.output), "steps": trainer.steps})
     return 0

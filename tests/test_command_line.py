@@ -187,6 +187,19 @@ def test_a_stopped_walk_goes_on_to_the_same_numbers(
         assert "loss" in compared and same([row[c] for c in compared], [expected[c] for c in compared])
 
 
+def test_ctrl_c_ends_pretraining_in_the_middle_of_a_scalar_render(tmp_path: Path, cache_dir: Path) -> None:
+    words = ("pretrain", "-o", "w.safetensors", "--data", "data", "--size", "1024", "--variant", "scalar_rgb")
+    child = start(cache_dir, tmp_path, *words)
+    deadline = time.monotonic() + 240
+    while not (tmp_path / "data" / "room" / "scene.xml").exists():
+        assert child.poll() is None and time.monotonic() < deadline
+        time.sleep(0.02)
+    time.sleep(2.0)  # the scene is opened; its frames take minutes
+    child.send_signal(signal.SIGINT)
+    _, told = child.communicate(timeout=240)
+    assert child.returncode == 130 and "stopping" in told and "Traceback" not in told, told
+
+
 def test_killed_references_go_on(noisewalk: Run, tiny_xml: Path, tmp_path: Path, cache_dir: Path) -> None:
     words = ("reference", tiny_xml, "--frames", "40", "--reference-every", "1", *SMALL, "--cache-dir", tmp_path / "c")
     child = start(cache_dir, tmp_path, *words)
