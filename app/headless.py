@@ -108,28 +108,19 @@ def _walk(session: Session, twin: CleanTwin | None, run: RunFolder, talk: Talk, 
     run.start(first)
     about = {"versions": versions(), "machine": machine(session.backend, session.denoiser.device)}
     run.write_state("running", **about)
-    floors: list[float] = []
     try:
         render_references(session, [i for i in measured_frames(session.options) if i >= first], talk, stop)
-        _frames(session, twin, run, talk, stop, first, floors)
+        _frames(session, twin, run, talk, stop, first)
         state = "complete"
     except Interrupted:
         state = "interrupted"
-    result = _finish(session, run, state, floors, about)
+    result = _finish(session, run, state, about)
     talk.note(_summary(result))
     talk.result(result)
     return EXIT_INTERRUPTED if state == "interrupted" else 0
 
 
-def _frames(
-    session: Session,
-    twin: CleanTwin | None,
-    run: RunFolder,
-    talk: Talk,
-    stop: StopSignal,
-    first: int,
-    floors: list[float],
-) -> None:
+def _frames(session: Session, twin: CleanTwin | None, run: RunFolder, talk: Talk, stop: StopSignal, first: int) -> None:
     frames = session.options.frames
     measured, pictured = set(measured_frames(session.options)), set(pictured_frames(session.options))
     process = psutil.Process()
@@ -149,7 +140,6 @@ def _frames(
             if result.measurement is not None:
                 if index in pictured:
                     write_comparison(run.folder / "images", result)
-                floors.append(result.measurement.noise_floor)
                 if twin is not None:
                     # After the stages of the frame, whose milliseconds stay those of a walk without a twin.
                     twin.learn(result.pair)
@@ -188,6 +178,7 @@ def _row(result: Result, memory_mb: float) -> dict[str, str]:
         "psnr_noisy": f"{measured.psnr_noisy:.4f}" if measured else "",
         "psnr_shown": f"{measured.psnr_shown:.4f}" if measured else "",
         "psnr_clean_targets": "",
+        "noise_floor": f"{measured.noise_floor:.4f}" if measured else "",
         "psnr_estimate": f"{estimate.psnr:.4f}" if known else "",
         "psnr_estimate_error": f"{estimate.psnr_error:.4f}" if known else "",
         "loss": f"{result.training.report.loss:.6g}",
@@ -198,11 +189,12 @@ def _row(result: Result, memory_mb: float) -> dict[str, str]:
     }
 
 
-def _finish(session: Session, run: RunFolder, state: str, floors: list[float], about: dict[str, Any]) -> dict[str, Any]:
+def _finish(session: Session, run: RunFolder, state: str, about: dict[str, Any]) -> dict[str, Any]:
     """Writes weights, plot and run.json; returns the result."""
     session.save_weights(run.weights)
     measured = [row for row in run.rows if row["psnr_shown"]]
     columns = _curves(measured[-1]) if measured else {}
+    floors = [float(row["noise_floor"]) for row in measured]
     if measured:
         settings = session.options
         title = f"{session.scene.name}, {settings.width}x{settings.height}, 2 x {settings.spp} spp"

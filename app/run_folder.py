@@ -19,6 +19,7 @@ COLUMNS = (
     "psnr_noisy",
     "psnr_shown",
     "psnr_clean_targets",
+    "noise_floor",
     "psnr_estimate",
     "psnr_estimate_error",
     "loss",
@@ -154,7 +155,7 @@ def read_rows(file: Path) -> list[dict[str, str]]:
     if not file.exists():
         return []
     with open(file, newline="", encoding="utf-8") as stream:
-        return [row for row in csv.DictReader(stream) if None not in row.values() and None not in row]
+        return [row for row in csv.DictReader(stream) if row.keys() == set(COLUMNS) and None not in row.values()]
 
 
 def read_json(file: Path) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from renderer.backend import Backend
 from tests.conftest import TINY_XML, Run, child_environment, last_json
 
 STOPPED_FRAMES = 40
-NUMBERS = ("psnr_noisy", "psnr_shown", "psnr_clean_targets", "loss")
+NUMBERS = ("psnr_noisy", "psnr_shown", "psnr_clean_targets", "noise_floor", "loss")
 CLEAN = ("--targets", "clean")
 SMALL = ("--width", "32", "--height", "24", "--spp", "2", "--iterations", "2", "--reference-spp", "8")
 
@@ -185,6 +185,22 @@ def test_a_stopped_walk_goes_on_to_the_same_numbers(
     for row, expected in zip(rows(stopped), rows(straight), strict=True):
         compared = [c for c in NUMBERS if row[c] or targets]
         assert "loss" in compared and same([row[c] for c in compared], [expected[c] for c in compared])
+
+
+def test_a_walk_killed_after_its_last_frame_knows_all_that_it_measured(
+    noisewalk: Run, tiny_xml: Path, tmp_path: Path, cache_dir: Path
+) -> None:
+    words = walk_words(tiny_xml, 6, "--json", "--out", "killed")
+    kill = "import app.headless as h, os, signal, sys; h.CHECKPOINT_SECONDS = 0.0; "
+    kill += "h._finish = lambda *rest: os.kill(os.getpid(), signal.SIGKILL); "
+    kill += "from app.__main__ import main; sys.exit(main())"
+    command = [sys.executable, "-c", kill, *map(str, words)]
+    assert subprocess.run(command, cwd=tmp_path, env=child_environment(cache_dir)).returncode == -signal.SIGKILL
+    resumed = noisewalk(*words)
+    assert resumed.returncode == 0 and "going on at frame 6" in resumed.stderr
+    floor = min(float(row["noise_floor"]) for row in rows(tmp_path / "killed") if row["noise_floor"])
+    assert last_json(resumed)["reference_noise_floor_db"] == round(floor, 2)
+    assert f"good to {round(floor, 2)} dB" in resumed.stderr
 
 
 def test_ctrl_c_ends_pretraining_in_the_middle_of_a_scalar_render(tmp_path: Path, cache_dir: Path) -> None:
