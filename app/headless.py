@@ -184,7 +184,6 @@ def _row(result: Result, memory_mb: float) -> dict[str, str]:
         "loss": f"{result.training.report.loss:.6g}",
         **{f"{stage}_ms": f"{result.milliseconds[stage]:.1f}" for stage in STAGES},
         "skipped_steps": str(result.training.report.skipped),
-        "skipped_pairs": str(result.training.skipped_pairs),
         "memory_mb": f"{memory_mb:.0f}",
     }
 
@@ -224,16 +223,11 @@ def _finish(session: Session, run: RunFolder, state: str, about: dict[str, Any])
         "reference_noise_floor_db": round(min(floors), 2) if floors else None,
         "median_ms": {s: _median([float(row[f"{s}_ms"]) for row in run.rows]) for s in STAGES},
         "skipped_steps": sum(int(row["skipped_steps"]) for row in run.rows),
-        "skipped_pairs": session.denoiser.skipped_pairs,
     }
     run.write_state(state, result=result, psnr_formula=PSNR_FORMULA, estimate_formula=ESTIMATE_FORMULA, **about)
     if state == "complete":
         run.drop_checkpoints()
     return result
-
-
-def _number(cell: str) -> float | None:
-    return float(cell) if cell else None
 
 
 def _estimate_minus_psnr(measured: list[dict[str, str]]) -> float | None:

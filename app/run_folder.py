@@ -28,7 +28,6 @@ COLUMNS = (
     "denoise_ms",
     "measure_ms",
     "skipped_steps",
-    "skipped_pairs",
     "memory_mb",
 )
 # These say where things lie and how the machine is used, not what is computed.
