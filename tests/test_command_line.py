@@ -265,6 +265,14 @@ def test_small_commands_answer(noisewalk: Run, tiny_xml: Path, tmp_path: Path) -
         assert topic in report
 
 
+def test_doctor_reports_with_a_torch_that_knows_no_processor(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], cache_dir: Path
+) -> None:
+    monkeypatch.delattr(torch.cpu, "get_capabilities", raising=False)  # not in every torch since 2.11
+    assert main(["doctor", "--device", "cpu", "--cache-dir", str(cache_dir)]) == 0
+    assert "this torch does not say" in capsys.readouterr().out
+
+
 def edited(*changes: tuple[str, str]) -> str:
     """The tiny scene with some text replaced."""
     xml = TINY_XML
