@@ -6,6 +6,7 @@ from pathlib import Path
 
 from app.console import StopSignal, Talk
 from app.errors import EXIT_INTERRUPTED, Interrupted, UsageError
+from app.files import require_folder
 from app.headless import measured_frames, open_session, render_references
 from app.options import WalkOptions
 from app.run_folder import read_json
@@ -50,6 +51,7 @@ def path(options: WalkOptions, file: Path, talk: Talk) -> int:
 
 def export(run: Path, file: Path, talk: Talk) -> int:
     """Copies the trained network out of a run folder, checked."""
+    require_folder(file)
     state = read_json(run / "run.json").get("state")
     parameters, about = load_weights(run / "weights.safetensors")
     if file.exists():

@@ -374,6 +374,7 @@ def test_bad_input_in_a_real_process(noisewalk: Run, tmp_path: Path) -> None:
         (("bad.xml",), "--headless"),
         (("bad.xml", "--targets", "clean"), "--targets is for --headless"),
         (("export", "absent", "-o", "x"), "absent"),
+        (("export", "absent", "-o", "nodir/x"), "nodir/x: there is no folder nodir"),
     ):
         done = noisewalk(*words)
         refused(done.returncode, done.stdout, done.stderr, part)
