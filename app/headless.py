@@ -60,8 +60,8 @@ def open_session(options: WalkOptions, talk: Talk) -> Session:
         talk.warn(warning)
     chosen = session.options
     talk.note(f"renderer: {session.backend.variant}: {session.backend.reason}\ntorch: {session.denoiser.device}")
-    if (options.width, options.height) == (None, None) and session.denoiser.device.type == "cpu":
-        talk.note(f"no GPU: frames of {chosen.width}x{chosen.height} (--width and --height change that)")
+    if (options.width, options.height) == (None, None) and not session.gpu:
+        talk.note(f"no GPU in use: frames of {chosen.width}x{chosen.height} (--width and --height change that)")
     return session
 
 
