@@ -23,6 +23,7 @@ from app.options import (
     REFERENCE_SPP,
     TARGETS,
     Output,
+    PretrainOptions,
     WalkOptions,
 )
 from denoiser import MODEL_NAMES, DenoiserError
@@ -185,9 +186,7 @@ def _export(words: list[str]) -> int:
 
 
 def _pretrain(words: list[str]) -> int:
-    from app.pretrain import PretrainOptions, pretrain
-
-    d = PretrainOptions(Path())
+    d = PretrainOptions
     parser = _talk_options(_Parser("noisewalk pretrain"))
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help="the .safetensors to write")
     parser.add_argument(
@@ -199,6 +198,8 @@ def _pretrain(words: list[str]) -> int:
     parser.add_argument("--seed", type=_whole(0, 2**31 - 1), default=d.seed, help="default: %(default)s")
     _machine_options(parser)
     given = parser.parse_args(words)
+    from app.pretrain import pretrain
+
     names = {field.name for field in dataclasses.fields(PretrainOptions)}
     options = PretrainOptions(**{name: value for name, value in vars(given).items() if name in names})
     return pretrain(options, _talk(given))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import tempfile
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +14,7 @@ from scipy.spatial.transform import Rotation
 from app.console import StopSignal, Talk
 from app.errors import EXIT_INTERRUPTED, Interrupted
 from app.files import require_folder
-from app.options import CACHE_DIR
+from app.options import PretrainOptions
 from denoiser.guide import require_guide
 from denoiser.inputs import InputMaker
 from denoiser.online import choose_device
@@ -37,21 +37,6 @@ WITHOUT_GUIDE, WITHOUT_HISTORY = 0.3, 0.15  # how often they are hidden: the mod
 STOPS = 2.0  # exposures vary by up to this many
 SAVE_STEPS = 500
 LARGEST = 6e4  # radiance that float16 can keep
-
-
-@dataclass(frozen=True)
-class PretrainOptions:
-    """How much to learn from. `data` keeps the rendered clips, so that the next run need not render them again."""
-
-    output: Path
-    data: Path | None = None
-    rooms: int = 64
-    size: int = 160
-    steps: int = 12000
-    seed: int = 0
-    device: str = "auto"
-    variant: str = "auto"
-    cache_dir: Path = CACHE_DIR
 
 
 def pretrain(options: PretrainOptions, talk: Talk) -> int:
