@@ -43,9 +43,10 @@ def path(options: WalkOptions, file: Path, talk: Talk) -> int:
     backend.activate()
     if file.exists():
         raise UsageError(f"{file}: exists already, and is not overwritten")
-    flown = flight(open_scene(options.scene, backend.variant, options.max_depth), options.path)
+    flown = flight(open_scene(options.scene, backend.variant), options.path)
     save_path(flown, file)
     talk.note(f"{file}: {len(flown.keyframes)} keyframes, {len(flown)} frames")
+    talk.result({"file": str(file), "keyframes": len(flown.keyframes), "frames": len(flown)})
     return 0
 
 

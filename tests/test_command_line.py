@@ -255,7 +255,8 @@ def test_memory_does_not_grow_from_frame_to_frame(noisewalk: Run, tiny_xml: Path
 def test_small_commands_answer(noisewalk: Run, tiny_xml: Path, tmp_path: Path) -> None:
     listed = noisewalk("scenes")
     assert [line.split()[0] for line in listed.stdout.splitlines()] == ["cornell", "courtyard", "gallery"]
-    assert noisewalk("path", tiny_xml, "-o", "p.json").returncode == 0
+    written = noisewalk("path", tiny_xml, "-o", "p.json", "--json")
+    assert written.returncode == 0 and last_json(written)["file"] == "p.json"
     flown = noisewalk(*walk_words(tiny_xml, 2, "--path", "p.json", "--json"))
     assert flown.returncode == 0 and last_json(flown)["state"] == "complete"
     assert noisewalk("--help").stdout.count("noisewalk") > 5
@@ -373,6 +374,8 @@ def test_bad_input_in_a_real_process(noisewalk: Run, tmp_path: Path) -> None:
         (("bad.xml", "--headless", "--quiet"), "gone.png"),
         (("bad.xml",), "--headless"),
         (("bad.xml", "--targets", "clean"), "--targets is for --headless"),
+        (("path", "cornell", "-o", "p.json", "--frames", "3"), "--frames"),
+        (("compare", "cornell", "--reference-every", "2"), "--reference-every"),
         (("export", "absent", "-o", "x"), "absent"),
         (("export", "absent", "-o", "nodir/x"), "nodir/x: there is no folder nodir"),
     ):
