@@ -104,7 +104,7 @@ def _walk(words: list[str]) -> int:
         try:
             from app.viewer.window import view
         except ModuleNotFoundError as error:
-            hint = "pip install 'noisewalk[viewer]', or add --headless"
+            hint = "run scripts/setup viewer, or add --headless"
             raise UsageError(f"the viewer needs the package '{error.name}': {hint}") from error
         return view(options, talk)
     from app.headless import walk

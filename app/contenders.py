@@ -16,7 +16,7 @@ from denoiser.online import OnlineDenoiser
 from renderer.frame import Frame, NoisyPair
 from renderer.optix import OptixDenoiser
 
-INSTALL_HINT = "pip install 'noisewalk[compare]'"
+INSTALL_HINT = "run scripts/setup compare"
 
 
 @dataclass(frozen=True, eq=False)
