@@ -82,7 +82,7 @@ def test_weights_go_to_the_contenders_whose_model_they_are(noisewalk: Run, tiny_
     network = build_model("paper", torch.device("cpu"))
     black = {name: 0 * value if "dec_conv1c" in name else value for name, value in network.state_dict().items()}
     save_weights(tmp_path / "black.safetensors", "paper", black, {"steps": 1})
-    still = (*WALK, "--iterations", "0", "--weights", "black.safetensors")
+    still = (*WALK, "--width", "32", "--iterations", "0", "--weights", "black.safetensors")
     done = noisewalk("compare", tiny_xml, *still, "--models", "kernel", "paper", "--json")
     assert done.returncode == 0, done.stderr
     brightness = {row["method"]: row["brightness"] for row in last_json(done)["rows"]}
