@@ -23,6 +23,7 @@ from app.options import (
     REFERENCE_SPP,
     TARGETS,
     Output,
+    PretrainOptions,
     WalkOptions,
 )
 from denoiser import MODEL_NAMES, DenoiserError
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from app.console import Talk
 
 DEFAULTS = WalkOptions()
+WALK_CHOICES = ("model", "targets", "weights", "reference-every")
 USAGE = """\
 noisewalk SCENE [options]              fly through the scene in a window (F1 lists the keys)
 noisewalk SCENE --headless [options]   walk a path, train and denoise, leave a run folder
@@ -89,7 +91,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _walk(words: list[str]) -> int:
-    parser = _walk_parser("noisewalk", "model", "targets", "weights")
+    parser = _walk_parser("noisewalk", *WALK_CHOICES)
     parser.add_argument("--headless", action="store_true", help="walk the path without a window")
     parser.add_argument("--out", type=Path, metavar="DIR", help="run folder; default: runs/SCENE, numbered")
     given = parser.parse_args(words)
@@ -102,7 +104,7 @@ def _walk(words: list[str]) -> int:
         try:
             from app.viewer.window import view
         except ModuleNotFoundError as error:
-            hint = "pip install 'noisewalk[viewer]', or add --headless"
+            hint = "run scripts/setup viewer, or add --headless"
             raise UsageError(f"the viewer needs the package '{error.name}': {hint}") from error
         return view(options, talk)
     from app.headless import walk
@@ -111,7 +113,7 @@ def _walk(words: list[str]) -> int:
 
 
 def _reference(words: list[str]) -> int:
-    given = _walk_parser("noisewalk reference", "model", "targets", "weights").parse_args(words)
+    given = _walk_parser("noisewalk reference", *WALK_CHOICES).parse_args(words)  # as of the walk to come
     from app.tools import reference
 
     return reference(_walk_options(given), _talk(given))
@@ -130,7 +132,7 @@ def _compare(words: list[str]) -> int:
 
 
 def _variants(words: list[str]) -> int:
-    parser = _walk_parser("noisewalk variants")
+    parser = _walk_parser("noisewalk variants", "reference-every")
     parser.add_argument("--out", type=Path, metavar="DIR", help="folder; default: variants/001, ...")
     parser.set_defaults(frames=COMPARED_FRAMES)
     given = parser.parse_args(words)
@@ -166,7 +168,9 @@ def _scenes(words: list[str]) -> int:
 
 
 def _path(words: list[str]) -> int:
-    parser = _walk_parser("noisewalk path", "model", "targets", "weights")
+    parser = _scene_parser("noisewalk path")
+    _path_option(parser)
+    _renderer_options(parser)
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help="where to write path.json")
     given = parser.parse_args(words)
     from app.tools import path
@@ -185,9 +189,7 @@ def _export(words: list[str]) -> int:
 
 
 def _pretrain(words: list[str]) -> int:
-    from app.pretrain import PretrainOptions, pretrain
-
-    d = PretrainOptions(Path())
+    d = PretrainOptions
     parser = _talk_options(_Parser("noisewalk pretrain"))
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help="the .safetensors to write")
     parser.add_argument(
@@ -199,6 +201,8 @@ def _pretrain(words: list[str]) -> int:
     parser.add_argument("--seed", type=_whole(0, 2**31 - 1), default=d.seed, help="default: %(default)s")
     _machine_options(parser)
     given = parser.parse_args(words)
+    from app.pretrain import pretrain
+
     names = {field.name for field in dataclasses.fields(PretrainOptions)}
     options = PretrainOptions(**{name: value for name, value in vars(given).items() if name in names})
     return pretrain(options, _talk(given))
@@ -237,11 +241,16 @@ COMMANDS: dict[str, Callable[[list[str]], int]] = {
 }
 
 
-def _walk_parser(prog: str, *choices: str, scenes: str | None = None) -> argparse.ArgumentParser:
-    """Options of everything that walks; `choices`: those of model, targets and weights that it leaves to the person."""
-    d = DEFAULTS
+def _scene_parser(prog: str, scenes: str | None = None) -> argparse.ArgumentParser:
     parser = _talk_options(_Parser(prog, epilog="see also: noisewalk --help"))
     parser.add_argument("scene", metavar="SCENE", nargs=scenes, help="bundled name or Mitsuba 3 XML file")
+    return parser
+
+
+def _walk_parser(prog: str, *choices: str, scenes: str | None = None) -> argparse.ArgumentParser:
+    """Options of everything that walks; `choices`: those of WALK_CHOICES that it leaves to the person."""
+    d = DEFAULTS
+    parser = _scene_parser(prog, scenes)
     if "model" in choices:
         _model_options(parser)
     if "targets" in choices:
@@ -259,12 +268,12 @@ def _walk_parser(prog: str, *choices: str, scenes: str | None = None) -> argpars
     parser.add_argument("--learning-rate", type=_learning_rate, default=d.learning_rate, help="default: %(default)s")
     parser.add_argument("--seed", type=_whole(0, 2**31 - 1), default=d.seed, help="default: %(default)s")
     parser.add_argument("--max-depth", type=_whole(1, 10**4), help="longest light path; default: the scene's")
-    parser.add_argument("--path", type=Path, metavar="FILE", help="path.json to fly; default: the scene's own")
+    _path_option(parser)
     spp = "default: {} with a GPU, {} without".format(*REFERENCE_SPP)
     parser.add_argument("--reference-spp", type=_whole(2, 10**6), help=spp)
-    parser.add_argument(
-        "--reference-every", type=_whole(1, 10**6), default=d.reference_every, help="frames; default: %(default)s"
-    )
+    if "reference-every" in choices:
+        every = "frames; default: %(default)s"
+        parser.add_argument("--reference-every", type=_whole(1, 10**6), default=d.reference_every, help=every)
     if "weights" in choices:
         parser.add_argument("--weights", type=Path, metavar="FILE", help="trained weights to start from")
     _machine_options(parser)
@@ -280,9 +289,17 @@ def _model_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--cold", action="store_true", help="start untrained, not from the pretrained weights")
 
 
+def _path_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--path", type=Path, metavar="FILE", help="path.json to fly; default: the scene's own")
+
+
 def _machine_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--device", default=DEFAULTS.device, help="where torch trains: auto, cpu, cuda, ...")
+    _renderer_options(parser)
+
+
+def _renderer_options(parser: argparse.ArgumentParser) -> None:
     d = DEFAULTS
-    parser.add_argument("--device", default=d.device, help="where torch trains: auto, cpu, cuda, ...")
     parser.add_argument(
         "--variant", default=d.variant, help="how Mitsuba renders: auto, cuda_ad_rgb, llvm_ad_rgb, scalar_rgb"
     )

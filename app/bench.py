@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -106,6 +106,8 @@ def bench(
                     _one_size(sized, Rounds(repeats, limit, share), talk, measured, about, last)
             except _OutOfTime:
                 state = f"stopped after {minutes:g} minutes"
+                if trace is not None:
+                    talk.warn(f"{trace}: no timeline was written: the minutes ran out before its frames")
             first = replace(options, width=measured[0].width, height=measured[0].height)
             _time_first_pictures(first, talk, stop, about)
             about["state"] = state
@@ -224,25 +226,35 @@ def _floors(options: WalkOptions, rates: Rates, cost: NetworkCost) -> dict[str, 
 
 def _time_first_pictures(options: WalkOptions, talk: Talk, stop: StopSignal, about: dict[str, Any]) -> None:
     """Seconds from a new process to its first denoised picture, with no compiled kernel on disk, and with all."""
-    about["first_picture_s"] = {}
+    about["first_picture_s"], about["no_first_picture"] = {}, {}
     with tempfile.TemporaryDirectory() as folder:
         caches = dict.fromkeys(("DRJIT_CACHE_DIR", "CUDA_CACHE_PATH", "OPTIX_CACHE_PATH"), folder)
+        stop.check()
         for name in ("cold", "warm"):
-            stop.check()
             talk.note(f"first picture, {name} ...")
-            command = [sys.executable, "-c", _CHILD]
-            try:
-                child = subprocess.run(
-                    command,
-                    input=pickle.dumps(options),
-                    env=os.environ | caches,
-                    capture_output=True,
-                    timeout=FIRST_PICTURE_SECONDS,
-                )
-            except subprocess.TimeoutExpired:
-                about["first_picture_s"][name] = None
-            else:
-                about["first_picture_s"][name] = round(float(child.stdout), 2) if child.returncode == 0 else None
+            seconds, problem = time_first_picture(options, os.environ | caches)
+            stop.check()  # a Ctrl-C in the terminal has ended the child as well
+            about["first_picture_s"][name] = seconds
+            if problem is not None:
+                about["no_first_picture"][name] = problem
+
+
+def time_first_picture(options: WalkOptions, environment: Mapping[str, str]) -> tuple[float | None, str | None]:
+    """Seconds from a new process of this environment to its first denoised picture, or None and why there is none."""
+    try:
+        child = subprocess.run(
+            [sys.executable, "-c", _CHILD],
+            input=pickle.dumps(options),
+            env=environment,
+            capture_output=True,
+            timeout=FIRST_PICTURE_SECONDS,
+        )
+    except subprocess.TimeoutExpired:
+        return None, f"not within {FIRST_PICTURE_SECONDS} s"
+    if child.returncode != 0:
+        said = child.stderr.decode(errors="replace").strip().splitlines() or [f"exit code {child.returncode}"]
+        return None, f"failed: {said[-1]}"
+    return round(float(child.stdout), 2), None
 
 
 def first_picture(options: WalkOptions) -> None:

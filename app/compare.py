@@ -39,6 +39,7 @@ from denoiser.metrics import (
     temporal_noise_power,
     temporal_psnr,
 )
+from denoiser.weights import load_weights
 from renderer.bundled import find_scene
 from renderer.reference import Reference
 
@@ -95,12 +96,13 @@ def compare(options: WalkOptions, scenes: Sequence[str], models: Sequence[str], 
     """Walks each scene once with all contenders; leaves rows.csv, result.json and report.html in one folder."""
     for scene in scenes:
         find_scene(scene)  # before hours are spent on the others
+    starts = starts_of(models, options.weights)
     folder = new_folder(options.out, "comparisons")
     missing = [package for package in ("pyoidn", "flip_evaluator") if find_spec(package) is None]
     if missing:
         talk.warn(f"not installed, and left out of the comparison: {', '.join(missing)}: {INSTALL_HINT}")
     walks = [replace(options, scene=scene) for scene in scenes]
-    contenders = partial(_contenders, models=models, talk=talk)
+    contenders = partial(_contenders, starts=starts, talk=talk)
     about = {"title": "noisewalk compare"}
     done = measure_walks(walks, contenders, measured_frames(options.frames), folder, about, talk)
     talk.note(table(done.rows) + f"\n{done.about['state']}: {folder / 'report.html'}\n" + "\n".join(FORMULAS))
@@ -125,9 +127,10 @@ def measure_walks(
     try:
         with StopSignal("stopping; what is measured is kept") as stop:
             for options in walks:
-                session = open_session(options, talk)
+                session = open_session(replace(options, weights=None), talk)  # contenders load what is theirs
                 done.about["machine"] = machine(session.backend, session.denoiser.device)
-                done.about["settings"] = {k: str(v) for k, v in asdict(session.options).items() if k != "scene"}
+                settings = asdict(session.options) | {"weights": options.weights}
+                done.about["settings"] = {k: str(v) for k, v in settings.items() if k != "scene"}
                 try:
                     _one_walk(session, contenders(session), measured, done, talk, stop)
                 finally:
@@ -141,7 +144,23 @@ def measure_walks(
     return done
 
 
-def _contenders(session: Session, models: Sequence[str], talk: Talk) -> Iterator[Contender]:
+def starts_of(models: Sequence[str], weights: Path | None) -> dict[str, dict[str, Any]]:
+    """What is different for each of these CONTENDERS; the weights go to those of their model that do not start cold.
+
+    Raises WeightsError or UsageError where the weights are of no use.
+    """
+    starts = {name: CONTENDERS[name] for name in models}
+    if weights is None:
+        return starts
+    trained = load_weights(weights)[1]["model"]
+    own = [name for name in models if starts[name]["model"] == trained and not starts[name].get("cold")]
+    if not own:
+        chosen = ", ".join(models)
+        raise UsageError(f"{weights}: weights of model '{trained}', from which none of these starts: {chosen}")
+    return starts | {name: starts[name] | {"weights": weights} for name in own}
+
+
+def _contenders(session: Session, starts: Mapping[str, Mapping[str, Any]], talk: Talk) -> Iterator[Contender]:
     yield NoisyAverage()
     if guide_is_installed():
         yield OpenImageDenoise()
@@ -150,10 +169,10 @@ def _contenders(session: Session, models: Sequence[str], talk: Talk) -> Iterator
             yield Optix(session)
         except RuntimeError as error:  # the driver may trace rays, and yet come without the denoiser's weights
             talk.warn(f"the OptiX denoiser does not work here, and is left out: {str(error).splitlines()[0]}")
-    for name in models:
-        yield OnlineModel(name, session, CONTENDERS[name])
+    for name, changes in starts.items():
+        yield OnlineModel(name, session, changes)
         if session.options.targets == "clean":
-            yield CleanTwin(name, session, CONTENDERS[name])
+            yield CleanTwin(name, session, changes)
 
 
 def measured_frames(frames: int) -> list[int]:

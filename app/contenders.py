@@ -16,7 +16,7 @@ from denoiser.online import OnlineDenoiser
 from renderer.frame import Frame, NoisyPair
 from renderer.optix import OptixDenoiser
 
-INSTALL_HINT = "pip install 'noisewalk[compare]'"
+INSTALL_HINT = "run scripts/setup compare"
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,9 +98,9 @@ class Optix:
 
 
 class OnlineModel:
-    """One of our models, trained as it goes with a session's settings, and from its weights where they are its own.
+    """One of our models, trained as it goes with a session's settings.
 
-    changes: what is different from the session's own options.
+    changes: what is different from the session's own options; with `weights`, it starts from that file.
     """
 
     def __init__(self, name: str, session: Session, changes: Mapping[str, Any]) -> None:
@@ -108,7 +108,7 @@ class OnlineModel:
         options = replace(session.options, **changes)
         settings = replace(session.denoiser.settings, model=options.model, pretrained=not options.cold)
         self.denoiser = OnlineDenoiser(settings, options.device, "lockstep", choose_guide(options) == "oidn")
-        if options.weights is not None and not options.cold and options.model == session.options.model:
+        if options.weights is not None:
             self.denoiser.load(options.weights)
 
     def learn(self, pair: NoisyPair) -> float:

@@ -104,6 +104,8 @@ def _formats(device: torch.device) -> str:
     if device.type == "cuda":
         major, minor = torch.cuda.get_device_capability(device)
         return f"fp32, tf32, fp16 (compute capability {major}.{minor})"
+    if not hasattr(torch.cpu, "get_capabilities"):  # not in every torch since 2.11
+        return "fp32; this torch does not say what the processor has"
     has = torch.cpu.get_capabilities()
     return "fp32; processor has " + (
         " ".join(name for name in CPU_FORMATS if has.get(name)) or "none of the extensions"

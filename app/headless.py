@@ -60,8 +60,8 @@ def open_session(options: WalkOptions, talk: Talk) -> Session:
         talk.warn(warning)
     chosen = session.options
     talk.note(f"renderer: {session.backend.variant}: {session.backend.reason}\ntorch: {session.denoiser.device}")
-    if (options.width, options.height) == (None, None) and session.denoiser.device.type == "cpu":
-        talk.note(f"no GPU: frames of {chosen.width}x{chosen.height} (--width and --height change that)")
+    if (options.width, options.height) == (None, None) and not session.gpu:
+        talk.note(f"no GPU in use: frames of {chosen.width}x{chosen.height} (--width and --height change that)")
     return session
 
 
@@ -108,28 +108,19 @@ def _walk(session: Session, twin: CleanTwin | None, run: RunFolder, talk: Talk, 
     run.start(first)
     about = {"versions": versions(), "machine": machine(session.backend, session.denoiser.device)}
     run.write_state("running", **about)
-    floors: list[float] = []
     try:
         render_references(session, [i for i in measured_frames(session.options) if i >= first], talk, stop)
-        _frames(session, twin, run, talk, stop, first, floors)
+        _frames(session, twin, run, talk, stop, first)
         state = "complete"
     except Interrupted:
         state = "interrupted"
-    result = _finish(session, run, state, floors, about)
+    result = _finish(session, run, state, about)
     talk.note(_summary(result))
     talk.result(result)
     return EXIT_INTERRUPTED if state == "interrupted" else 0
 
 
-def _frames(
-    session: Session,
-    twin: CleanTwin | None,
-    run: RunFolder,
-    talk: Talk,
-    stop: StopSignal,
-    first: int,
-    floors: list[float],
-) -> None:
+def _frames(session: Session, twin: CleanTwin | None, run: RunFolder, talk: Talk, stop: StopSignal, first: int) -> None:
     frames = session.options.frames
     measured, pictured = set(measured_frames(session.options)), set(pictured_frames(session.options))
     process = psutil.Process()
@@ -149,7 +140,6 @@ def _frames(
             if result.measurement is not None:
                 if index in pictured:
                     write_comparison(run.folder / "images", result)
-                floors.append(result.measurement.noise_floor)
                 if twin is not None:
                     # After the stages of the frame, whose milliseconds stay those of a walk without a twin.
                     twin.learn(result.pair)
@@ -188,21 +178,22 @@ def _row(result: Result, memory_mb: float) -> dict[str, str]:
         "psnr_noisy": f"{measured.psnr_noisy:.4f}" if measured else "",
         "psnr_shown": f"{measured.psnr_shown:.4f}" if measured else "",
         "psnr_clean_targets": "",
+        "noise_floor": f"{measured.noise_floor:.4f}" if measured else "",
         "psnr_estimate": f"{estimate.psnr:.4f}" if known else "",
         "psnr_estimate_error": f"{estimate.psnr_error:.4f}" if known else "",
         "loss": f"{result.training.report.loss:.6g}",
         **{f"{stage}_ms": f"{result.milliseconds[stage]:.1f}" for stage in STAGES},
         "skipped_steps": str(result.training.report.skipped),
-        "skipped_pairs": str(result.training.skipped_pairs),
         "memory_mb": f"{memory_mb:.0f}",
     }
 
 
-def _finish(session: Session, run: RunFolder, state: str, floors: list[float], about: dict[str, Any]) -> dict[str, Any]:
+def _finish(session: Session, run: RunFolder, state: str, about: dict[str, Any]) -> dict[str, Any]:
     """Writes weights, plot and run.json; returns the result."""
     session.save_weights(run.weights)
     measured = [row for row in run.rows if row["psnr_shown"]]
     columns = _curves(measured[-1]) if measured else {}
+    floors = [float(row["noise_floor"]) for row in measured]
     if measured:
         settings = session.options
         title = f"{session.scene.name}, {settings.width}x{settings.height}, 2 x {settings.spp} spp"
@@ -232,16 +223,11 @@ def _finish(session: Session, run: RunFolder, state: str, floors: list[float], a
         "reference_noise_floor_db": round(min(floors), 2) if floors else None,
         "median_ms": {s: _median([float(row[f"{s}_ms"]) for row in run.rows]) for s in STAGES},
         "skipped_steps": sum(int(row["skipped_steps"]) for row in run.rows),
-        "skipped_pairs": session.denoiser.skipped_pairs,
     }
     run.write_state(state, result=result, psnr_formula=PSNR_FORMULA, estimate_formula=ESTIMATE_FORMULA, **about)
     if state == "complete":
         run.drop_checkpoints()
     return result
-
-
-def _number(cell: str) -> float | None:
-    return float(cell) if cell else None
 
 
 def _estimate_minus_psnr(measured: list[dict[str, str]]) -> float | None:

@@ -1,4 +1,4 @@
-"""All defaults of the program, and what a walk is told: one frozen dataclass."""
+"""All defaults of the program, and what its commands are told: frozen dataclasses."""
 
 from __future__ import annotations
 
@@ -53,6 +53,21 @@ class WalkOptions:
     reference_every: int = 50
     weights: Path | None = None
     out: Path | None = None
+    cache_dir: Path = CACHE_DIR
+
+
+@dataclass(frozen=True)
+class PretrainOptions:
+    """How much to pretrain on. `data` keeps the rendered clips, so that the next run need not render them again."""
+
+    output: Path
+    data: Path | None = None
+    rooms: int = 80
+    size: int = 160  # pixels a side
+    steps: int = 8000
+    seed: int = 0
+    device: str = "auto"
+    variant: str = "auto"
     cache_dir: Path = CACHE_DIR
 
 

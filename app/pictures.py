@@ -25,7 +25,7 @@ def write_comparison(folder: Path, result: Result) -> None:
     """Writes comparison.png (tone mapped, dB written on it) and layers.exr (linear) of a measured frame."""
     assert result.measurement is not None
     measured = result.measurement
-    albedo, normal = (_average(result, feature) for feature in ("albedo", "normal"))
+    albedo, normal = (finite(result.pair.mean(feature)) for feature in ("albedo", "normal"))
     tiles = [
         ("noisy", f"{measured.psnr_noisy:.2f} dB", tone_map(finite(result.noisy))),
         ("denoised", f"{measured.psnr_shown:.2f} dB", tone_map(result.shown)),
@@ -76,11 +76,6 @@ def write_psnr_plot(file: Path, curves: Mapping[str, Sequence[tuple[int, float]]
     axes.spines[["top", "right"]].set_visible(False)
     with written_aside(file) as temporary:
         figure.savefig(temporary, format="png", dpi=120)
-
-
-def _average(result: Result, feature: str) -> torch.Tensor:
-    halves = getattr(result.pair.a, feature), getattr(result.pair.b, feature)
-    return finite((halves[0] + halves[1]) / 2)
 
 
 def side_by_side(heading: str, tiles: Sequence[tuple[str, str, torch.Tensor]]) -> Image.Image:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import tempfile
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,12 +14,13 @@ from scipy.spatial.transform import Rotation
 from app.console import StopSignal, Talk
 from app.errors import EXIT_INTERRUPTED, Interrupted
 from app.files import require_folder
-from app.options import CACHE_DIR
+from app.options import PretrainOptions
 from denoiser.guide import require_guide
 from denoiser.inputs import InputMaker
 from denoiser.online import choose_device
 from denoiser.trainer import Trainer, TrainingSettings
 from denoiser.weights import read_tensors, save_weights, write_tensors
+from renderer import RenderCancelled
 from renderer.backend import Backend, choose_backend
 from renderer.frame import Camera
 from renderer.path_tracer import PathTracer
@@ -38,21 +39,6 @@ SAVE_STEPS = 500
 LARGEST = 6e4  # radiance that float16 can keep
 
 
-@dataclass(frozen=True)
-class PretrainOptions:
-    """How much to learn from. `data` keeps the rendered clips, so that the next run need not render them again."""
-
-    output: Path
-    data: Path | None = None
-    rooms: int = 64
-    size: int = 160
-    steps: int = 12000
-    seed: int = 0
-    device: str = "auto"
-    variant: str = "auto"
-    cache_dir: Path = CACHE_DIR
-
-
 def pretrain(options: PretrainOptions, talk: Talk) -> int:
     """Renders short flights through random rooms, trains the kernel model on them from noise alone, writes weights."""
     require_folder(options.output)
@@ -68,7 +54,7 @@ def pretrain(options: PretrainOptions, talk: Talk) -> int:
             folder.mkdir(parents=True, exist_ok=True)
             clips = _clips(options, folder, backend, talk, stop)
             trainer = _trained(options, clips, talk, stop)
-    except Interrupted:
+    except (Interrupted, RenderCancelled):
         return EXIT_INTERRUPTED
     talk.result({"file": str(options.output), "steps": trainer.steps})
     return 0

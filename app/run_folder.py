@@ -19,6 +19,7 @@ COLUMNS = (
     "psnr_noisy",
     "psnr_shown",
     "psnr_clean_targets",
+    "noise_floor",
     "psnr_estimate",
     "psnr_estimate_error",
     "loss",
@@ -27,7 +28,6 @@ COLUMNS = (
     "denoise_ms",
     "measure_ms",
     "skipped_steps",
-    "skipped_pairs",
     "memory_mb",
 )
 # These say where things lie and how the machine is used, not what is computed.
@@ -154,7 +154,7 @@ def read_rows(file: Path) -> list[dict[str, str]]:
     if not file.exists():
         return []
     with open(file, newline="", encoding="utf-8") as stream:
-        return [row for row in csv.DictReader(stream) if None not in row.values() and None not in row]
+        return [row for row in csv.DictReader(stream) if row.keys() == set(COLUMNS) and None not in row.values()]
 
 
 def read_json(file: Path) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from denoiser import GUIDED_MODELS
 from denoiser.estimate import Estimate, estimate_error
 from denoiser.guide import guide_is_installed
 from denoiser.metrics import noise_floor, psnr
-from denoiser.online import OnlineDenoiser, Pacing
+from denoiser.online import OnlineDenoiser, Pacing, choose_device
 from denoiser.trainer import TrainingReport, TrainingSettings
 from renderer import RenderCancelled
 from renderer.backend import choose_backend
@@ -76,7 +76,7 @@ class Training:
 
 
 def fill_in(options: WalkOptions, gpu: bool) -> WalkOptions:
-    """Options with the frame size and reference spp that suit a machine with or without a GPU."""
+    """Options with the frame size and reference spp that suit a walk with or without a GPU."""
     column = 0 if gpu else 1
     return replace(
         options,
@@ -97,14 +97,16 @@ def choose_guide(options: WalkOptions) -> str:
 class Session:
     """A scene, its renderer, its denoiser and its references. Use from one thread; close when done.
 
+    gpu: whether Mitsuba or torch runs on one here; frame size and reference spp follow it.
+
     Raises the modules' own ValueErrors where something named in the options cannot be used.
     """
 
     def __init__(self, options: WalkOptions, pacing: Pacing) -> None:
         self.backend = choose_backend(options.variant, options.cache_dir)
         self.backend.activate()
-        gpu = self.backend.variant.startswith("cuda") or torch.cuda.is_available()
-        self.options = options = fill_in(options, gpu)
+        self.gpu = self.backend.variant.startswith("cuda") or choose_device(options.device).type == "cuda"
+        self.options = options = fill_in(options, self.gpu)
         assert options.width and options.height and options.reference_spp
         self.scene = open_scene(options.scene, self.backend.variant, options.max_depth)
         self.path = flight(self.scene, options.path)

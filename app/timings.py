@@ -76,7 +76,8 @@ def notes(about: dict[str, Any]) -> str:
         products = ", ".join(f"{rate / 1e9:.0f} GFLOP/s in {name}" for name, rate in matrix.items())
         lines.append(f"rates for the floors: matrix products {products}; copy {copy / 1e9:.1f} GB/s")
     if first := about.get("first_picture_s"):
-        took = ", ".join(f"{name} {f'{s:.1f} s' if s else 'not in time'}" for name, s in first.items())
+        why = about["no_first_picture"]
+        took = ", ".join(f"{name} {why[name] if s is None else f'{s:.1f} s'}" for name, s in first.items())
         lines.append(f"first picture of a new process, its kernels not yet (cold) or already (warm) compiled: {took}")
     if trace := about.get("trace"):
         shared = trace["shared"]

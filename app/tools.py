@@ -6,6 +6,7 @@ from pathlib import Path
 
 from app.console import StopSignal, Talk
 from app.errors import EXIT_INTERRUPTED, Interrupted, UsageError
+from app.files import require_folder
 from app.headless import measured_frames, open_session, render_references
 from app.options import WalkOptions
 from app.run_folder import read_json
@@ -42,14 +43,16 @@ def path(options: WalkOptions, file: Path, talk: Talk) -> int:
     backend.activate()
     if file.exists():
         raise UsageError(f"{file}: exists already, and is not overwritten")
-    flown = flight(open_scene(options.scene, backend.variant, options.max_depth), options.path)
+    flown = flight(open_scene(options.scene, backend.variant), options.path)
     save_path(flown, file)
     talk.note(f"{file}: {len(flown.keyframes)} keyframes, {len(flown)} frames")
+    talk.result({"file": str(file), "keyframes": len(flown.keyframes), "frames": len(flown)})
     return 0
 
 
 def export(run: Path, file: Path, talk: Talk) -> int:
     """Copies the trained network out of a run folder, checked."""
+    require_folder(file)
     state = read_json(run / "run.json").get("state")
     parameters, about = load_weights(run / "weights.safetensors")
     if file.exists():

@@ -15,16 +15,16 @@ import pytest
 import torch
 from rich.progress import Progress
 
-from app.bench import WARM_UP, Limit, Rounds, bench
+from app.bench import WARM_UP, Limit, Rounds, bench, time_first_picture
 from app.console import StopSignal, Talk
 from app.errors import EXIT_INTERRUPTED
 from app.floors import Cost, Rates, network_cost, padded_pixels
 from app.options import Output, WalkOptions
 from app.stages import LABELS
-from app.timings import Size, table
+from app.timings import Size, notes, table
 from app.trace import shared_time
 from renderer.backend import Backend
-from tests.conftest import Run, last_json
+from tests.conftest import Run, child_environment, last_json
 
 # (channels in, channels out, share of the pixels) of the paper's convolutions, from its table 2.
 ENCODER = [(9, 48, 1.0), *((48, 48, 0.25**level) for level in (0, 1, 2, 3, 4, 5))]
@@ -127,6 +127,17 @@ def test_where_time_is_short_there_are_fewer_rounds_but_one(seconds_left: float,
     assert list(Rounds(5, limit, share=0.5).indices(0.5)) == list(range(expected))
 
 
+def test_a_first_picture_that_fails_says_why(backend: Backend, tmp_path: Path, cache_dir: Path) -> None:
+    options = WalkOptions("nosuch.xml", variant=backend.variant, cache_dir=cache_dir)
+    seconds, problem = time_first_picture(options, child_environment(cache_dir))
+    assert seconds is None and problem is not None
+    assert problem.startswith("failed: ") and "nosuch.xml: no such scene" in problem
+    about = {"scene": "s", "model": "kernel", "state": "complete", "peak_memory_mb": {"cpu": 1.0}}
+    about |= {"first_picture_s": {"cold": None, "warm": 8.04}, "no_first_picture": {"cold": problem}}
+    (line,) = (line for line in notes(about).splitlines() if line.startswith("first picture"))
+    assert line.endswith(f"compiled: cold {problem}, warm 8.0 s")
+
+
 class InterruptedTalk(Talk):
     """Sends Ctrl-C a moment after the first progress display has come up."""
 
@@ -143,3 +154,14 @@ def test_ctrl_c_leaves_what_was_measured(
     code = bench(replace(options, cache_dir=cache_dir), [(32, 32)], repeats=10**6, minutes=1.0, talk=talk)
     printed = capsys.readouterr().out
     assert code == EXIT_INTERRUPTED and "32x32" in printed and "interrupted" in printed
+
+
+def test_minutes_that_run_out_before_the_timeline_are_told(
+    backend: Backend, tiny_xml: Path, cache_dir: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    options = WalkOptions(str(tiny_xml), spp=1, iterations=1, variant=backend.variant, cache_dir=cache_dir)
+    trace = tmp_path / "trace.json"
+    assert bench(options, [(32, 32)], repeats=1, minutes=0.0, talk=Talk(Output(quiet=True)), trace=trace) == 0
+    printed = capsys.readouterr()
+    assert "stopped after 0 minutes" in printed.out and not trace.exists()
+    assert f"{trace}: no timeline was written" in printed.err

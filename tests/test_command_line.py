@@ -24,7 +24,7 @@ from renderer.backend import Backend
 from tests.conftest import TINY_XML, Run, child_environment, last_json
 
 STOPPED_FRAMES = 40
-NUMBERS = ("psnr_noisy", "psnr_shown", "psnr_clean_targets", "loss")
+NUMBERS = ("psnr_noisy", "psnr_shown", "psnr_clean_targets", "noise_floor", "loss")
 CLEAN = ("--targets", "clean")
 SMALL = ("--width", "32", "--height", "24", "--spp", "2", "--iterations", "2", "--reference-spp", "8")
 
@@ -187,6 +187,35 @@ def test_a_stopped_walk_goes_on_to_the_same_numbers(
         assert "loss" in compared and same([row[c] for c in compared], [expected[c] for c in compared])
 
 
+def test_a_walk_killed_after_its_last_frame_knows_all_that_it_measured(
+    noisewalk: Run, tiny_xml: Path, tmp_path: Path, cache_dir: Path
+) -> None:
+    words = walk_words(tiny_xml, 6, "--json", "--out", "killed")
+    kill = "import app.headless as h, os, signal, sys; h.CHECKPOINT_SECONDS = 0.0; "
+    kill += "h._finish = lambda *rest: os.kill(os.getpid(), signal.SIGKILL); "
+    kill += "from app.__main__ import main; sys.exit(main())"
+    command = [sys.executable, "-c", kill, *map(str, words)]
+    assert subprocess.run(command, cwd=tmp_path, env=child_environment(cache_dir)).returncode == -signal.SIGKILL
+    resumed = noisewalk(*words)
+    assert resumed.returncode == 0 and "going on at frame 6" in resumed.stderr
+    floor = min(float(row["noise_floor"]) for row in rows(tmp_path / "killed") if row["noise_floor"])
+    assert last_json(resumed)["reference_noise_floor_db"] == round(floor, 2)
+    assert f"good to {round(floor, 2)} dB" in resumed.stderr
+
+
+def test_ctrl_c_ends_pretraining_in_the_middle_of_a_scalar_render(tmp_path: Path, cache_dir: Path) -> None:
+    words = ("pretrain", "-o", "w.safetensors", "--data", "data", "--size", "1024", "--variant", "scalar_rgb")
+    child = start(cache_dir, tmp_path, *words)
+    deadline = time.monotonic() + 240
+    while not (tmp_path / "data" / "room" / "scene.xml").exists():
+        assert child.poll() is None and time.monotonic() < deadline
+        time.sleep(0.02)
+    time.sleep(2.0)  # the scene is opened; its frames take minutes
+    child.send_signal(signal.SIGINT)
+    _, told = child.communicate(timeout=240)
+    assert child.returncode == 130 and "stopping" in told and "Traceback" not in told, told
+
+
 def test_killed_references_go_on(noisewalk: Run, tiny_xml: Path, tmp_path: Path, cache_dir: Path) -> None:
     words = ("reference", tiny_xml, "--frames", "40", "--reference-every", "1", *SMALL, "--cache-dir", tmp_path / "c")
     child = start(cache_dir, tmp_path, *words)
@@ -226,7 +255,8 @@ def test_memory_does_not_grow_from_frame_to_frame(noisewalk: Run, tiny_xml: Path
 def test_small_commands_answer(noisewalk: Run, tiny_xml: Path, tmp_path: Path) -> None:
     listed = noisewalk("scenes")
     assert [line.split()[0] for line in listed.stdout.splitlines()] == ["cornell", "courtyard", "gallery"]
-    assert noisewalk("path", tiny_xml, "-o", "p.json").returncode == 0
+    written = noisewalk("path", tiny_xml, "-o", "p.json", "--json")
+    assert written.returncode == 0 and last_json(written)["file"] == "p.json"
     flown = noisewalk(*walk_words(tiny_xml, 2, "--path", "p.json", "--json"))
     assert flown.returncode == 0 and last_json(flown)["state"] == "complete"
     assert noisewalk("--help").stdout.count("noisewalk") > 5
@@ -234,6 +264,14 @@ def test_small_commands_answer(noisewalk: Run, tiny_xml: Path, tmp_path: Path) -
     report = noisewalk("doctor").stdout
     for topic in ("mitsuba", "llvm_ad_rgb", "scalar_rgb", "renderer chosen", "OptiX", "torch device", "formats", "GL"):
         assert topic in report
+
+
+def test_doctor_reports_with_a_torch_that_knows_no_processor(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], cache_dir: Path
+) -> None:
+    monkeypatch.delattr(torch.cpu, "get_capabilities", raising=False)  # not in every torch since 2.11
+    assert main(["doctor", "--device", "cpu", "--cache-dir", str(cache_dir)]) == 0
+    assert "this torch does not say" in capsys.readouterr().out
 
 
 def edited(*changes: tuple[str, str]) -> str:
@@ -336,7 +374,10 @@ def test_bad_input_in_a_real_process(noisewalk: Run, tmp_path: Path) -> None:
         (("bad.xml", "--headless", "--quiet"), "gone.png"),
         (("bad.xml",), "--headless"),
         (("bad.xml", "--targets", "clean"), "--targets is for --headless"),
+        (("path", "cornell", "-o", "p.json", "--frames", "3"), "--frames"),
+        (("compare", "cornell", "--reference-every", "2"), "--reference-every"),
         (("export", "absent", "-o", "x"), "absent"),
+        (("export", "absent", "-o", "nodir/x"), "nodir/x: there is no folder nodir"),
     ):
         done = noisewalk(*words)
         refused(done.returncode, done.stdout, done.stderr, part)

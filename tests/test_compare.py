@@ -12,11 +12,14 @@ import numpy as np
 import pytest
 import torch
 
-from app.compare import flip, measured_frames
+from app.compare import flip, measured_frames, starts_of
+from app.errors import UsageError
 from app.options import CONTENDERS
 from app.report import most_different
 from denoiser.features import tone_map
 from denoiser.metrics import relative_mse, temporal_noise_power, temporal_psnr
+from denoiser.models import build_model
+from denoiser.weights import save_weights
 from tests.conftest import SAME_RUN, Run, last_json
 
 WALK = ("--frames", "3", "--width", "48", "--height", "32", "--spp", "2", "--crop", "32", "--reference-spp", "64")
@@ -72,6 +75,34 @@ def test_the_crop_is_where_pictures_differ_most() -> None:
 def test_the_table_has_the_last_frame() -> None:
     assert measured_frames(200) == [1, 10, 50, 100, 200]
     assert measured_frames(60) == [1, 10, 50, 60] and measured_frames(1) == [1]
+
+
+def test_weights_go_to_the_contenders_whose_model_they_are(noisewalk: Run, tiny_xml: Path, tmp_path: Path) -> None:
+    # Weights that nobody else has: the paper's network, its last layer 0 and so its picture black.
+    network = build_model("paper", torch.device("cpu"))
+    black = {name: 0 * value if "dec_conv1c" in name else value for name, value in network.state_dict().items()}
+    save_weights(tmp_path / "black.safetensors", "paper", black, {"steps": 1})
+    still = (*WALK, "--width", "32", "--iterations", "0", "--weights", "black.safetensors")
+    done = noisewalk("compare", tiny_xml, *still, "--models", "kernel", "paper", "--json")
+    assert done.returncode == 0, done.stderr
+    brightness = {row["method"]: row["brightness"] for row in last_json(done)["rows"]}
+    assert brightness["paper"] == 0 and brightness["kernel"] > 0.5
+    settings = json.loads((tmp_path / "comparisons" / "001" / "result.json").read_text())["settings"]
+    assert settings["weights"] == "black.safetensors"
+
+    refused = noisewalk("compare", tiny_xml, *still, "--models", "kernel", "--out", "new")
+    assert refused.returncode == 2 and refused.stderr.count("\n") == 1
+    assert "black.safetensors: weights of model 'paper'" in refused.stderr and not (tmp_path / "new").exists()
+
+
+def test_cold_starts_have_no_weights(tmp_path: Path) -> None:
+    file = tmp_path / "w.safetensors"
+    save_weights(file, "kernel", build_model("kernel", torch.device("cpu")).state_dict(), {"steps": 1})
+    starts = starts_of(list(CONTENDERS), file)
+    assert [name for name, changes in starts.items() if "weights" in changes] == ["kernel", "kernel-unguided"]
+    assert list(starts) == list(CONTENDERS)
+    with pytest.raises(UsageError, match="none of these starts: kernel-cold, paper"):
+        starts_of(["kernel-cold", "paper"], file)
 
 
 def test_a_comparison_measures_the_same_frames_as_a_walk(noisewalk: Run, tiny_xml: Path, tmp_path: Path) -> None:
