@@ -163,7 +163,7 @@ def starts_of(models: Sequence[str], weights: Path | None) -> dict[str, dict[str
 def _contenders(session: Session, starts: Mapping[str, Mapping[str, Any]], talk: Talk) -> Iterator[Contender]:
     yield NoisyAverage()
     if guide_is_installed():
-        yield OpenImageDenoise()
+        yield OpenImageDenoise(session.denoiser.device)
     if session.backend.variant.startswith("cuda"):
         try:
             yield Optix(session)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import torch
 
+from app.floors import synchronise
 from app.session import Session, choose_guide
 from denoiser.features import finite
 from denoiser.guide import open_image_denoise
@@ -17,6 +18,7 @@ from renderer.frame import Frame, NoisyPair
 from renderer.optix import OptixDenoiser
 
 INSTALL_HINT = "run scripts/setup compare"
+Value = TypeVar("Value")
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,25 +53,26 @@ class NoisyAverage:
         return 0.0
 
     def show(self, pair: NoisyPair) -> Shown:
-        return Shown(_average(pair, "color"), 0.0)
+        return Shown(finite(pair.mean("color")).cpu(), 0.0)
 
     def close(self) -> None:
         pass
 
 
 class OpenImageDenoise:
-    """Intel Open Image Denoise, given the averages of color, albedo and normal. Its package must be installed."""
+    """Intel Open Image Denoise on a device, given the averages of color, albedo and normal. Needs its package."""
 
     name = "oidn"
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
 
     def learn(self, pair: NoisyPair) -> float:
         return 0.0
 
     def show(self, pair: NoisyPair) -> Shown:
-        color, albedo, normal = (_average(pair, part) for part in ("color", "albedo", "normal"))
-        start = time.perf_counter()
-        image = open_image_denoise(color, albedo, normal)
-        return Shown(image, 1e3 * (time.perf_counter() - start))
+        color, albedo, normal = (finite(pair.mean(part)).to(self._device) for part in ("color", "albedo", "normal"))
+        return Shown(*_timed(lambda: open_image_denoise(color, albedo, normal).cpu()))
 
     def close(self) -> None:
         pass
@@ -89,9 +92,7 @@ class Optix:
 
     def show(self, pair: NoisyPair) -> Shown:
         frame = Frame(*map(pair.mean, ("color", "albedo", "normal")))
-        start = time.perf_counter()
-        image = self._denoiser(frame, pair.camera).cpu()
-        return Shown(image, 1e3 * (time.perf_counter() - start))
+        return Shown(*_timed(lambda: self._denoiser(frame, pair.camera).cpu()))
 
     def close(self) -> None:
         pass
@@ -112,14 +113,10 @@ class OnlineModel:
             self.denoiser.load(options.weights)
 
     def learn(self, pair: NoisyPair) -> float:
-        start = time.perf_counter()
-        self.denoiser.submit(pair)
-        return 1e3 * (time.perf_counter() - start)
+        return _timed(lambda: self.denoiser.submit(pair))[1]
 
     def show(self, pair: NoisyPair) -> Shown:
-        start = time.perf_counter()
-        image = self.denoiser.denoise(pair).cpu()
-        return Shown(image, 1e3 * (time.perf_counter() - start))
+        return Shown(*_timed(lambda: self.denoiser.denoise(pair).cpu()))
 
     def close(self) -> None:
         self.denoiser.close()
@@ -141,5 +138,10 @@ class CleanTwin(OnlineModel):
         return super().show(self._pair)
 
 
-def _average(pair: NoisyPair, part: str) -> torch.Tensor:
-    return finite(pair.mean(part)).cpu()
+def _timed(run: Callable[[], Value]) -> tuple[Value, float]:
+    """What it returns, and the milliseconds it took, without those of what a GPU was told to do before."""
+    synchronise()
+    start = time.perf_counter()
+    value = run()
+    synchronise()
+    return value, 1e3 * (time.perf_counter() - start)
