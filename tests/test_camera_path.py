@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from scipy.spatial.transform import Rotation
+from scipy.interpolate import Akima1DInterpolator
+from scipy.spatial.transform import Rotation, RotationSpline
 
 from renderer.camera_path import CameraPath, Keyframe, PathError, load_path, save_path
 
@@ -34,6 +35,24 @@ def test_the_flight_meets_every_keyframe_and_stays_rigid(mirrored: bool) -> None
         assert camera.fov_y == pytest.approx(key.fov_y) and (camera.width, camera.height) == (64, 48)
     axes = np.stack([path.camera(i, 8, 8).to_world[:3, :3] for i in range(31)])
     np.testing.assert_allclose(axes.transpose(0, 2, 1) @ axes, np.tile(np.eye(3), (31, 1, 1)), atol=1e-9)
+
+
+def test_a_frame_by_itself_is_what_the_splines_say_for_all_frames_at_once() -> None:
+    path = CameraPath(keyframes(5), fps=24, seconds=5.7)
+    knots, times = np.linspace(0, 1, 5), np.linspace(0, 1, len(path))
+    poses = np.stack([k.to_world for k in path.keyframes])
+    rotations = RotationSpline(knots, Rotation.from_matrix(poses[:, :3, :3]))(times).as_matrix()
+    positions = Akima1DInterpolator(knots, poses[:, :3, 3], method="makima")(times)
+    for i in range(len(path)):
+        to_world = path.camera(i, 8, 8).to_world
+        np.testing.assert_allclose(to_world[:3, :3], rotations[i], atol=1e-12, rtol=0)
+        np.testing.assert_allclose(to_world[:3, 3], positions[i], atol=1e-12, rtol=0)
+        assert to_world[3].tolist() == [0, 0, 0, 1]
+
+
+def test_two_keyframes_in_one_frame_are_the_first() -> None:
+    path = CameraPath(keyframes(2), fps=25, seconds=1 / 25)
+    np.testing.assert_allclose(path.camera(3, 8, 8).to_world, path.keyframes[0].to_world, atol=1e-12)
 
 
 def test_past_its_end_the_flight_goes_back() -> None:
