@@ -123,14 +123,23 @@ def load_path(file: str | os.PathLike[str]) -> CameraPath:
 
 
 def save_path(path: CameraPath, file: str | os.PathLike[str]) -> None:
-    """Writes the keyframes, to be edited by hand or in a viewer. Matrices are row-major, OpenGL axes."""
+    """Writes the keyframes, to be edited by hand or in a viewer. Matrices are row-major, OpenGL axes. Raises OSError.
+
+    Written aside, then renamed: a crash leaves the old file or the new.
+    """
+    file = Path(file)
     keyframes = [
         {"matrix": [round(float(v), 6) for v in (k.to_world @ _OPENGL_TO_MITSUBA).ravel()], "fov": round(k.fov_y, 4)}
         for k in path.keyframes
     ]
     rows = ",\n".join("    " + json.dumps(k | {"aspect": 1.0}) for k in keyframes)
     head = f'"camera_type": "perspective",\n  "fps": {path.fps:g},\n  "seconds": {path.seconds:g}'
-    Path(file).write_text(f'{{\n  {head},\n  "keyframes": [\n{rows}\n  ]\n}}\n', encoding="utf-8")
+    temporary = file.with_name(f"{file.name}.{os.getpid()}.tmp")
+    try:
+        temporary.write_text(f'{{\n  {head},\n  "keyframes": [\n{rows}\n  ]\n}}\n', encoding="utf-8")
+        temporary.replace(file)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 class _Invalid(Exception):
