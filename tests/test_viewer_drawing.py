@@ -7,6 +7,7 @@ antialiasing of another Mesa version and none for anything that a person would n
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -240,6 +241,14 @@ def test_a_new_picture_replaces_the_old_one(gl: Any) -> None:
     larger = picture((96, 64))
     assert display.image(larger, View(left="noisy")).shape == (64, 96, 3)
     assert (display.image(first, View(left="noisy")) == before).all()
+
+
+def test_a_screenshot_leaves_nothing_on_the_gpu(gl: Any) -> None:
+    gl.gc_mode = "context_gc"  # collects in `objects` what nobody has released; what was is in there as a husk
+    display = Display(gl)
+    display.image(picture(), View())
+    gc.collect()
+    assert not [thing for thing in gl.objects if hasattr(thing, "release")]
 
 
 @pytest.mark.parametrize("scale", [1.0, 2.0])

@@ -219,7 +219,7 @@ class Display:
             rows = np.frombuffer(target.read(components=3, alignment=1), dtype=np.uint8)
             return rows.reshape(height, width, 3)[::-1].copy()
         finally:
-            for attachment in target.color_attachments:
+            for attachment in (*target.color_attachments, target.depth_attachment):
                 attachment.release()
             target.release()
 
