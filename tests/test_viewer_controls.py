@@ -197,9 +197,15 @@ def test_preferences_come_back_and_damage_costs_only_what_is_damaged(tmp_path: P
     stored = json.loads(file.read_text()) | {"tone": "sepia", "window": [1], "exposure": "bright", "new": 1}
     file.write_text(json.dumps(stored))
     assert load_preferences(file) == Preferences(speed=2.0, recent=("a.xml",), layout="[x]")
-    for damaged in ("", "[1]", "{", "\0"):
+    for damaged in ("", "[1]", "{", "\0", "[" * 100_000):
         file.write_text(damaged)
         assert load_preferences(file) == Preferences()
+    for value in ([], {}, [[]], None, True, -1, 1e999, "x" * 9, ["a.xml"] * 12 + [7], [800.5, 600.5]):
+        stored = {name: value for name in vars(kept) if name not in ("loop", "layout")}
+        file.write_text(json.dumps(stored))
+        loaded = load_preferences(file)
+        assert (loaded.tone, loaded.window) == (Preferences.tone, Preferences.window)
+        assert all(isinstance(scene, str) for scene in loaded.recent)
     many = Preferences()
     for number in range(40):
         many = many.with_recent(f"{number % 15}.xml")
