@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from app.viewer.controls import FOV_RANGE, FlyCamera, Steering, reprojection
-from app.viewer.display import MODES, Display, View
+from app.viewer.display import Display, View
 from app.viewer.engine import Engine, Picture, SceneFacts, Wish
 from app.viewer.flight import Flight
 from app.viewer.preferences import Preferences, save_preferences
@@ -356,11 +356,6 @@ class Viewer:
             self.flight.take(scene.path)
             self.view.fit()
             self.preferences = self.preferences.with_recent(scene.file)
-
-
-def mode_name(mode: str) -> str:
-    """What a layer is called on screen."""
-    return MODES[mode]
 
 
 def _unused(prefix: str) -> str:
