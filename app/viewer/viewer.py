@@ -170,9 +170,10 @@ class Viewer:
         """Starts recording one's own flight, or ends it."""
         if self.scene is None:
             return
-        self.flight.record(self.camera.pose, self.camera.fov_y)
-        if not self.flight.recording:
+        if self.flight.record(self.camera.pose, self.camera.fov_y):
             self.toast(f"recorded: {self.flight.keyframes} keyframes; Space plays them")
+        elif not self.flight.recording:
+            self.toast("nothing recorded: the camera did not move")
 
     def set_mode(self, mode: str) -> None:
         """What is shown, to the left of a split."""
