@@ -273,17 +273,15 @@ class Viewer:
         layers = {name: as_array(image).copy() for name, image in picture.layers.items()}
 
         def save() -> str:
-            import mitsuba as mi
             from PIL import Image
 
             from renderer.exr import write_exr
 
-            mi.set_variant(scene.variant)  # of this thread
             stem = _unused(f"{scene.name}-")
             Image.fromarray(pixels).save(f"{stem}.png")
             names = ("denoised", "noisy", "half", "reference", "albedo", "estimated_error")
             images = {"" if name == "denoised" else f"{name}.": layers[name] for name in names if name in layers}
-            write_exr(Path(f"{stem}.exr"), images, layers["normal"])
+            write_exr(Path(f"{stem}.exr"), images, layers["normal"], scene.variant)
             return f"saved {stem}.png and {stem}.exr in {Path.cwd()}"
 
         self._with_files(save)
