@@ -231,6 +231,7 @@ def test_a_failing_thread_says_why_and_can_be_restarted(
     start: Start, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     from denoiser.trainer import Trainer
+    from denoiser.worker import TrainerThread
 
     engine = start()
     trained = next_picture(engine, lambda p: p.steps >= 1)
@@ -241,11 +242,13 @@ def test_a_failing_thread_says_why_and_can_be_restarted(
     with monkeypatch.context() as broken:
         broken.setattr(Trainer, "train", fail)
         wait_for(lambda: engine.status.phase == "failed", "the failure")
+    assert not TrainerThread._running  # network and optimiser went with it
     assert "out of memory" in engine.status.failure and any("out of memory" in e for e in errors(engine))
     engine.restart()
     wait_for(lambda: engine.status.phase == "running", "the restart")
     assert next_picture(engine).number > trained.number
     assert "out of memory" in capfd.readouterr().err
+    assert engine.close() and not TrainerThread._running
 
 
 def test_a_scene_that_never_opened_is_a_failure_with_its_cause(start: Start, tmp_path: Path) -> None:

@@ -492,9 +492,11 @@ class Engine:
         self._tell(cause, error=True)
 
     def _leave(self, session: Session) -> None:
-        self._keep_reference()
-        self._autosave(session)
-        session.close()
+        try:
+            self._keep_reference()
+            self._autosave(session)
+        finally:
+            session.close()  # else its training thread stays, and holds on to network and optimiser
 
     def _autosave(self, session: Session) -> None:
         """Keeps what was learned in the cache, one file for scene and model, so that no exit loses it.
@@ -513,7 +515,7 @@ class Engine:
             by_age = sorted(file.parent.glob("*.safetensors"), key=lambda f: f.stat().st_mtime)
             for old in by_age[:-KEPT_WEIGHTS]:
                 old.unlink(missing_ok=True)
-        except OSError as error:
+        except (OSError, RuntimeError) as error:  # training that has failed has no weights to give
             self._tell(f"the weights cannot be saved: {error}")
 
 
