@@ -103,6 +103,7 @@ def facts() -> SceneFacts:
         device="cpu",
         warnings=(),
         reference_spp=512,
+        max_spp=256,
         saved_weights=Path("cornell.safetensors"),
     )
 
@@ -290,6 +291,13 @@ def test_the_panels_can_be_hidden(gl: Any) -> None:
     # The picture fills the window: its corners are the window's (the caption is elsewhere).
     assert np.abs(image[-3, -3].astype(int) - expected[-1, -1]).max() < 6
     assert np.abs(image[-3, 3].astype(int) - expected[-1, 0]).max() < 6
+
+
+def test_samples_that_do_not_fit_into_a_frame_cannot_be_asked_for(gl: Any) -> None:
+    viewer = Viewer(StillEngine(picture(), Status("running", "", replace(facts(), max_spp=3))), Preferences())
+    assert viewer.knobs.spp > 3
+    draw(gl, viewer)
+    assert viewer.knobs.spp == 3
 
 
 @pytest.mark.parametrize("size", [(1, 1), (17, 9), (320, 200)])

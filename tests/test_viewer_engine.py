@@ -17,6 +17,7 @@ from app.viewer.engine import Engine, Picture, Wish
 from app.viewer.upload import as_array
 from app.viewer.viewer import Viewer
 from denoiser.weights import load_weights
+from renderer import path_tracer
 from renderer.backend import Backend
 from renderer.path_tracer import PathTracer
 from tests.desktop import wait_for
@@ -249,6 +250,18 @@ def test_a_failing_thread_says_why_and_can_be_restarted(
     assert next_picture(engine).number > trained.number
     assert "out of memory" in capfd.readouterr().err
     assert engine.close() and not TrainerThread._running
+
+
+def test_more_samples_than_fit_into_a_frame_are_rendered_as_many_as_fit(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(path_tracer, "MAX_SAMPLES", 32 * 24 * 4)
+    engine = start()
+    first = next_picture(engine)
+    assert engine.status.scene and engine.status.scene.max_spp == 4
+    engine.show(Wish(replace(engine.knobs, spp=200)))
+    next_picture(engine, lambda p: p.number > first.number + 2)
+    assert engine.status.phase == "running" and not errors(engine)
 
 
 def test_a_scene_that_never_opened_is_a_failure_with_its_cause(start: Start, tmp_path: Path) -> None:

@@ -72,7 +72,7 @@ class Wish:
 
 @dataclass(frozen=True)
 class SceneFacts:
-    """What the window needs to know of the scene that is open."""
+    """What the window needs to know of the scene that is open. max_spp: the most that fit into one of its frames."""
 
     name: str
     file: str
@@ -85,6 +85,7 @@ class SceneFacts:
     device: str
     warnings: tuple[str, ...]
     reference_spp: int
+    max_spp: int
     saved_weights: Path | None
 
 
@@ -337,7 +338,15 @@ class Engine:
         pose, fov_y = next(iter(facts.views.values())) if wish.to_world is None else (wish.to_world, wish.fov_y)
         return _camera(facts, pose, fov_y)
 
-    def _apply(self, session: Session, knobs: Knobs) -> None:
+    @property
+    def _spp(self) -> int:
+        """Of the frames as they are rendered: not more than fit."""
+        return self._applied.spp if self._applied else 1
+
+    def _apply(self, session: Session, wanted: Knobs) -> None:
+        facts = self._status.scene
+        assert facts
+        knobs = replace(wanted, spp=min(wanted.spp, facts.max_spp))
         if knobs == self._applied:
             return
         from denoiser.trainer import TrainingSettings
@@ -371,7 +380,7 @@ class Engine:
             if wish.moving or not session.references.file(camera).exists():
                 return None
             self._accumulation = self._cached(session, camera)
-        enough = MEASURABLE * 2 * wish.knobs.spp
+        enough = MEASURABLE * 2 * self._spp
         return self._accumulation.reference() if self._accumulation and self._accumulation.spp >= enough else None
 
     def _cached(self, session: Session, camera: Camera) -> Accumulation | None:
@@ -395,13 +404,13 @@ class Engine:
         assert session.options.reference_spp
         if self._accumulation is not None and self._accumulation.spp < session.options.reference_spp:
             try:
-                self._accumulation.add(wish.knobs.spp)
+                self._accumulation.add(self._spp)
             except OSError as error:
                 self._tell(f"the reference cannot be cached: {error}")
 
     def _keep_reference(self) -> None:
         accumulation, self._accumulation = self._accumulation, None
-        if accumulation is not None and accumulation.spp >= MEASURABLE * 2 * self._wish.knobs.spp:
+        if accumulation is not None and accumulation.spp >= MEASURABLE * 2 * self._spp:
             try:
                 accumulation.save()
             except OSError as error:
@@ -532,6 +541,7 @@ def _free_session(options: WalkOptions) -> Session:
 
 
 def _facts(session: Session) -> SceneFacts:
+    from renderer.path_tracer import MAX_SAMPLES
     from renderer.rays import viewing_distance
 
     scene, options = session.scene, session.options
@@ -549,6 +559,7 @@ def _facts(session: Session) -> SceneFacts:
         device=str(session.denoiser.device),
         warnings=scene.warnings,
         reference_spp=options.reference_spp,
+        max_spp=max(1, MAX_SAMPLES // (options.width * options.height)),
         saved_weights=saved if saved.exists() else None,
     )
 

@@ -190,7 +190,8 @@ def _training(viewer: Viewer) -> None:
     values: dict[str, Any] = {}
     clamp = imgui.SliderFlags_.always_clamp
     _, values["iterations"] = imgui.slider_int("iterations", knobs.iterations, 0, MAX_ITERATIONS, flags=clamp)
-    _, values["spp"] = imgui.slider_int("spp", knobs.spp, 1, MAX_SPP, flags=_LOGARITHMIC)
+    most = min(MAX_SPP, viewer.scene.max_spp) if viewer.scene else MAX_SPP
+    _, values["spp"] = imgui.slider_int("spp", knobs.spp, 1, most, flags=_LOGARITHMIC)
     _, values["crop"] = imgui.slider_int("crop", knobs.crop, 32, MAX_CROP, flags=clamp)
     _, values["learning_rate"] = imgui.slider_float(
         "learning rate", knobs.learning_rate, 1e-6, 1e-1, "%.1e", _LOGARITHMIC

@@ -350,6 +350,7 @@ class Viewer:
     def _enter(self, scene: SceneFacts) -> None:
         same = self.scene is not None and self.scene.file == scene.file
         self.scene, self.ever_opened = scene, True
+        self.knobs = replace(self.knobs, spp=min(self.knobs.spp, scene.max_spp))
         if not same:
             self.camera.place(*next(iter(scene.views.values())), scene.distance)
             self.flight.take(scene.path)
