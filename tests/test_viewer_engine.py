@@ -264,6 +264,18 @@ def test_more_samples_than_fit_into_a_frame_are_rendered_as_many_as_fit(
     assert engine.status.phase == "running" and not errors(engine)
 
 
+def test_the_reference_keeps_few_recordings_however_many_samples_are_tried(start: Start) -> None:
+    engine = start(reference_spp=100_000)
+    next_picture(engine)
+    for spp in (4, 5, 6, 7):
+        engine.show(Wish(replace(engine.knobs, spp=spp)))
+        before = next_picture(engine).reference_spp
+        next_picture(engine, lambda p, before=before: p.reference_spp >= before + 16)  # type: ignore[misc]
+    assert engine._session
+    recordings = engine._session.references._view._recordings
+    assert {spp for *_, spp in recordings} <= {2, 4}
+
+
 def test_a_scene_that_never_opened_is_a_failure_with_its_cause(start: Start, tmp_path: Path) -> None:
     engine = start(scene=str(tmp_path / "nosuch.xml"))
     wait_for(lambda: engine.status.phase == "failed", "the failure")

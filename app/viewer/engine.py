@@ -394,7 +394,10 @@ class Engine:
             return None
 
     def _grow_reference(self, session: Session, wish: Wish) -> None:
-        """While the camera rests, as many samples for its reference as for its frame."""
+        """While the camera rests, about as many samples for its reference as for its frame.
+
+        A power of two: the renderer keeps compiled kernels for every number of samples that it is asked for.
+        """
         newest = self._wish
         if wish.path_frame is not None or newest.moving or newest.to_world is not wish.to_world or self._orders:
             return
@@ -404,7 +407,7 @@ class Engine:
         assert session.options.reference_spp
         if self._accumulation is not None and self._accumulation.spp < session.options.reference_spp:
             try:
-                self._accumulation.add(self._spp)
+                self._accumulation.add(1 << (self._spp.bit_length() - 1))
             except OSError as error:
                 self._tell(f"the reference cannot be cached: {error}")
 
