@@ -320,8 +320,9 @@ def test_the_viewer_flies_plays_and_records_over_the_engine(start: Start, tmp_pa
     assert frames == {0, 1, 2}
     viewer.tick(Steering(1.0, 0.0, 0.0, False, 0.1))
     assert not viewer.flight.playing  # whoever takes the camera has it
+    (tmp_path / "broken.json").write_text("{}")
     viewer.save_path(tmp_path / "p.json")
-    viewer.load_path(tmp_path / "nosuch.json")
-    wait_for(lambda: any("nosuch.json" in e for e in viewer.errors), "an error")
+    viewer.load_path(tmp_path / "broken.json")
+    wait_for(lambda: viewer.tick(None) or any("broken.json" in e for e in viewer.errors), "an error")
     assert (tmp_path / "p.json").exists()
-    viewer._files.shutdown()
+    assert viewer.close()

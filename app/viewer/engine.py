@@ -275,9 +275,12 @@ class Engine:
 
     def _append(self, order: Callable[[], None]) -> None:
         with self._changed:
-            if len(self._orders) < MAX_ORDERS:
+            fits = len(self._orders) < MAX_ORDERS
+            if fits:
                 self._orders.append(order)
             self._changed.notify_all()
+        if not fits:
+            self._tell("too much is waiting to be done: this is left out")
 
     def _tell(self, text: str, error: bool = False) -> None:
         self._messages.append(Message(text, error))
@@ -550,6 +553,7 @@ def _facts(session: Session) -> SceneFacts:
     scene, options = session.scene, session.options
     assert options.width and options.height and options.reference_spp
     saved = _weights_file(session)
+    session.path.camera(0, 1, 1)  # makes its splines on this thread: with many keyframes that takes seconds
     return SceneFacts(
         name=scene.name,
         file=options.scene if options.scene in bundled_scenes() else str(scene.file.resolve()),

@@ -213,7 +213,7 @@ def _training(viewer: Viewer) -> None:
     if saved is not None:
         imgui.same_line()
         if imgui.button("last time's"):
-            viewer.engine.load_weights(saved)
+            viewer.load_weights(saved)
         imgui.set_item_tooltip("go on with what this scene's network had learned when it was left")
 
 

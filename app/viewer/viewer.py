@@ -4,26 +4,29 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
 from app.viewer.controls import FOV_RANGE, FlyCamera, Steering, reprojection
 from app.viewer.display import Display, View
 from app.viewer.engine import Engine, Picture, SceneFacts, Wish
+from app.viewer.file_jobs import FileJobs
 from app.viewer.flight import Flight
 from app.viewer.preferences import Preferences, save_preferences
 from app.viewer.upload import as_array
-from denoiser import DenoiserError
-from renderer import RendererError
+
+if TYPE_CHECKING:
+    from renderer.camera_path import CameraPath
 
 RESTING_SECONDS = 0.25  # after the last move, the camera rests
 TOAST_SECONDS = 6.0
 MAX_TOASTS = 5
-MAX_WAITING_FILES = 16
 SCENE_FILES, PATH_FILES, WEIGHT_FILES = ("*.xml",), ("*.json",), ("*.safetensors",)
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -59,8 +62,7 @@ class Viewer:
         self.moving = False
         self._moved_at = -1e9
         self._seen = (self.camera.pose, self.camera.fov_y)
-        self._files = ThreadPoolExecutor(1, thread_name_prefix="files")
-        self._waiting_files = 0
+        self._files = FileJobs()
 
     @property
     def picture(self) -> Picture | None:
@@ -201,7 +203,7 @@ class Viewer:
         if file.suffix == ".json":
             self.load_path(file)
         elif file.suffix == ".safetensors":
-            self.engine.load_weights(file)
+            self.load_weights(file)
         else:
             self.open_scene(str(file))
 
@@ -222,38 +224,50 @@ class Viewer:
     def ask_load_weights(self) -> None:
         """Which weights to go on from."""
         default = f"{self._name()}.safetensors"
-        self.question = Question("Load weights", False, WEIGHT_FILES, default, self.engine.load_weights)
+        self.question = Question("Load weights", False, WEIGHT_FILES, default, self.load_weights)
 
     def ask_save_weights(self) -> None:
         """Where to export the weights."""
         default = f"{self._name()}.safetensors"
         self.question = Question("Export weights", True, WEIGHT_FILES, default, self.engine.save_weights)
 
+    def load_weights(self, file: Path) -> None:
+        """Goes on from saved weights."""
+        if self._can_be_read(file):
+            self.engine.load_weights(file)
+
     def load_path(self, file: Path) -> None:
         """Flies the path of a file."""
 
-        def load() -> str:
+        def load() -> CameraPath:
             from renderer.camera_path import load_path
 
             path = load_path(file)
-            self.flight.take(path)
-            return f"{file.name}: {len(path.keyframes)} keyframes, {path.seconds:.1f} s"
+            path.camera(0, 1, 1)  # makes its splines here: with many keyframes that takes seconds
+            return path
 
-        self._with_files(load)
+        def take(path: CameraPath) -> None:
+            self.flight.take(path)
+            self.toast(f"{file.name}: {len(path.keyframes)} keyframes, {path.seconds:.1f} s")
+
+        if self._can_be_read(file):
+            self._with_files(load, take)
 
     def save_path(self, file: Path) -> None:
         """Saves the path for another flight, here or headless."""
         path = self.flight.path
         assert path
 
-        def save() -> str:
+        def save() -> None:
             from renderer.camera_path import save_path
 
             save_path(path, file)
-            self.flight.edited = self.flight.path is not path
-            return f"path saved: {file}"
 
-        self._with_files(save)
+        def saved(_: None) -> None:
+            self.flight.edited = self.flight.path is not path
+            self.toast(f"path saved: {file}")
+
+        self._with_files(save, saved)
 
     def ask_screenshot(self) -> None:
         """At the end of this frame."""
@@ -284,7 +298,7 @@ class Viewer:
             write_exr(Path(f"{stem}.exr"), images, layers["normal"], scene.variant)
             return f"saved {stem}.png and {stem}.exr in {Path.cwd()}"
 
-        self._with_files(save)
+        self._with_files(save, self.toast)
 
     def save_preferences(self, window: tuple[int, int], layout: str) -> None:
         """Keeps for next time what is set now."""
@@ -300,46 +314,41 @@ class Viewer:
             layout=layout,
         )
 
-        def save() -> str:
-            save_preferences(kept)
-            return ""
-
-        self._with_files(save)
+        self._with_files(lambda: save_preferences(kept), lambda _: None)
 
     def toast(self, text: str) -> None:
         """A line that goes away by itself."""
         self.toasts = [*self.toasts, (text, time.monotonic() + TOAST_SECONDS)][-MAX_TOASTS:]
 
+    def report(self, error: str) -> None:
+        """An error, shown until it is confirmed."""
+        self.errors.append(error)
+
     def close(self) -> bool:
-        """Saves what is to be saved and ends the threads; False where the session thread did not end in time."""
+        """Saves what is to be saved and ends the threads; False where one of them did not end in time."""
         ended = self.engine.close()
-        self._files.shutdown()
-        return ended
+        return self._files.close() and ended
 
     def _name(self) -> str:
         return self.scene.name if self.scene else "noisewalk"
 
-    def _with_files(self, job: Callable[[], str]) -> None:
-        """Runs `job` on the file thread; what it returns, or why it failed, is told."""
-        if self._waiting_files >= MAX_WAITING_FILES:
-            return
-        self._waiting_files += 1
+    def _can_be_read(self, file: Path) -> bool:
+        """Says so where it cannot: from a pipe or a device, reading may never come to an end."""
+        there = file.is_file()
+        if not there:
+            self.report(f"{file}: {'not a regular file' if file.exists() else 'no such file'}")
+        return there
 
-        def run() -> None:
-            try:
-                if done := job():
-                    self.toast(done)
-            except (RendererError, DenoiserError, OSError) as error:
-                self.errors.append(str(error))
-            finally:
-                self._waiting_files -= 1
-
-        self._files.submit(run)
+    def _with_files(self, job: Callable[[], T], done: Callable[[T], None]) -> None:
+        """Runs `job` on the file thread, and `done` with its result here; says why where either cannot be."""
+        if not self._files.add(job, done, self.report):
+            self.toast("too many files are waiting: this one is left out")
 
     def _take_news(self, now: float) -> None:
+        self._files.finished()
         for message in self.engine.messages():
             if message.error:
-                self.errors.append(message.text)
+                self.report(message.text)
             else:
                 self.toast(message.text)
         self.toasts = [toast for toast in self.toasts if toast[1] > now]
