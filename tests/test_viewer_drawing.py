@@ -22,9 +22,10 @@ from PIL import Image
 
 from app.options import WalkOptions
 from app.viewer.display import MODES, Area, Display, View, colors
-from app.viewer.engine import Engine, Message, Picture, SceneFacts, Status
+from app.viewer.engine import Engine
 from app.viewer.history import History, Sample
 from app.viewer.interface import Interface
+from app.viewer.messages import Message, Picture, SceneFacts, Status
 from app.viewer.preferences import Preferences
 from app.viewer.upload import try_interop
 from app.viewer.viewer import Viewer

@@ -13,7 +13,8 @@ import pytest
 from app.options import WalkOptions
 from app.session import Session
 from app.viewer import engine as engine_module
-from app.viewer.engine import Engine, Picture, Wish
+from app.viewer.engine import Engine
+from app.viewer.messages import Picture, Wish
 from app.viewer.upload import as_array
 from app.viewer.viewer import Viewer
 from denoiser.weights import load_weights

@@ -8,7 +8,7 @@ from typing import Any
 import moderngl
 import numpy as np
 
-from app.viewer.engine import Picture
+from app.viewer.messages import Picture
 from app.viewer.upload import CudaInterop, try_interop, write_texture
 
 # Name of the layer and what it is called on screen, in the order of the number keys.

@@ -9,7 +9,7 @@ from pathlib import Path
 from imgui_bundle import imgui
 
 from app.viewer.display import ERRORS, MODES, Area, colors
-from app.viewer.engine import Picture
+from app.viewer.messages import Picture
 from app.viewer.upload import as_array
 from app.viewer.viewer import Viewer
 

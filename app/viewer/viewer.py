@@ -12,9 +12,10 @@ import numpy as np
 
 from app.viewer.controls import FOV_RANGE, FlyCamera, Steering, reprojection
 from app.viewer.display import Display, View
-from app.viewer.engine import Engine, Picture, SceneFacts, Wish
+from app.viewer.engine import Engine
 from app.viewer.file_jobs import FileJobs
 from app.viewer.flight import Flight
+from app.viewer.messages import Picture, SceneFacts, Wish
 from app.viewer.preferences import Preferences, save_preferences
 from app.viewer.upload import as_array
 
