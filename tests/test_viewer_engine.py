@@ -160,8 +160,8 @@ def test_knobs_are_live(start: Start) -> None:
     engine.show(Wish(replace(engine.knobs, train=False)))
     for _ in range(2):  # the first of them may have been begun before
         next_picture(engine)
-    assert engine._session
-    denoiser = engine._session.denoiser
+    assert engine._opened
+    denoiser = engine._opened.session.denoiser
     denoiser._worker.apply(lambda trainer: None)  # waits
     settled = denoiser.weights().steps
     next_picture(engine, lambda p: p.steps == settled)  # one may have been begun with older weights
@@ -272,8 +272,8 @@ def test_the_reference_keeps_few_recordings_however_many_samples_are_tried(start
         engine.show(Wish(replace(engine.knobs, spp=spp)))
         before = next_picture(engine).reference_spp
         next_picture(engine, lambda p, before=before: p.reference_spp >= before + 16)  # type: ignore[misc]
-    assert engine._session
-    recordings = engine._session.references._view._recordings
+    assert engine._opened
+    recordings = engine._opened.session.references._view._recordings
     assert {spp for *_, spp in recordings} <= {2, 4}
 
 
