@@ -197,6 +197,7 @@ class Engine:
                 self._fail(f"{type(error).__name__}: {error}")
         if self._opened is not None:
             self._opened.leave()
+        self._opened = None  # freed on this thread, which made it, and not wherever Python's collector happens to run
         self._status = replace(self._status, phase="closed")
 
     def _step(self) -> None:
