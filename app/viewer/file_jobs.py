@@ -7,10 +7,17 @@ import threading
 import traceback
 from collections import deque
 from collections.abc import Callable
-from typing import TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
 
+import numpy as np
+
+from app.viewer.messages import SceneFacts
 from denoiser import DenoiserError
 from renderer import RendererError
+
+if TYPE_CHECKING:
+    from renderer.camera_path import CameraPath
 
 MAX_WAITING = 16
 JOIN_SECONDS = 20.0
@@ -77,3 +84,37 @@ class FileJobs:
             while not self._jobs and not self._closing:
                 self._changed.wait()
             return self._jobs.popleft() if self._jobs else None
+
+
+def read_path(file: Path) -> CameraPath:
+    """A camera path, ready to be flown. Raises PathError."""
+    from renderer.camera_path import load_path
+
+    path = load_path(file)
+    path.camera(0, 1, 1)  # makes its splines on this thread: with many keyframes that takes seconds
+    return path
+
+
+def write_screenshot(scene: SceneFacts, pixels: np.ndarray, layers: dict[str, np.ndarray]) -> str:
+    """What is shown, (H, W, 3) uint8, as PNG, and all its layers as EXR, both numbered, in the current folder.
+
+    Returns what to say of it. Raises OSError.
+    """
+    from PIL import Image
+
+    from renderer.exr import write_exr
+
+    stem = _unused(f"{scene.name}-")
+    Image.fromarray(pixels).save(f"{stem}.png")
+    names = ("denoised", "noisy", "half", "reference", "albedo", "estimated_error")
+    images = {"" if name == "denoised" else f"{name}.": layers[name] for name in names if name in layers}
+    write_exr(Path(f"{stem}.exr"), images, layers["normal"], scene.variant)
+    return f"saved {stem}.png and {stem}.exr in {Path.cwd()}"
+
+
+def _unused(prefix: str) -> str:
+    """The first of prefix0001, prefix0002, ... that names no PNG or EXR here yet."""
+    number = 1
+    while any(Path(f"{prefix}{number:04d}{suffix}").exists() for suffix in (".png", ".exr")):
+        number += 1
+    return f"{prefix}{number:04d}"

@@ -13,7 +13,7 @@ import numpy as np
 from app.viewer.controls import FOV_RANGE, FlyCamera, Steering, reprojection
 from app.viewer.display import Display, View
 from app.viewer.engine import Engine
-from app.viewer.file_jobs import FileJobs
+from app.viewer.file_jobs import FileJobs, read_path, write_screenshot
 from app.viewer.flight import Flight
 from app.viewer.messages import Picture, SceneFacts, Wish
 from app.viewer.preferences import Preferences, save_preferences
@@ -240,19 +240,12 @@ class Viewer:
     def load_path(self, file: Path) -> None:
         """Flies the path of a file."""
 
-        def load() -> CameraPath:
-            from renderer.camera_path import load_path
-
-            path = load_path(file)
-            path.camera(0, 1, 1)  # makes its splines here: with many keyframes that takes seconds
-            return path
-
         def take(path: CameraPath) -> None:
             self.flight.take(path)
             self.toast(f"{file.name}: {len(path.keyframes)} keyframes, {path.seconds:.1f} s")
 
         if self._can_be_read(file):
-            self._with_files(load, take)
+            self._with_files(lambda: read_path(file), take)
 
     def save_path(self, file: Path) -> None:
         """Saves the path for another flight, here or headless."""
@@ -286,20 +279,7 @@ class Viewer:
             return
         pixels = display.image(picture, self.view)
         layers = {name: as_array(image).copy() for name, image in picture.layers.items()}
-
-        def save() -> str:
-            from PIL import Image
-
-            from renderer.exr import write_exr
-
-            stem = _unused(f"{scene.name}-")
-            Image.fromarray(pixels).save(f"{stem}.png")
-            names = ("denoised", "noisy", "half", "reference", "albedo", "estimated_error")
-            images = {"" if name == "denoised" else f"{name}.": layers[name] for name in names if name in layers}
-            write_exr(Path(f"{stem}.exr"), images, layers["normal"], scene.variant)
-            return f"saved {stem}.png and {stem}.exr in {Path.cwd()}"
-
-        self._with_files(save, self.toast)
+        self._with_files(lambda: write_screenshot(scene, pixels, layers), self.toast)
 
     def save_preferences(self, window: tuple[int, int], layout: str) -> None:
         """Keeps for next time what is set now."""
@@ -366,11 +346,3 @@ class Viewer:
             self.flight.take(scene.path)
             self.view.fit()
             self.preferences = self.preferences.with_recent(scene.file)
-
-
-def _unused(prefix: str) -> str:
-    """The first of prefix0001, prefix0002, ... that names no PNG or EXR here yet."""
-    number = 1
-    while any(Path(f"{prefix}{number:04d}{suffix}").exists() for suffix in (".png", ".exr")):
-        number += 1
-    return f"{prefix}{number:04d}"
