@@ -57,9 +57,7 @@ class CameraPath:
         """The view of frame `index` >= 0. Past its end the flight goes back and forth, so any length can be asked."""
         last = len(self) - 1
         folded = index % (2 * last) if last else 0
-        to_world, fov_y = self._frames
-        i = min(folded, 2 * last - folded)
-        return Camera(to_world[i], float(fov_y[i]), width, height)
+        return Camera(*self._view(min(folded, 2 * last - folded)), width, height)
 
     def digest(self) -> str:
         """Changes with everything that changes the flight."""
@@ -68,22 +66,32 @@ class CameraPath:
             digest.update(keyframe.to_world.round(6).tobytes() + repr(round(keyframe.fov_y, 4)).encode())
         return digest.hexdigest()
 
-    @cached_property
-    def _frames(self) -> tuple[np.ndarray, np.ndarray]:
-        """Poses (N, 4, 4) and vertical fields of view (N,) of all frames."""
-        poses = np.stack([k.to_world for k in self.keyframes])
-        fov_y = np.array([k.fov_y for k in self.keyframes])
+    def _view(self, frame: int) -> tuple[np.ndarray, float]:
+        """Pose (4, 4) and vertical field of view of a frame of the path, from 0 to its last."""
         if len(self.keyframes) == 1:
-            return np.repeat(poses, len(self), axis=0), np.repeat(fov_y, len(self))
+            return self.keyframes[0].to_world, float(self.keyframes[0].fov_y)
+        last = len(self) - 1
+        time = 1.0 if last and frame == last else frame * (1 / max(1, last))
+        positions, rotations, fov_y, mirror = self._splines
+        to_world = np.eye(4)
+        to_world[:3, :3] = rotations(time).as_matrix() @ mirror
+        to_world[:3, 3] = positions(time)
+        return to_world, float(np.clip(fov_y(time), 0.1, 179.0))
+
+    @cached_property
+    def _splines(self) -> tuple[Akima1DInterpolator, RotationSpline, Akima1DInterpolator, np.ndarray]:
+        """Of positions, rotations and fields of view, over times from 0 to 1; and what mirrors the rotations.
+
+        Made once, and only what is asked for is read off them: a path may have a million frames.
+        """
+        poses = np.stack([k.to_world for k in self.keyframes])
         knots = np.linspace(0.0, 1.0, len(self.keyframes))
-        times = np.linspace(0.0, 1.0, len(self))
         # Some scenes mirror their camera. A spline needs proper rotations, so the mirror steps aside for a moment.
         mirror = np.diag([np.sign(np.linalg.det(poses[0, :3, :3])), 1.0, 1.0])
-        rotation = RotationSpline(knots, Rotation.from_matrix(poses[:, :3, :3] @ mirror))(times).as_matrix()
-        frames = np.tile(np.eye(4), (len(self), 1, 1))
-        frames[:, :3, :3] = rotation @ mirror
-        frames[:, :3, 3] = Akima1DInterpolator(knots, poses[:, :3, 3], method="makima")(times)
-        return frames, np.clip(Akima1DInterpolator(knots, fov_y, method="makima")(times), 0.1, 179.0)
+        rotations = RotationSpline(knots, Rotation.from_matrix(poses[:, :3, :3] @ mirror))
+        positions = Akima1DInterpolator(knots, poses[:, :3, 3], method="makima")
+        fov_y = Akima1DInterpolator(knots, np.array([k.fov_y for k in self.keyframes]), method="makima")
+        return positions, rotations, fov_y, mirror
 
 
 def look_at(eye: Sequence[float], target: Sequence[float], fov_y: float) -> Keyframe:
@@ -115,14 +123,23 @@ def load_path(file: str | os.PathLike[str]) -> CameraPath:
 
 
 def save_path(path: CameraPath, file: str | os.PathLike[str]) -> None:
-    """Writes the keyframes, to be edited by hand or in a viewer. Matrices are row-major, OpenGL axes."""
+    """Writes the keyframes, to be edited by hand or in a viewer. Matrices are row-major, OpenGL axes. Raises OSError.
+
+    Written aside, then renamed: a crash leaves the old file or the new.
+    """
+    file = Path(file)
     keyframes = [
         {"matrix": [round(float(v), 6) for v in (k.to_world @ _OPENGL_TO_MITSUBA).ravel()], "fov": round(k.fov_y, 4)}
         for k in path.keyframes
     ]
     rows = ",\n".join("    " + json.dumps(k | {"aspect": 1.0}) for k in keyframes)
     head = f'"camera_type": "perspective",\n  "fps": {path.fps:g},\n  "seconds": {path.seconds:g}'
-    Path(file).write_text(f'{{\n  {head},\n  "keyframes": [\n{rows}\n  ]\n}}\n', encoding="utf-8")
+    temporary = file.with_name(f"{file.name}.{os.getpid()}.tmp")
+    try:
+        temporary.write_text(f'{{\n  {head},\n  "keyframes": [\n{rows}\n  ]\n}}\n', encoding="utf-8")
+        temporary.replace(file)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 class _Invalid(Exception):

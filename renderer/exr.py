@@ -9,13 +9,15 @@ from pathlib import Path
 import numpy as np
 
 
-def write_exr(file: Path, layers: Mapping[str, np.ndarray], normal: np.ndarray) -> None:
+def write_exr(file: Path, layers: Mapping[str, np.ndarray], normal: np.ndarray, variant: str | None = None) -> None:
     """Writes colour layers, keyed by prefix ("" or "albedo."), and normals as one EXR. Images: (H, W, 3) float32.
 
-    Any Mitsuba variant must be current in this thread. Raises OSError.
+    variant: becomes current in this thread; any must be where none is given. Raises OSError.
     """
     import mitsuba as mi
 
+    if variant is not None:
+        mi.set_variant(variant)
     names = [f"{prefix}{channel}" for prefix in layers for channel in "RGB"] + [f"sh_normal.{c}" for c in "XYZ"]
     channels = np.concatenate([*layers.values(), normal], axis=-1).astype(np.float32)
     bitmap = mi.Bitmap(channels, pixel_format=mi.Bitmap.PixelFormat.MultiChannel, channel_names=names)

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from scipy.spatial.transform import Rotation
+from scipy.interpolate import Akima1DInterpolator
+from scipy.spatial.transform import Rotation, RotationSpline
 
 from renderer.camera_path import CameraPath, Keyframe, PathError, load_path, save_path
 
@@ -36,6 +37,24 @@ def test_the_flight_meets_every_keyframe_and_stays_rigid(mirrored: bool) -> None
     np.testing.assert_allclose(axes.transpose(0, 2, 1) @ axes, np.tile(np.eye(3), (31, 1, 1)), atol=1e-9)
 
 
+def test_a_frame_by_itself_is_what_the_splines_say_for_all_frames_at_once() -> None:
+    path = CameraPath(keyframes(5), fps=24, seconds=5.7)
+    knots, times = np.linspace(0, 1, 5), np.linspace(0, 1, len(path))
+    poses = np.stack([k.to_world for k in path.keyframes])
+    rotations = RotationSpline(knots, Rotation.from_matrix(poses[:, :3, :3]))(times).as_matrix()
+    positions = Akima1DInterpolator(knots, poses[:, :3, 3], method="makima")(times)
+    for i in range(len(path)):
+        to_world = path.camera(i, 8, 8).to_world
+        np.testing.assert_allclose(to_world[:3, :3], rotations[i], atol=1e-12, rtol=0)
+        np.testing.assert_allclose(to_world[:3, 3], positions[i], atol=1e-12, rtol=0)
+        assert to_world[3].tolist() == [0, 0, 0, 1]
+
+
+def test_two_keyframes_in_one_frame_are_the_first() -> None:
+    path = CameraPath(keyframes(2), fps=25, seconds=1 / 25)
+    np.testing.assert_allclose(path.camera(3, 8, 8).to_world, path.keyframes[0].to_world, atol=1e-12)
+
+
 def test_past_its_end_the_flight_goes_back() -> None:
     path = CameraPath(keyframes(), fps=10, seconds=1)
     for index, same in ((10, 8), (17, 1), (18, 0), (19, 1), (9, 9)):
@@ -50,6 +69,16 @@ def test_keyframes_survive_the_file(tmp_path: Path) -> None:
     loaded = load_path(tmp_path / "p.json")
     for i in range(len(path)):
         np.testing.assert_allclose(loaded.camera(i, 8, 8).to_world, path.camera(i, 8, 8).to_world, atol=1e-4)
+
+
+def test_a_saved_path_takes_the_place_of_the_old_file_in_one_step(tmp_path: Path) -> None:
+    file, old = tmp_path / "p.json", tmp_path / "old.json"
+    save_path(CameraPath(keyframes(2), fps=24, seconds=2), file)
+    old.hardlink_to(file)  # sees what is written into the old file
+    before = old.read_bytes()
+    save_path(CameraPath(keyframes(3), fps=24, seconds=2), file)
+    assert old.read_bytes() == before and len(load_path(file).keyframes) == 3
+    assert sorted(f.name for f in tmp_path.iterdir()) == ["old.json", "p.json"]
 
 
 def test_axes_in_the_file_are_opengls(tmp_path: Path) -> None:

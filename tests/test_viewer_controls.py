@@ -130,16 +130,32 @@ def test_without_loop_a_path_ends_and_starts_over() -> None:
 
 def test_a_recorded_flight_is_flown_again_at_the_same_pace(tmp_path: Path) -> None:
     flight, poses = Flight(), [look_at((x, 1, 4), (0, 1, 0), 50.0).to_world for x in range(4)]
-    flight.record(poses[0], 50.0)
+    assert not flight.record(poses[0], 50.0)
     for step, pose in enumerate(poses[1:], start=1):
         flight.record_tick(pose, 50.0, now=1e9 + step * RECORD_SECONDS)
         flight.record_tick(pose, 50.0, now=1e9 + step * RECORD_SECONDS + 0.1)  # too soon
-    flight.record(poses[-1], 50.0)
+    assert flight.record(poses[-1], 50.0)
     assert flight.path is not None and flight.edited and not flight.recording
     assert flight.path.seconds == pytest.approx(3 * RECORD_SECONDS)
     assert [k.to_world.tolist() for k in flight.path.keyframes] == [p.tolist() for p in poses]
     save_path(flight.path, tmp_path / "p.json")
     assert load_path(tmp_path / "p.json").digest() == flight.path.digest()
+
+
+def test_a_recording_goes_on_to_where_it_was_stopped() -> None:
+    flight, poses = Flight(), [look_at((x, 1, 4), (0, 1, 0), 50.0).to_world for x in range(2)]
+    flight.record(poses[0], 50.0)
+    assert flight.record(poses[1], 45.0)  # before the second keyframe was due
+    assert flight.path and [k.fov_y for k in flight.path.keyframes] == [50.0, 45.0]
+    assert np.array_equal(flight.path.keyframes[-1].to_world, poses[1])
+
+
+def test_a_recording_of_nothing_leaves_the_path_as_it_was() -> None:
+    flight, old = Flight(), path()
+    flight.take(old)
+    assert not flight.record(PROPER, 50.0) and flight.recording
+    assert not flight.record(PROPER, 50.0) and not flight.recording
+    assert flight.path is old and not flight.edited
 
 
 def test_recording_is_bounded() -> None:
@@ -197,9 +213,15 @@ def test_preferences_come_back_and_damage_costs_only_what_is_damaged(tmp_path: P
     stored = json.loads(file.read_text()) | {"tone": "sepia", "window": [1], "exposure": "bright", "new": 1}
     file.write_text(json.dumps(stored))
     assert load_preferences(file) == Preferences(speed=2.0, recent=("a.xml",), layout="[x]")
-    for damaged in ("", "[1]", "{", "\0"):
+    for damaged in ("", "[1]", "{", "\0", "[" * 100_000):
         file.write_text(damaged)
         assert load_preferences(file) == Preferences()
+    for value in ([], {}, [[]], None, True, -1, 1e999, "x" * 9, ["a.xml"] * 12 + [7], [800.5, 600.5]):
+        stored = {name: value for name in vars(kept) if name not in ("loop", "layout")}
+        file.write_text(json.dumps(stored))
+        loaded = load_preferences(file)
+        assert (loaded.tone, loaded.window) == (Preferences.tone, Preferences.window)
+        assert all(isinstance(scene, str) for scene in loaded.recent)
     many = Preferences()
     for number in range(40):
         many = many.with_recent(f"{number % 15}.xml")

@@ -7,6 +7,7 @@ antialiasing of another Mesa version and none for anything that a person would n
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -21,9 +22,10 @@ from PIL import Image
 
 from app.options import WalkOptions
 from app.viewer.display import MODES, Area, Display, View, colors
-from app.viewer.engine import Engine, Message, Picture, SceneFacts, Status
+from app.viewer.engine import Engine
 from app.viewer.history import History, Sample
 from app.viewer.interface import Interface
+from app.viewer.messages import Message, Picture, SceneFacts, Status
 from app.viewer.preferences import Preferences
 from app.viewer.upload import try_interop
 from app.viewer.viewer import Viewer
@@ -102,6 +104,7 @@ def facts() -> SceneFacts:
         device="cpu",
         warnings=(),
         reference_spp=512,
+        max_spp=256,
         saved_weights=Path("cornell.safetensors"),
     )
 
@@ -242,6 +245,14 @@ def test_a_new_picture_replaces_the_old_one(gl: Any) -> None:
     assert (display.image(first, View(left="noisy")) == before).all()
 
 
+def test_a_screenshot_leaves_nothing_on_the_gpu(gl: Any) -> None:
+    gl.gc_mode = "context_gc"  # collects in `objects` what nobody has released; what was is in there as a husk
+    display = Display(gl)
+    display.image(picture(), View())
+    gc.collect()
+    assert not [thing for thing in gl.objects if hasattr(thing, "release")]
+
+
 @pytest.mark.parametrize("scale", [1.0, 2.0])
 def test_golden_walk(gl: Any, request: pytest.FixtureRequest, tmp_path: Path, scale: float) -> None:
     viewer = running(picture())
@@ -281,6 +292,13 @@ def test_the_panels_can_be_hidden(gl: Any) -> None:
     # The picture fills the window: its corners are the window's (the caption is elsewhere).
     assert np.abs(image[-3, -3].astype(int) - expected[-1, -1]).max() < 6
     assert np.abs(image[-3, 3].astype(int) - expected[-1, 0]).max() < 6
+
+
+def test_samples_that_do_not_fit_into_a_frame_cannot_be_asked_for(gl: Any) -> None:
+    viewer = Viewer(StillEngine(picture(), Status("running", "", replace(facts(), max_spp=3))), Preferences())
+    assert viewer.knobs.spp > 3
+    draw(gl, viewer)
+    assert viewer.knobs.spp == 3
 
 
 @pytest.mark.parametrize("size", [(1, 1), (17, 9), (320, 200)])

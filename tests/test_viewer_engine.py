@@ -13,10 +13,12 @@ import pytest
 from app.options import WalkOptions
 from app.session import Session
 from app.viewer import engine as engine_module
-from app.viewer.engine import Engine, Picture, Wish
+from app.viewer.engine import Engine
+from app.viewer.messages import Picture, Wish
 from app.viewer.upload import as_array
 from app.viewer.viewer import Viewer
 from denoiser.weights import load_weights
+from renderer import path_tracer
 from renderer.backend import Backend
 from renderer.path_tracer import PathTracer
 from tests.desktop import wait_for
@@ -158,8 +160,8 @@ def test_knobs_are_live(start: Start) -> None:
     engine.show(Wish(replace(engine.knobs, train=False)))
     for _ in range(2):  # the first of them may have been begun before
         next_picture(engine)
-    assert engine._session
-    denoiser = engine._session.denoiser
+    assert engine._opened
+    denoiser = engine._opened.session.denoiser
     denoiser._worker.apply(lambda trainer: None)  # waits
     settled = denoiser.weights().steps
     next_picture(engine, lambda p: p.steps == settled)  # one may have been begun with older weights
@@ -231,6 +233,7 @@ def test_a_failing_thread_says_why_and_can_be_restarted(
     start: Start, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     from denoiser.trainer import Trainer
+    from denoiser.worker import TrainerThread
 
     engine = start()
     trained = next_picture(engine, lambda p: p.steps >= 1)
@@ -241,11 +244,37 @@ def test_a_failing_thread_says_why_and_can_be_restarted(
     with monkeypatch.context() as broken:
         broken.setattr(Trainer, "train", fail)
         wait_for(lambda: engine.status.phase == "failed", "the failure")
+    assert not TrainerThread._running  # network and optimiser went with it
     assert "out of memory" in engine.status.failure and any("out of memory" in e for e in errors(engine))
     engine.restart()
     wait_for(lambda: engine.status.phase == "running", "the restart")
     assert next_picture(engine).number > trained.number
     assert "out of memory" in capfd.readouterr().err
+    assert engine.close() and not TrainerThread._running
+
+
+def test_more_samples_than_fit_into_a_frame_are_rendered_as_many_as_fit(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(path_tracer, "MAX_SAMPLES", 32 * 24 * 4)
+    engine = start()
+    first = next_picture(engine)
+    assert engine.status.scene and engine.status.scene.max_spp == 4
+    engine.show(Wish(replace(engine.knobs, spp=200)))
+    next_picture(engine, lambda p: p.number > first.number + 2)
+    assert engine.status.phase == "running" and not errors(engine)
+
+
+def test_the_reference_keeps_few_recordings_however_many_samples_are_tried(start: Start) -> None:
+    engine = start(reference_spp=100_000)
+    next_picture(engine)
+    for spp in (4, 5, 6, 7):
+        engine.show(Wish(replace(engine.knobs, spp=spp)))
+        before = next_picture(engine).reference_spp
+        next_picture(engine, lambda p, before=before: p.reference_spp >= before + 16)  # type: ignore[misc]
+    assert engine._opened
+    recordings = engine._opened.session.references._view._recordings
+    assert {spp for *_, spp in recordings} <= {2, 4}
 
 
 def test_a_scene_that_never_opened_is_a_failure_with_its_cause(start: Start, tmp_path: Path) -> None:
@@ -292,8 +321,9 @@ def test_the_viewer_flies_plays_and_records_over_the_engine(start: Start, tmp_pa
     assert frames == {0, 1, 2}
     viewer.tick(Steering(1.0, 0.0, 0.0, False, 0.1))
     assert not viewer.flight.playing  # whoever takes the camera has it
+    (tmp_path / "broken.json").write_text("{}")
     viewer.save_path(tmp_path / "p.json")
-    viewer.load_path(tmp_path / "nosuch.json")
-    wait_for(lambda: any("nosuch.json" in e for e in viewer.errors), "an error")
+    viewer.load_path(tmp_path / "broken.json")
+    wait_for(lambda: viewer.tick(None) or any("broken.json" in e for e in viewer.errors), "an error")
     assert (tmp_path / "p.json").exists()
-    viewer._files.shutdown()
+    assert viewer.close()

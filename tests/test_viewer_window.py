@@ -189,12 +189,22 @@ def test_scenes_paths_and_weights_are_dropped_and_bad_ones_are_explained(
     assert code == 0
 
 
+def wait_until_trained(desktop: Desktop, folder: Path) -> None:
+    """Takes screenshots until one has the layer that the picture of an untrained network (`--cold`) lacks."""
+
+    def trained() -> bool:
+        desktop.key("F2")
+        return any(b"estimated_error" in image.read_bytes() for image in folder.glob("*.exr"))
+
+    wait_for(trained, "a step of training")
+
+
 def test_ctrl_c_in_the_terminal_ends_cleanly_and_keeps_the_weights(
     desktop: Desktop, launch: Launch, cache_dir: Path, tmp_path: Path
 ) -> None:
-    child = launch("tiny.xml", *SMALL, "--cache-dir", "kept")
+    child = launch("tiny.xml", *SMALL, "--cold", "--cache-dir", "kept")
     desktop.window("tiny - noisewalk")
-    time.sleep(3)
+    wait_until_trained(desktop, tmp_path)
     child.send_signal(signal.SIGINT)
     code, _, err = finish(child)
     assert code == 130 and "Traceback" not in err
@@ -203,9 +213,9 @@ def test_ctrl_c_in_the_terminal_ends_cleanly_and_keeps_the_weights(
 
 
 def test_losing_the_display_keeps_the_weights(desktop: Desktop, launch: Launch, tmp_path: Path) -> None:
-    child = launch("tiny.xml", *SMALL, "--cache-dir", "kept")
+    child = launch("tiny.xml", *SMALL, "--cold", "--cache-dir", "kept")
     desktop.window("tiny - noisewalk")
-    time.sleep(3)
+    wait_until_trained(desktop, tmp_path)
     desktop.server.kill()
     code, _, err = finish(child)
     assert code == 2 and err.count("\n") == 1 and "the display is gone" in err

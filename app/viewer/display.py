@@ -8,7 +8,7 @@ from typing import Any
 import moderngl
 import numpy as np
 
-from app.viewer.engine import Picture
+from app.viewer.messages import Picture
 from app.viewer.upload import CudaInterop, try_interop, write_texture
 
 # Name of the layer and what it is called on screen, in the order of the number keys.
@@ -219,7 +219,7 @@ class Display:
             rows = np.frombuffer(target.read(components=3, alignment=1), dtype=np.uint8)
             return rows.reshape(height, width, 3)[::-1].copy()
         finally:
-            for attachment in target.color_attachments:
+            for attachment in (*target.color_attachments, target.depth_attachment):
                 attachment.release()
             target.release()
 

@@ -12,15 +12,18 @@ import time
 import traceback
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from app.errors import Interrupted
 from app.options import WalkOptions
+from app.viewer.autosave import Autosave
 from app.viewer.history import History, Sample
+from app.viewer.live_reference import LiveReference
+from app.viewer.messages import Knobs, Message, Picture, SceneFacts, Status, Wish
 from denoiser import DenoiserError
 from renderer import RenderCancelled, RendererError
 from renderer.bundled import bundled_scenes
@@ -28,109 +31,12 @@ from renderer.bundled import bundled_scenes
 if TYPE_CHECKING:
     from app.session import Result, Session
     from denoiser.estimate import Estimate
-    from renderer.camera_path import CameraPath
     from renderer.frame import Camera
-    from renderer.reference import Accumulation, Reference
 
 SLOW_FRAME_MS = 200.0  # above this, a camera in motion is shown in small quick frames
-MEASURABLE = 4  # a reference counts from so many times the samples of the frames it measures
-AUTOSAVE_SECONDS = 60.0
 MAX_ORDERS = 64
 JOIN_SECONDS = 20.0
-KEPT_WEIGHTS = 32
 NICENESS = 5
-
-Phase = Literal["opening", "running", "failed", "closed"]
-
-
-@dataclass(frozen=True)
-class Knobs:
-    """What the training panel sets."""
-
-    train: bool = True
-    iterations: int = 8
-    crop: int = 256
-    learning_rate: float = 3e-4
-    spp: int = 8
-
-
-@dataclass(frozen=True, eq=False)
-class Wish:
-    """What the window wants to see; the newest counts.
-
-    to_world:   (4, 4) pose in Mitsuba's axes; None for the scene's own view. fov_y in degrees.
-    moving:     whether the person is moving the camera right now.
-    path_frame: the frame of the path that this pose is, while a path plays; None in free flight.
-    """
-
-    knobs: Knobs
-    to_world: np.ndarray | None = None
-    fov_y: float = 45.0
-    moving: bool = False
-    path_frame: int | None = None
-
-
-@dataclass(frozen=True)
-class SceneFacts:
-    """What the window needs to know of the scene that is open."""
-
-    name: str
-    file: str
-    views: dict[str, tuple[np.ndarray, float]]
-    distance: float
-    path: CameraPath
-    width: int
-    height: int
-    variant: str
-    device: str
-    warnings: tuple[str, ...]
-    reference_spp: int
-    saved_weights: Path | None
-
-
-@dataclass(frozen=True, eq=False)
-class Picture:
-    """One frame to show. layers: (H, W, 3) float32 arrays or CUDA tensors by name, linear; `reference` may be absent.
-
-    decibels: PSNR of layers `noisy` and `denoised`, where a reference is good enough to measure with.
-    estimate: of the error of `denoised`; its map is the layer `estimated_error`. Both absent while the network is
-              untrained; the number also from previews.
-    trained:  whether the network has learned anything, here or before; `denoised` is the noisy average until then.
-    steps:    of training here.
-    """
-
-    number: int
-    layers: dict[str, Any]
-    to_world: np.ndarray
-    fov_y: float
-    preview: bool
-    path_frame: int | None
-    decibels: dict[str, float]
-    noise_floor: float | None
-    estimate: Estimate | None
-    reference_spp: int
-    trained: bool
-    steps: int
-    skipped_pairs: int
-    skipped_steps: int
-
-
-@dataclass(frozen=True)
-class Status:
-    """Where the session thread is. `failed` carries the cause; `note` is what it does at the moment."""
-
-    phase: Phase
-    note: str
-    scene: SceneFacts | None
-    failure: str = ""
-
-
-@dataclass(frozen=True)
-class Message:
-    """Something to tell the person, once. An error is shown until it is confirmed."""
-
-    text: str
-    error: bool = False
 
 
 class _Stale(Exception):
@@ -155,14 +61,9 @@ class Engine:
         self._stop = False
         self._picture: Picture | None = None
         self._status = Status("opening", "starting", None)
-        self._session: Session | None = None
+        self._opened: _Opened | None = None
         self._numbers = 0  # of frames: seeds follow from it, so that it never goes back
         self._frame_ms = 0.0
-        self._applied: Knobs | None = None
-        self._accumulation: Accumulation | None = None
-        self._last_path_frame: int | None = None
-        self._saved_at = time.monotonic()
-        self._saved_steps = 0
         self._saved_weights: Path | None = None
         self._thread = threading.Thread(target=self._run, name="session", daemon=True)
 
@@ -230,9 +131,7 @@ class Engine:
         def find(session: Session) -> None:
             from renderer.rays import pick
 
-            facts = self._status.scene
-            assert facts
-            done(pick(session.scene, _camera(facts, picture.to_world, picture.fov_y), x, y))
+            done(pick(session.scene, _camera(session, picture.to_world, picture.fov_y), x, y))
 
         self._order(find)
 
@@ -255,18 +154,18 @@ class Engine:
 
     def rescue_weights(self) -> None:
         """Saves the weights from whatever thread, when the session thread cannot be waited for."""
-        session = self._session
-        if session is not None:
-            self._autosave(session)
+        opened = self._opened
+        if opened is not None:
+            opened.autosave.save(opened.steps)
 
     # The session thread's side.
 
     def _order(self, action: Callable[[Session], None], done: str = "") -> None:
         def carry_out() -> None:
-            if self._session is None:
+            if self._opened is None:
                 self._tell("no scene is open yet", error=True)
                 return
-            action(self._session)
+            action(self._opened.session)
             if done:
                 self._tell(done)
 
@@ -274,9 +173,12 @@ class Engine:
 
     def _append(self, order: Callable[[], None]) -> None:
         with self._changed:
-            if len(self._orders) < MAX_ORDERS:
+            fits = len(self._orders) < MAX_ORDERS
+            if fits:
                 self._orders.append(order)
             self._changed.notify_all()
+        if not fits:
+            self._tell("too much is waiting to be done: this is left out")
 
     def _tell(self, text: str, error: bool = False) -> None:
         self._messages.append(Message(text, error))
@@ -293,8 +195,9 @@ class Engine:
             except Exception as error:  # noqa: BLE001 (whatever it is, the window must say it)
                 traceback.print_exc(file=sys.stderr)
                 self._fail(f"{type(error).__name__}: {error}")
-        if self._session is not None:
-            self._leave(self._session)
+        if self._opened is not None:
+            self._opened.leave()
+        self._opened = None  # freed on this thread, which made it, and not wherever Python's collector happens to run
         self._status = replace(self._status, phase="closed")
 
     def _step(self) -> None:
@@ -304,23 +207,25 @@ class Engine:
                 order()
             except (RendererError, DenoiserError, OSError) as error:
                 self._tell(str(error), error=True)
-        session, wish = self._session, self._wish
-        if session is None or self._status.phase != "running":
+        opened, wish = self._opened, self._wish
+        if opened is None or self._status.phase != "running":
             self._pause(0.5)
             return
-        self._apply(session, wish.knobs)
-        if wish.path_frame is not None and wish.path_frame == self._last_path_frame:
+        opened.apply(wish.knobs)
+        if wish.path_frame is not None and wish.path_frame == opened.last_path_frame:
             self._pause(0.1)  # the window has not asked for the next one yet
-            if self._wish.path_frame == self._last_path_frame:
+            if self._wish.path_frame == opened.last_path_frame:
                 return
             wish = self._wish
+        camera = opened.camera(wish)
         if wish.moving and self._frame_ms > SLOW_FRAME_MS:
-            self._publish(session, wish, session.preview(self._camera(wish), self._next_number()), preview=True)
+            self._publish(opened, wish, opened.session.preview(camera, self._next_number()), preview=True)
         else:
-            self._frame(session, wish)
-            self._grow_reference(session, wish)
-        if time.monotonic() - self._saved_at > AUTOSAVE_SECONDS:
-            self._autosave(session)
+            self._frame(opened, wish, camera)
+            if self._rests(wish):
+                opened.reference.grow(camera, opened.spp)
+        if opened.autosave.due:
+            opened.autosave.save(opened.steps)
 
     def _pause(self, seconds: float) -> None:
         with self._changed:
@@ -331,24 +236,13 @@ class Engine:
         self._numbers += 1
         return self._numbers
 
-    def _camera(self, wish: Wish) -> Camera:
-        facts = self._status.scene
-        assert facts
-        pose, fov_y = next(iter(facts.views.values())) if wish.to_world is None else (wish.to_world, wish.fov_y)
-        return _camera(facts, pose, fov_y)
+    def _rests(self, wish: Wish) -> bool:
+        """Whether there is nothing to do but to look longer at the same view."""
+        newest = self._wish
+        moved = newest.moving or newest.to_world is not wish.to_world
+        return not (moved or self._orders or wish.path_frame is not None)
 
-    def _apply(self, session: Session, knobs: Knobs) -> None:
-        if knobs == self._applied:
-            return
-        from denoiser.trainer import TrainingSettings
-
-        settings = TrainingSettings(iterations=knobs.iterations, crop=knobs.crop, learning_rate=knobs.learning_rate)
-        session.denoiser.configure(settings)
-        if self._applied is None or knobs.spp != self._applied.spp:
-            session.set_spp(knobs.spp)
-        self._applied = knobs
-
-    def _frame(self, session: Session, wish: Wish) -> None:
+    def _frame(self, opened: _Opened, wish: Wish, camera: Camera) -> None:
         def check() -> None:
             newest = self._wish
             overtaken = newest.moving and self._frame_ms > SLOW_FRAME_MS
@@ -356,58 +250,14 @@ class Engine:
                 raise _Stale
 
         start = time.perf_counter()
-        camera = self._camera(wish)
-        reference = self._reference(session, camera, wish)
-        result = session.advance(camera, self._next_number(), reference, wish.knobs.train, check)
+        reference = opened.reference.find(camera, opened.spp, wish.moving)
+        result = opened.session.advance(camera, self._next_number(), reference, wish.knobs.train, check)
         self._frame_ms = 1e3 * (time.perf_counter() - start)
-        self._publish(session, wish, result, preview=False)
-        self._last_path_frame = wish.path_frame
+        self._publish(opened, wish, result, preview=False)
+        opened.last_path_frame = wish.path_frame
         self._status = replace(self._status, note="")
 
-    def _reference(self, session: Session, camera: Camera, wish: Wish) -> Reference | None:
-        """What there is to measure this view with: never rendered here, and None rather than one that says little."""
-        if self._accumulation is None or not _same_view(self._accumulation.camera, camera):
-            self._keep_reference()
-            if wish.moving or not session.references.file(camera).exists():
-                return None
-            self._accumulation = self._cached(session, camera)
-        enough = MEASURABLE * 2 * wish.knobs.spp
-        return self._accumulation.reference() if self._accumulation and self._accumulation.spp >= enough else None
-
-    def _cached(self, session: Session, camera: Camera) -> Accumulation | None:
-        from renderer.reference import CacheError
-
-        try:
-            return session.references.accumulation(camera)
-        except CacheError as error:
-            session.references.file(camera).unlink(missing_ok=True)
-            self._tell(f"{error} (deleted)")
-            return None
-
-    def _grow_reference(self, session: Session, wish: Wish) -> None:
-        """While the camera rests, as many samples for its reference as for its frame."""
-        newest = self._wish
-        if wish.path_frame is not None or newest.moving or newest.to_world is not wish.to_world or self._orders:
-            return
-        camera = self._camera(wish)
-        if self._accumulation is None or not _same_view(self._accumulation.camera, camera):
-            self._accumulation = self._cached(session, camera)
-        assert session.options.reference_spp
-        if self._accumulation is not None and self._accumulation.spp < session.options.reference_spp:
-            try:
-                self._accumulation.add(wish.knobs.spp)
-            except OSError as error:
-                self._tell(f"the reference cannot be cached: {error}")
-
-    def _keep_reference(self) -> None:
-        accumulation, self._accumulation = self._accumulation, None
-        if accumulation is not None and accumulation.spp >= MEASURABLE * 2 * self._wish.knobs.spp:
-            try:
-                accumulation.save()
-            except OSError as error:
-                self._tell(f"the reference cannot be cached: {error}")
-
-    def _publish(self, session: Session, wish: Wish, result: Result, preview: bool) -> None:
+    def _publish(self, opened: _Opened, wish: Wish, result: Result, preview: bool) -> None:
         measured, pair, training = result.measurement, result.pair, result.training
         layers = {
             "denoised": _shared(result.shown),
@@ -435,12 +285,13 @@ class Engine:
             decibels=decibels,
             noise_floor=measured.noise_floor if measured else None,
             estimate=None if preview else estimate,
-            reference_spp=self._accumulation.spp if self._accumulation else 0,
+            reference_spp=opened.reference.spp,
             trained=training.trained,
             steps=training.steps,
             skipped_pairs=training.skipped_pairs,
             skipped_steps=training.skipped_steps,
         )
+        opened.steps = training.steps
         if not preview:
             stages = result.milliseconds | {"train": training.milliseconds}
             psnr = (measured.psnr_noisy, measured.psnr_shown, measured.noise_floor) if measured else None
@@ -450,29 +301,23 @@ class Engine:
 
     def _switch(self, options: WalkOptions) -> None:
         """Opens a scene, and only then lets the old one go."""
-        old, old_status = self._session, self._status
+        left, old_status = self._opened, self._status
         name = Path(options.scene).stem if Path(options.scene).stem != "scene" else Path(options.scene).parent.name
         self._status = replace(old_status, phase="opening", note=f"opening {name}", failure="")
-        session = None
         try:
-            session = _free_session(options)
-            facts = _facts(session)
+            opened = _Opened(options, self._tell)
         except (RendererError, DenoiserError, OSError, RuntimeError, ValueError, MemoryError) as error:
-            self._status = old_status if old else replace(old_status, phase="failed", failure=str(error))
+            self._status = old_status if left else replace(old_status, phase="failed", failure=str(error))
             named = options.scene in str(error)
             self._tell(str(error) if named else f"cannot open {options.scene}: {error}", error=True)
-            if session is not None:
-                session.close()
             return
-        if old is not None:
-            self._leave(old)
-        self._session, self._options, self._picture = session, options, None
-        self._applied, self._accumulation, self._last_path_frame, self._frame_ms = None, None, None, 0.0
-        self._saved_at, self._saved_steps = time.monotonic(), _steps_in(facts.saved_weights)
+        self._opened, self._options, self._picture, self._frame_ms = opened, options, None, 0.0
+        if left is not None:
+            left.leave()
         self._wish = Wish(self._wish.knobs)
         self.history.clear()
-        self._status = Status("running", "first frame: compiling kernels", facts)
-        for warning in facts.warnings:
+        self._status = Status("running", "first frame: compiling kernels", opened.facts)
+        for warning in opened.facts.warnings:
             self._tell(warning)
 
     def _recover(self) -> None:
@@ -481,40 +326,65 @@ class Engine:
             self._switch(replace(self._options, weights=saved if saved and saved.exists() else self._options.weights))
 
     def _fail(self, cause: str) -> None:
-        session, self._session = self._session, None
-        if session is not None:
-            self._saved_weights = _weights_file(session)
+        opened, self._opened = self._opened, None
+        if opened is not None:
+            self._saved_weights = opened.autosave.file
             try:
-                self._leave(session)
+                opened.leave()
             except Exception as error:  # noqa: BLE001 (the first cause is the one to show)
                 print(f"noisewalk: warning: {error}", file=sys.stderr)
         self._status = replace(self._status, phase="failed", failure=cause)
         self._tell(cause, error=True)
 
-    def _leave(self, session: Session) -> None:
-        self._keep_reference()
-        self._autosave(session)
-        session.close()
 
-    def _autosave(self, session: Session) -> None:
-        """Keeps what was learned in the cache, one file for scene and model, so that no exit loses it.
+class _Opened:
+    """A scene that is open, and all that goes when it is left: what the session thread keeps for it alone."""
 
-        A network that has learned less than the one that is kept does not replace it.
-        """
-        self._saved_at = time.monotonic()
-        steps = self._picture.steps if self._picture else 0
-        if steps <= self._saved_steps:
-            return
-        file = _weights_file(session)
+    def __init__(self, options: WalkOptions, tell: Callable[[str], None]) -> None:
+        from app.session import Session
+
+        self.session = Session(options, pacing="free")
         try:
-            file.parent.mkdir(parents=True, exist_ok=True)
-            session.save_weights(file)
-            self._saved_steps = steps
-            by_age = sorted(file.parent.glob("*.safetensors"), key=lambda f: f.stat().st_mtime)
-            for old in by_age[:-KEPT_WEIGHTS]:
-                old.unlink(missing_ok=True)
-        except OSError as error:
-            self._tell(f"the weights cannot be saved: {error}")
+            self.reference = LiveReference(self.session, tell)
+            self.autosave = Autosave(self.session, tell)
+            self.facts = _facts(self.session, self.autosave.file)
+        except BaseException:
+            self.session.close()
+            raise
+        self.last_path_frame: int | None = None
+        self.steps = 0  # of training here, in the newest picture
+        self._applied: Knobs | None = None
+
+    @property
+    def spp(self) -> int:
+        """Of the frames as they are rendered: not more than fit."""
+        return self._applied.spp if self._applied else 1
+
+    def apply(self, wanted: Knobs) -> None:
+        """Trains and renders with other settings from now on."""
+        knobs = replace(wanted, spp=min(wanted.spp, self.facts.max_spp))
+        if knobs == self._applied:
+            return
+        from denoiser.trainer import TrainingSettings
+
+        settings = TrainingSettings(iterations=knobs.iterations, crop=knobs.crop, learning_rate=knobs.learning_rate)
+        self.session.denoiser.configure(settings)
+        if self._applied is None or knobs.spp != self._applied.spp:
+            self.session.set_spp(knobs.spp)
+        self._applied = knobs
+
+    def camera(self, wish: Wish) -> Camera:
+        """The view that is wanted; the scene's own where none is."""
+        own = next(iter(self.facts.views.values()))
+        return _camera(self.session, *(own if wish.to_world is None else (wish.to_world, wish.fov_y)))
+
+    def leave(self) -> None:
+        """Keeps what is worth it, and closes the session."""
+        try:
+            self.reference.keep(self.spp)
+            self.autosave.save(self.steps)
+        finally:
+            self.session.close()  # else its training thread stays, and holds on to network and optimiser
 
 
 def _give_way() -> None:
@@ -523,18 +393,13 @@ def _give_way() -> None:
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
 
 
-def _free_session(options: WalkOptions) -> Session:
-    from app.session import Session
-
-    return Session(options, pacing="free")
-
-
-def _facts(session: Session) -> SceneFacts:
+def _facts(session: Session, weights: Path) -> SceneFacts:
+    from renderer.path_tracer import MAX_SAMPLES
     from renderer.rays import viewing_distance
 
     scene, options = session.scene, session.options
     assert options.width and options.height and options.reference_spp
-    saved = _weights_file(session)
+    session.path.camera(0, 1, 1)  # makes its splines on this thread: with many keyframes that takes seconds
     return SceneFacts(
         name=scene.name,
         file=options.scene if options.scene in bundled_scenes() else str(scene.file.resolve()),
@@ -547,34 +412,16 @@ def _facts(session: Session) -> SceneFacts:
         device=str(session.denoiser.device),
         warnings=scene.warnings,
         reference_spp=options.reference_spp,
-        saved_weights=saved if saved.exists() else None,
+        max_spp=max(1, MAX_SAMPLES // (options.width * options.height)),
+        saved_weights=weights if weights.exists() else None,
     )
 
 
-def _weights_file(session: Session) -> Path:
-    scene, model = session.scene, session.options.model
-    return session.options.cache_dir / "weights" / f"{scene.name}-{scene.content_hash[:16]}-{model}.safetensors"
-
-
-def _steps_in(file: Path | None) -> int:
-    """Training steps behind saved weights; 0 where there are none, or none that can be used."""
-    from denoiser.weights import WeightsError, load_weights
-
-    try:
-        steps = load_weights(file)[1].get("steps") if file is not None else 0
-    except WeightsError:
-        steps = 0
-    return steps if isinstance(steps, int) else 0
-
-
-def _camera(facts: SceneFacts, to_world: np.ndarray, fov_y: float) -> Camera:
+def _camera(session: Session, to_world: np.ndarray, fov_y: float) -> Camera:
     from renderer.frame import Camera
 
-    return Camera(to_world, fov_y, facts.width, facts.height)
-
-
-def _same_view(a: Camera, b: Camera) -> bool:
-    return a.fov_y == b.fov_y and np.array_equal(a.to_world, b.to_world)
+    assert session.options.width and session.options.height
+    return Camera(to_world, fov_y, session.options.width, session.options.height)
 
 
 def _shared(image: Any) -> Any:

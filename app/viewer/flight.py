@@ -89,16 +89,21 @@ class Flight:
         self._advanced_at = now
         return True
 
-    def record(self, pose: np.ndarray, fov_y: float) -> None:
-        """Starts recording one's own flight, or ends it: what was flown becomes the path."""
+    def record(self, pose: np.ndarray, fov_y: float) -> bool:
+        """Starts recording one's own flight, or ends it: what was flown becomes the path; whether it did."""
         recorded, self._recorded = self._recorded, None
         if recorded is None:
             self.playing = False
             self._recorded, self._recorded_at = [], 0.0
             self.record_tick(pose, fov_y)
-        elif len(recorded) > 1:
-            self._make(recorded, RECORD_SECONDS * (len(recorded) - 1))
-            self.frame, self.selected = 0, None
+            return False
+        if not _same_view(recorded[-1], pose, fov_y):
+            recorded.append(_keyframe(pose, fov_y))  # where one arrived since the last of them
+        if len(recorded) < 2:
+            return False
+        self._make(recorded, RECORD_SECONDS * (len(recorded) - 1))
+        self.frame, self.selected = 0, None
+        return True
 
     def record_tick(self, pose: np.ndarray, fov_y: float, now: float | None = None) -> None:
         """While recording: a keyframe every RECORD_SECONDS."""
@@ -156,6 +161,10 @@ class Flight:
         fps = self.path.fps if self.path else FPS
         self.path, self.edited = CameraPath(tuple(keyframes), fps, max(seconds, 1 / fps)), True
         self.frame = min(self.frame, len(self.path) - 1)
+
+
+def _same_view(keyframe: Keyframe, pose: np.ndarray, fov_y: float) -> bool:
+    return keyframe.fov_y == fov_y and np.array_equal(keyframe.to_world, pose)
 
 
 def _keyframe(pose: np.ndarray, fov_y: float) -> Keyframe:

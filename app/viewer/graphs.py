@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from imgui_bundle import imgui, implot
 
-from app.viewer.engine import Picture
 from app.viewer.history import STAGES, Curves
+from app.viewer.messages import Picture
 from app.viewer.viewer import Viewer
 
 DENOISED, NOISY, FLOOR = (0.42, 0.72, 1.0), (1.0, 0.66, 0.3), (0.55, 0.57, 0.6)

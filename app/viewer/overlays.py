@@ -8,10 +8,10 @@ from pathlib import Path
 
 from imgui_bundle import imgui
 
-from app.viewer.display import ERRORS, Area, colors
-from app.viewer.engine import Picture
+from app.viewer.display import ERRORS, MODES, Area, colors
+from app.viewer.messages import Picture
 from app.viewer.upload import as_array
-from app.viewer.viewer import Viewer, mode_name
+from app.viewer.viewer import Viewer
 
 KEYS = (
     ("W A S D", "fly forward, left, back, right"),
@@ -79,7 +79,7 @@ def _captions(viewer: Viewer, picture: Picture, area: Area) -> None:
         sides.append((view.right, area.x + view.split * area.width + pad))
     draw.push_clip_rect(imgui.ImVec2(area.x, area.y), imgui.ImVec2(area.x + area.width, area.y + area.height))
     for mode, x in sides:
-        text = mode_name(mode)
+        text = MODES[mode]
         if mode in picture.decibels and viewer.is_current(picture):
             text += f"  {picture.decibels[mode]:.2f} dB"
         elif mode in ("denoised", "estimated_error") and picture.estimate and viewer.is_current(picture):

@@ -190,7 +190,8 @@ def _training(viewer: Viewer) -> None:
     values: dict[str, Any] = {}
     clamp = imgui.SliderFlags_.always_clamp
     _, values["iterations"] = imgui.slider_int("iterations", knobs.iterations, 0, MAX_ITERATIONS, flags=clamp)
-    _, values["spp"] = imgui.slider_int("spp", knobs.spp, 1, MAX_SPP, flags=_LOGARITHMIC)
+    most = min(MAX_SPP, viewer.scene.max_spp) if viewer.scene else MAX_SPP
+    _, values["spp"] = imgui.slider_int("spp", knobs.spp, 1, most, flags=_LOGARITHMIC)
     _, values["crop"] = imgui.slider_int("crop", knobs.crop, 32, MAX_CROP, flags=clamp)
     _, values["learning_rate"] = imgui.slider_float(
         "learning rate", knobs.learning_rate, 1e-6, 1e-1, "%.1e", _LOGARITHMIC
@@ -212,7 +213,7 @@ def _training(viewer: Viewer) -> None:
     if saved is not None:
         imgui.same_line()
         if imgui.button("last time's"):
-            viewer.engine.load_weights(saved)
+            viewer.load_weights(saved)
         imgui.set_item_tooltip("go on with what this scene's network had learned when it was left")
 
 

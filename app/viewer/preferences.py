@@ -39,7 +39,7 @@ def load_preferences(file: Path = FILE) -> Preferences:
     """What was saved; defaults for whatever is missing or makes no sense."""
     try:
         stored = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return Preferences()
     known = {f.name: stored[f.name] for f in fields(Preferences) if isinstance(stored, dict) and f.name in stored}
     return Preferences(**{name: value for name, value in known.items() if _CHECKS[name](value)} | _tuples(known))
@@ -60,13 +60,17 @@ def _number(low: float, high: float) -> Any:
     return lambda value: isinstance(value, int | float) and low <= value <= high
 
 
+def _window(value: Any) -> bool:
+    return isinstance(value, list) and len(value) == 2 and all(isinstance(v, int) and 200 <= v <= 16384 for v in value)
+
+
 _CHECKS: dict[str, Any] = {
     "exposure": _number(-20, 20),
-    "tone": lambda value: value in TONES,
+    "tone": lambda value: isinstance(value, str) and value in TONES,
     "error_scale": _number(1e-3, 1),
     "speed": _number(1e-3, 1e3),
     "loop": lambda value: isinstance(value, bool),
-    "recent": lambda value: isinstance(value, list) and all(isinstance(s, str) for s in value[:MAX_RECENT]),
-    "window": lambda value: isinstance(value, list) and len(value) == 2 and all(_number(200, 16384)(v) for v in value),
+    "recent": lambda value: isinstance(value, list) and all(isinstance(s, str) for s in value),
+    "window": _window,
     "layout": lambda value: isinstance(value, str),
 }

@@ -4,26 +4,30 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
 from app.viewer.controls import FOV_RANGE, FlyCamera, Steering, reprojection
-from app.viewer.display import MODES, Display, View
-from app.viewer.engine import Engine, Picture, SceneFacts, Wish
+from app.viewer.display import Display, View
+from app.viewer.engine import Engine
+from app.viewer.file_jobs import FileJobs, read_path, write_screenshot
 from app.viewer.flight import Flight
+from app.viewer.messages import Picture, SceneFacts, Wish
 from app.viewer.preferences import Preferences, save_preferences
 from app.viewer.upload import as_array
-from denoiser import DenoiserError
-from renderer import RendererError
+
+if TYPE_CHECKING:
+    from renderer.camera_path import CameraPath
 
 RESTING_SECONDS = 0.25  # after the last move, the camera rests
 TOAST_SECONDS = 6.0
 MAX_TOASTS = 5
-MAX_WAITING_FILES = 16
 SCENE_FILES, PATH_FILES, WEIGHT_FILES = ("*.xml",), ("*.json",), ("*.safetensors",)
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -59,8 +63,7 @@ class Viewer:
         self.moving = False
         self._moved_at = -1e9
         self._seen = (self.camera.pose, self.camera.fov_y)
-        self._files = ThreadPoolExecutor(1, thread_name_prefix="files")
-        self._waiting_files = 0
+        self._files = FileJobs()
 
     @property
     def picture(self) -> Picture | None:
@@ -170,9 +173,10 @@ class Viewer:
         """Starts recording one's own flight, or ends it."""
         if self.scene is None:
             return
-        self.flight.record(self.camera.pose, self.camera.fov_y)
-        if not self.flight.recording:
+        if self.flight.record(self.camera.pose, self.camera.fov_y):
             self.toast(f"recorded: {self.flight.keyframes} keyframes; Space plays them")
+        elif not self.flight.recording:
+            self.toast("nothing recorded: the camera did not move")
 
     def set_mode(self, mode: str) -> None:
         """What is shown, to the left of a split."""
@@ -200,7 +204,7 @@ class Viewer:
         if file.suffix == ".json":
             self.load_path(file)
         elif file.suffix == ".safetensors":
-            self.engine.load_weights(file)
+            self.load_weights(file)
         else:
             self.open_scene(str(file))
 
@@ -221,38 +225,43 @@ class Viewer:
     def ask_load_weights(self) -> None:
         """Which weights to go on from."""
         default = f"{self._name()}.safetensors"
-        self.question = Question("Load weights", False, WEIGHT_FILES, default, self.engine.load_weights)
+        self.question = Question("Load weights", False, WEIGHT_FILES, default, self.load_weights)
 
     def ask_save_weights(self) -> None:
         """Where to export the weights."""
         default = f"{self._name()}.safetensors"
         self.question = Question("Export weights", True, WEIGHT_FILES, default, self.engine.save_weights)
 
+    def load_weights(self, file: Path) -> None:
+        """Goes on from saved weights."""
+        if self._can_be_read(file):
+            self.engine.load_weights(file)
+
     def load_path(self, file: Path) -> None:
         """Flies the path of a file."""
 
-        def load() -> str:
-            from renderer.camera_path import load_path
-
-            path = load_path(file)
+        def take(path: CameraPath) -> None:
             self.flight.take(path)
-            return f"{file.name}: {len(path.keyframes)} keyframes, {path.seconds:.1f} s"
+            self.toast(f"{file.name}: {len(path.keyframes)} keyframes, {path.seconds:.1f} s")
 
-        self._with_files(load)
+        if self._can_be_read(file):
+            self._with_files(lambda: read_path(file), take)
 
     def save_path(self, file: Path) -> None:
         """Saves the path for another flight, here or headless."""
         path = self.flight.path
         assert path
 
-        def save() -> str:
+        def save() -> None:
             from renderer.camera_path import save_path
 
             save_path(path, file)
-            self.flight.edited = self.flight.path is not path
-            return f"path saved: {file}"
 
-        self._with_files(save)
+        def saved(_: None) -> None:
+            self.flight.edited = self.flight.path is not path
+            self.toast(f"path saved: {file}")
+
+        self._with_files(save, saved)
 
     def ask_screenshot(self) -> None:
         """At the end of this frame."""
@@ -270,22 +279,7 @@ class Viewer:
             return
         pixels = display.image(picture, self.view)
         layers = {name: as_array(image).copy() for name, image in picture.layers.items()}
-
-        def save() -> str:
-            import mitsuba as mi
-            from PIL import Image
-
-            from renderer.exr import write_exr
-
-            mi.set_variant(scene.variant)  # of this thread
-            stem = _unused(f"{scene.name}-")
-            Image.fromarray(pixels).save(f"{stem}.png")
-            names = ("denoised", "noisy", "half", "reference", "albedo", "estimated_error")
-            images = {"" if name == "denoised" else f"{name}.": layers[name] for name in names if name in layers}
-            write_exr(Path(f"{stem}.exr"), images, layers["normal"])
-            return f"saved {stem}.png and {stem}.exr in {Path.cwd()}"
-
-        self._with_files(save)
+        self._with_files(lambda: write_screenshot(scene, pixels, layers), self.toast)
 
     def save_preferences(self, window: tuple[int, int], layout: str) -> None:
         """Keeps for next time what is set now."""
@@ -301,46 +295,41 @@ class Viewer:
             layout=layout,
         )
 
-        def save() -> str:
-            save_preferences(kept)
-            return ""
-
-        self._with_files(save)
+        self._with_files(lambda: save_preferences(kept), lambda _: None)
 
     def toast(self, text: str) -> None:
         """A line that goes away by itself."""
         self.toasts = [*self.toasts, (text, time.monotonic() + TOAST_SECONDS)][-MAX_TOASTS:]
 
+    def report(self, error: str) -> None:
+        """An error, shown until it is confirmed."""
+        self.errors.append(error)
+
     def close(self) -> bool:
-        """Saves what is to be saved and ends the threads; False where the session thread did not end in time."""
+        """Saves what is to be saved and ends the threads; False where one of them did not end in time."""
         ended = self.engine.close()
-        self._files.shutdown()
-        return ended
+        return self._files.close() and ended
 
     def _name(self) -> str:
         return self.scene.name if self.scene else "noisewalk"
 
-    def _with_files(self, job: Callable[[], str]) -> None:
-        """Runs `job` on the file thread; what it returns, or why it failed, is told."""
-        if self._waiting_files >= MAX_WAITING_FILES:
-            return
-        self._waiting_files += 1
+    def _can_be_read(self, file: Path) -> bool:
+        """Says so where it cannot: from a pipe or a device, reading may never come to an end."""
+        there = file.is_file()
+        if not there:
+            self.report(f"{file}: {'not a regular file' if file.exists() else 'no such file'}")
+        return there
 
-        def run() -> None:
-            try:
-                if done := job():
-                    self.toast(done)
-            except (RendererError, DenoiserError, OSError) as error:
-                self.errors.append(str(error))
-            finally:
-                self._waiting_files -= 1
-
-        self._files.submit(run)
+    def _with_files(self, job: Callable[[], T], done: Callable[[T], None]) -> None:
+        """Runs `job` on the file thread, and `done` with its result here; says why where either cannot be."""
+        if not self._files.add(job, done, self.report):
+            self.toast("too many files are waiting: this one is left out")
 
     def _take_news(self, now: float) -> None:
+        self._files.finished()
         for message in self.engine.messages():
             if message.error:
-                self.errors.append(message.text)
+                self.report(message.text)
             else:
                 self.toast(message.text)
         self.toasts = [toast for toast in self.toasts if toast[1] > now]
@@ -351,21 +340,9 @@ class Viewer:
     def _enter(self, scene: SceneFacts) -> None:
         same = self.scene is not None and self.scene.file == scene.file
         self.scene, self.ever_opened = scene, True
+        self.knobs = replace(self.knobs, spp=min(self.knobs.spp, scene.max_spp))
         if not same:
             self.camera.place(*next(iter(scene.views.values())), scene.distance)
             self.flight.take(scene.path)
             self.view.fit()
             self.preferences = self.preferences.with_recent(scene.file)
-
-
-def mode_name(mode: str) -> str:
-    """What a layer is called on screen."""
-    return MODES[mode]
-
-
-def _unused(prefix: str) -> str:
-    """The first of prefix0001, prefix0002, ... that names no PNG or EXR here yet."""
-    number = 1
-    while any(Path(f"{prefix}{number:04d}{suffix}").exists() for suffix in (".png", ".exr")):
-        number += 1
-    return f"{prefix}{number:04d}"

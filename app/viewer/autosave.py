@@ -1,0 +1,65 @@
+"""What was learned, kept in the cache so that no exit loses it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from app.session import Session
+
+AUTOSAVE_SECONDS = 60.0
+KEPT_WEIGHTS = 32
+
+
+class Autosave:
+    """One `file` for scene and model. A network that has learned less than the one that is kept does not replace it.
+
+    `tell` says what fails.
+    """
+
+    def __init__(self, session: Session, tell: Callable[[str], None]) -> None:
+        scene, options = session.scene, session.options
+        name = f"{scene.name}-{scene.content_hash[:16]}-{options.model}.safetensors"
+        self.file = options.cache_dir / "weights" / name
+        self._session, self._tell = session, tell
+        self._saved_at = time.monotonic()
+        self._saved_steps: int | None = None  # behind the file; not known before something is to be saved
+
+    @property
+    def due(self) -> bool:
+        """Whether the last time is long ago."""
+        return time.monotonic() - self._saved_at > AUTOSAVE_SECONDS
+
+    def save(self, steps: int) -> None:
+        """Keeps the weights as published, `steps` of training here behind them. From any thread."""
+        self._saved_at = time.monotonic()
+        if self._saved_steps is None:
+            self._saved_steps = _steps_in(self.file)
+        if steps <= self._saved_steps:
+            return
+        try:
+            self.file.parent.mkdir(parents=True, exist_ok=True)
+            self._session.save_weights(self.file)
+            self._saved_steps = steps
+            self._forget_the_oldest()
+        except (OSError, RuntimeError) as error:  # training that has failed has no weights to give
+            self._tell(f"the weights cannot be saved: {error}")
+
+    def _forget_the_oldest(self) -> None:
+        by_age = sorted(self.file.parent.glob("*.safetensors"), key=lambda f: f.stat().st_mtime)
+        for old in by_age[:-KEPT_WEIGHTS]:
+            old.unlink(missing_ok=True)
+
+
+def _steps_in(file: Path) -> int:
+    """Training steps behind saved weights; 0 where there are none, or none that can be used."""
+    from denoiser.weights import WeightsError, load_weights
+
+    try:
+        steps = load_weights(file)[1].get("steps")
+    except WeightsError:
+        return 0
+    return steps if isinstance(steps, int) else 0

@@ -1,0 +1,106 @@
+"""What the window and the session thread tell each other. Frozen, and light to import."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from denoiser.estimate import Estimate
+    from renderer.camera_path import CameraPath
+
+Phase = Literal["opening", "running", "failed", "closed"]
+
+
+@dataclass(frozen=True)
+class Knobs:
+    """What the training panel sets."""
+
+    train: bool = True
+    iterations: int = 8
+    crop: int = 256
+    learning_rate: float = 3e-4
+    spp: int = 8
+
+
+@dataclass(frozen=True, eq=False)
+class Wish:
+    """What the window wants to see; the newest counts.
+
+    to_world:   (4, 4) pose in Mitsuba's axes; None for the scene's own view. fov_y in degrees.
+    moving:     whether the person is moving the camera right now.
+    path_frame: the frame of the path that this pose is, while a path plays; None in free flight.
+    """
+
+    knobs: Knobs
+    to_world: np.ndarray | None = None
+    fov_y: float = 45.0
+    moving: bool = False
+    path_frame: int | None = None
+
+
+@dataclass(frozen=True)
+class SceneFacts:
+    """What the window needs to know of the scene that is open. max_spp: the most that fit into one of its frames."""
+
+    name: str
+    file: str
+    views: dict[str, tuple[np.ndarray, float]]
+    distance: float
+    path: CameraPath
+    width: int
+    height: int
+    variant: str
+    device: str
+    warnings: tuple[str, ...]
+    reference_spp: int
+    max_spp: int
+    saved_weights: Path | None
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """One frame to show. layers: (H, W, 3) float32 arrays or CUDA tensors by name, linear; `reference` may be absent.
+
+    decibels: PSNR of layers `noisy` and `denoised`, where a reference is good enough to measure with.
+    estimate: of the error of `denoised`; its map is the layer `estimated_error`. Both absent while the network is
+              untrained; the number also from previews.
+    trained:  whether the network has learned anything, here or before; `denoised` is the noisy average until then.
+    steps:    of training here.
+    """
+
+    number: int
+    layers: dict[str, Any]
+    to_world: np.ndarray
+    fov_y: float
+    preview: bool
+    path_frame: int | None
+    decibels: dict[str, float]
+    noise_floor: float | None
+    estimate: Estimate | None
+    reference_spp: int
+    trained: bool
+    steps: int
+    skipped_pairs: int
+    skipped_steps: int
+
+
+@dataclass(frozen=True)
+class Status:
+    """Where the session thread is. `failed` carries the cause; `note` is what it does at the moment."""
+
+    phase: Phase
+    note: str
+    scene: SceneFacts | None
+    failure: str = ""
+
+
+@dataclass(frozen=True)
+class Message:
+    """Something to tell the person, once. An error is shown until it is confirmed."""
+
+    text: str
+    error: bool = False
