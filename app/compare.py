@@ -18,7 +18,6 @@ from app.console import StopSignal, Talk
 from app.contenders import INSTALL_HINT, CleanTwin, Contender, NoisyAverage, OnlineModel, OpenImageDenoise, Optix, Shown
 from app.doctor import machine, versions
 from app.errors import EXIT_INTERRUPTED, Interrupted, UsageError
-from app.files import written_aside
 from app.headless import open_session, render_references
 from app.options import CONTENDERS, WalkOptions
 from app.report import Page, write_report
@@ -41,6 +40,7 @@ from denoiser.metrics import (
 )
 from denoiser.weights import load_weights
 from renderer.bundled import find_scene
+from renderer.files import written_aside
 from renderer.reference import Reference
 
 TABLE_FRAMES = (1, 10, 50, 100, 200)  # how many frames are walked when it is measured; the last one is added

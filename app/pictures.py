@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont
 
-from app.files import written_aside
 from app.session import Result
 from denoiser.features import finite, tone_map
 from renderer.exr import write_exr
+from renderer.files import written_aside
 
 CURVE_COLORS = ("#1b6ca8", "#b8621b", "#5b8c3a", "#8a4fa0", "#a83232", "#40404a")
 ESTIMATE_LABEL = "estimate"  # drawn as a thin, dashed curve

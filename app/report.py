@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from app.files import written_aside
 from app.options import CONTENDERS
+from renderer.files import written_aside
 
 CROP = 64
 CROP_ZOOM = 3

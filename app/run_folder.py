@@ -11,8 +11,8 @@ from typing import Any, TextIO
 from filelock import FileLock, Timeout
 
 from app.errors import UsageError
-from app.files import written_aside
 from app.options import WalkOptions
+from renderer.files import written_aside
 
 COLUMNS = (
     "frame",

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch._C._profiler import _ExperimentalConfig
 
-from app.files import written_aside
+from renderer.files import written_aside
 
 Interval = tuple[float, float]
 

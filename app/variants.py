@@ -10,13 +10,13 @@ import torch
 from app.compare import FORMULAS, Comparison, Row, measure_walks, measured_frames, new_folder
 from app.console import Talk
 from app.contenders import Contender, NoisyAverage, OnlineModel
-from app.files import written_aside
 from app.options import WalkOptions
 from app.pictures import side_by_side, write_psnr_plot
 from app.session import Session
 from denoiser.losses import hdr_loss
 from denoiser.paper import PAPER, VARIANTS
 from renderer.bundled import find_scene
+from renderer.files import written_aside
 
 # Lehtinen et al. 2018, figure 6, in dB: one picture of a scene of their own, its input a single rendering of 8 spp.
 PAPER_PSNR = {"noisy": 11.32, "l2": 25.46, "l2-t-input": 25.39, "l2-t-both": 15.50, "hdr": 29.05, "paper": 30.09}

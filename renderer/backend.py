@@ -21,6 +21,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from renderer import RendererError
+from renderer.files import written_aside
 
 VARIANTS = ("cuda_ad_rgb", "llvm_ad_rgb", "scalar_rgb")
 PROBE_SECONDS = 120
@@ -215,13 +216,10 @@ class _Memory:
     def remember(self, proof: Proof) -> Proof:
         if self._file is not None:
             self._proofs[self._key(proof.llvm)] = asdict(proof)
-            try:
+            with contextlib.suppress(OSError):
                 self._file.parent.mkdir(parents=True, exist_ok=True)
-                temporary = self._file.with_suffix(f".{os.getpid()}.tmp")
-                temporary.write_text(json.dumps(self._proofs, indent=1))
-                temporary.replace(self._file)
-            except OSError:
-                pass
+                with written_aside(self._file) as temporary:
+                    temporary.write_text(json.dumps(self._proofs, indent=1))
         return proof
 
     @staticmethod

@@ -20,6 +20,7 @@ from scipy.interpolate import Akima1DInterpolator
 from scipy.spatial.transform import Rotation, RotationSpline
 
 from renderer import RendererError
+from renderer.files import written_aside
 from renderer.frame import Camera
 
 MAX_FRAMES = 1_000_000
@@ -134,12 +135,8 @@ def save_path(path: CameraPath, file: str | os.PathLike[str]) -> None:
     ]
     rows = ",\n".join("    " + json.dumps(k | {"aspect": 1.0}) for k in keyframes)
     head = f'"camera_type": "perspective",\n  "fps": {path.fps:g},\n  "seconds": {path.seconds:g}'
-    temporary = file.with_name(f"{file.name}.{os.getpid()}.tmp")
-    try:
+    with written_aside(file) as temporary:
         temporary.write_text(f'{{\n  {head},\n  "keyframes": [\n{rows}\n  ]\n}}\n', encoding="utf-8")
-        temporary.replace(file)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 class _Invalid(Exception):

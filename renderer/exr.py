@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+
+from renderer.files import written_aside
 
 
 def write_exr(file: Path, layers: Mapping[str, np.ndarray], normal: np.ndarray, variant: str | None = None) -> None:
@@ -21,11 +22,8 @@ def write_exr(file: Path, layers: Mapping[str, np.ndarray], normal: np.ndarray, 
     names = [f"{prefix}{channel}" for prefix in layers for channel in "RGB"] + [f"sh_normal.{c}" for c in "XYZ"]
     channels = np.concatenate([*layers.values(), normal], axis=-1).astype(np.float32)
     bitmap = mi.Bitmap(channels, pixel_format=mi.Bitmap.PixelFormat.MultiChannel, channel_names=names)
-    temporary = file.with_name(f"{file.name}.{os.getpid()}.tmp")
     try:
-        bitmap.write(str(temporary), mi.Bitmap.FileFormat.OpenEXR)
-        temporary.replace(file)
+        with written_aside(file) as temporary:
+            bitmap.write(str(temporary), mi.Bitmap.FileFormat.OpenEXR)
     except RuntimeError as error:
         raise OSError(f"cannot write {file}: {str(error).splitlines()[0]}") from error
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -17,6 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from renderer import RendererError
+from renderer.files import written_aside
 from renderer.frame import Camera
 from renderer.path_tracer import View, reference_seed
 from renderer.scene import Scene
@@ -133,13 +134,9 @@ class ReferenceCache:
         file.parent.mkdir(parents=True, exist_ok=True)
         self._make_room(file)
         metadata = {"format": FORMAT, "spp_per_half": str(per_half), "passes": str(passes), "scene": self._scene.name}
-        temporary = file.with_suffix(f".{os.getpid()}.tmp")
-        try:
-            stored = {name: half.astype(np.float32) for name, half in zip("ab", halves, strict=True)}
+        stored = {name: half.astype(np.float32) for name, half in zip("ab", halves, strict=True)}
+        with written_aside(file) as temporary:
             temporary.write_bytes(save(stored, metadata))
-            temporary.replace(file)
-        finally:
-            temporary.unlink(missing_ok=True)
 
     def _make_room(self, keep: Path) -> None:
         """Deletes the longest unused references, and what a killed process left, until one more fits."""

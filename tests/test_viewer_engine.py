@@ -245,6 +245,7 @@ def test_a_failing_thread_says_why_and_can_be_restarted(
         broken.setattr(Trainer, "train", fail)
         wait_for(lambda: engine.status.phase == "failed", "the failure")
     assert not TrainerThread._running  # network and optimiser went with it
+    assert engine._saved_weights and engine._saved_weights.exists()  # what was learned before
     assert "out of memory" in engine.status.failure and any("out of memory" in e for e in errors(engine))
     engine.restart()
     wait_for(lambda: engine.status.phase == "running", "the restart")

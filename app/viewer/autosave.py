@@ -45,7 +45,7 @@ class Autosave:
             self._session.save_weights(self.file)
             self._saved_steps = steps
             self._forget_the_oldest()
-        except (OSError, RuntimeError) as error:  # training that has failed has no weights to give
+        except (OSError, RuntimeError) as error:  # what has failed may be the device that they are on
             self._tell(f"the weights cannot be saved: {error}")
 
     def _forget_the_oldest(self) -> None:

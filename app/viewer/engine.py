@@ -11,7 +11,7 @@ import threading
 import time
 import traceback
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -275,6 +275,7 @@ class Engine:
             layers["estimated_error"] = _shared(estimate.error_map)
         if measured:
             layers["reference"] = _shared(measured.reference)
+        _complete(layers)
         self._picture = Picture(
             number=pair.index,
             layers=layers,
@@ -422,6 +423,14 @@ def _camera(session: Session, to_world: np.ndarray, fov_y: float) -> Camera:
 
     assert session.options.width and session.options.height
     return Camera(to_world, fov_y, session.options.width, session.options.height)
+
+
+def _complete(layers: Mapping[str, Any]) -> None:
+    """Waits until a GPU has computed them: the window reads them on a stream that does not (see `upload`)."""
+    if any(not isinstance(layer, np.ndarray) for layer in layers.values()):
+        import torch
+
+        torch.cuda.current_stream().synchronize()
 
 
 def _shared(image: Any) -> Any:

@@ -1,0 +1,19 @@
+"""Files that a crash must not leave half-written."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def written_aside(file: Path) -> Iterator[Path]:
+    """A temporary path to write to; it becomes `file` at the end of the block, and goes away if the block fails."""
+    temporary = file.with_name(f"{file.name}.{os.getpid()}.tmp")
+    try:
+        yield temporary
+        temporary.replace(file)
+    finally:
+        temporary.unlink(missing_ok=True)
