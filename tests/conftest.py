@@ -65,11 +65,16 @@ def cache_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def backend(cache_dir: Path) -> Backend:
-    """What this machine renders with, current in the test's thread."""
-    chosen = choose_backend("auto", cache_dir)
-    chosen.activate()
-    return chosen
+def chosen_backend(cache_dir: Path) -> Backend:
+    """What this machine renders with."""
+    return choose_backend("auto", cache_dir)
+
+
+@pytest.fixture
+def backend(chosen_backend: Backend) -> Backend:
+    """What this machine renders with, current in the test's thread, whatever another test has left there."""
+    chosen_backend.activate()
+    return chosen_backend
 
 
 def _needed(missing: bool, what: str) -> None:
@@ -112,7 +117,6 @@ def tiny_xml(tmp_path: Path) -> Path:
 @pytest.fixture
 def tiny_scene(tiny_xml: Path, backend: Backend) -> Scene:
     """The small scene, loaded."""
-    backend.activate()
     return open_scene(str(tiny_xml), backend.variant)
 
 

@@ -92,7 +92,6 @@ def test_a_log_file_gets_a_line_of_progress_now_and_then(
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="a process's cores can be chosen on Linux only")
 def test_one_core_is_enough_for_a_scene_with_an_exr_sky(noisewalk: Run, backend: Backend, tmp_path: Path) -> None:
-    backend.activate()
     import mitsuba as mi
 
     mi.Bitmap(np.full((64, 128, 3), 0.5, np.float32)).write(str(tmp_path / "sky.exr"))
