@@ -208,6 +208,7 @@ def test_what_was_learned_is_in_the_cache_after_closing(start: Start) -> None:
     steps = load_weights(kept)[1]["steps"]
     again.show(Wish(replace(again.knobs, train=False)))
     again.restart_network()
+    next_picture(again, lambda p: p.steps == 0)
     assert again.close() and load_weights(kept)[1]["steps"] == steps
     # And one that goes on from it does.
     more = start()
