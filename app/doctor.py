@@ -17,7 +17,7 @@ from app.console import Talk
 from app.options import WalkOptions
 from denoiser.guide import INSTALL_HINT, guide_is_installed
 from denoiser.online import choose_device
-from denoiser.precision import multiplies_bfloat16
+from denoiser.precision import cpu_capabilities, multiplies_bfloat16
 from renderer.backend import Backend, Proof, can_load, choose_backend, survey
 
 PACKAGES = ("noisewalk", "torch", "mitsuba", "drjit", "numpy", "moderngl", "glfw", "imgui-bundle")
@@ -104,9 +104,8 @@ def _formats(device: torch.device) -> str:
     if device.type == "cuda":
         major, minor = torch.cuda.get_device_capability(device)
         return f"fp32, tf32, fp16 (compute capability {major}.{minor})"
-    if not hasattr(torch.cpu, "get_capabilities"):  # not in every torch since 2.11
+    if not (has := cpu_capabilities()):
         return "fp32; this torch does not say what the processor has"
-    has = torch.cpu.get_capabilities()
     return "fp32; processor has " + (
         " ".join(name for name in CPU_FORMATS if has.get(name)) or "none of the extensions"
     )

@@ -9,6 +9,13 @@ from typing import Any
 import torch
 
 
+def cpu_capabilities() -> Mapping[str, Any]:
+    """What the processor has, by torch's names for it; empty where torch does not say."""
+    # Not in every torch since 2.11.
+    capabilities: Mapping[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
+    return capabilities
+
+
 @cache
 def multiplies_bfloat16(device_type: str) -> bool:
     """Whether the hardware has bfloat16 products: GPUs since 2020; AVX-512 BF16 or AMX on a CPU.
@@ -18,8 +25,7 @@ def multiplies_bfloat16(device_type: str) -> bool:
     if device_type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     if device_type == "cpu":
-        # Not in every torch since 2.11.
-        capabilities: Mapping[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
+        capabilities = cpu_capabilities()
         return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
     return False
 
