@@ -208,5 +208,6 @@ def cached_files(folder: Path) -> list[CachedFile]:
     for file in folder.glob("*"):
         with suppress(FileNotFoundError):
             if file.suffix in (".safetensors", ".tmp"):
-                found.append(CachedFile(file, file.stat().st_size, file.stat().st_mtime))
+                status = file.stat()
+                found.append(CachedFile(file, status.st_size, status.st_mtime))
     return found
