@@ -51,13 +51,14 @@ class InputMaker:
             require_guide()
         self._device, self._guided, self._context = device, guided and context, context
         self._pair: NoisyPair | None = None
+        self._moved: tuple[NoisyPair, NoisyPair] | None = None
         self._halves: Halves | None = None
         self.history: History | None = None
 
     def halves(self, pair: NoisyPair, remember: bool = True) -> Halves:
         """Planes of both halves. `remember`: the pair becomes part of the history that the next one sees."""
         if self._halves is None or pair is not self._pair:
-            here = pair.to(self._device)  # once, before anything is made of it
+            here = self._here(pair)
             seen = [self.history.seen_by(half) if self.history else None for half in (here.a, here.b)]
             guides = [
                 open_image_denoise(half.color, half.albedo, half.normal) if self._guided else None
@@ -81,4 +82,10 @@ class InputMaker:
         """
         if not self._guided:
             return None
-        return to_planes(open_image_denoise(*map(pair.to(self._device).mean, ("color", "albedo", "normal"))))
+        return to_planes(open_image_denoise(*map(self._here(pair).mean, ("color", "albedo", "normal"))))
+
+    def _here(self, pair: NoisyPair) -> NoisyPair:
+        """The pair on the device: it goes there once, whoever asks for it."""
+        if self._moved is None or self._moved[0] is not pair:
+            self._moved = pair, pair.to(self._device)
+        return self._moved[1]
