@@ -33,14 +33,15 @@ class Autosave:
         """Whether the last time is long ago."""
         return time.monotonic() - self._saved_at > AUTOSAVE_SECONDS
 
-    def save(self, steps: int) -> None:
-        """Keeps the weights as published, `steps` of training here behind them. From any thread."""
+    def save(self) -> None:
+        """Keeps the weights as published. From any thread."""
         self._saved_at = time.monotonic()
         if self._saved_steps is None:
             self._saved_steps = _steps_in(self.file)
-        if steps <= self._saved_steps:
-            return
         try:
+            steps = self._session.denoiser.weights().steps
+            if steps <= self._saved_steps:
+                return
             self.file.parent.mkdir(parents=True, exist_ok=True)
             self._session.save_weights(self.file)
             self._saved_steps = steps

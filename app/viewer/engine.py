@@ -156,7 +156,7 @@ class Engine:
         """Saves the weights from whatever thread, when the session thread cannot be waited for."""
         opened = self._opened
         if opened is not None:
-            opened.autosave.save(opened.steps)
+            opened.autosave.save()
 
     # The session thread's side.
 
@@ -225,7 +225,7 @@ class Engine:
             if self._rests(wish):
                 opened.reference.grow(camera, opened.spp)
         if opened.autosave.due:
-            opened.autosave.save(opened.steps)
+            opened.autosave.save()
 
     def _pause(self, seconds: float) -> None:
         with self._changed:
@@ -292,7 +292,6 @@ class Engine:
             skipped_pairs=training.skipped_pairs,
             skipped_steps=training.skipped_steps,
         )
-        opened.steps = training.steps
         if not preview:
             stages = result.milliseconds | {"train": training.milliseconds}
             psnr = (measured.psnr_noisy, measured.psnr_shown, measured.noise_floor) if measured else None
@@ -353,7 +352,6 @@ class _Opened:
             self.session.close()
             raise
         self.last_path_frame: int | None = None
-        self.steps = 0  # of training here, in the newest picture
         self._applied: Knobs | None = None
 
     @property
@@ -383,7 +381,7 @@ class _Opened:
         """Keeps what is worth it, and closes the session."""
         try:
             self.reference.keep(self.spp)
-            self.autosave.save(self.steps)
+            self.autosave.save()
         finally:
             self.session.close()  # else its training thread stays, and holds on to network and optimiser
 
