@@ -113,7 +113,7 @@ class Stages:
         self._gl = moderngl.create_context(standalone=True, require=330, **backend)  # type: ignore[arg-type]
         height, width = self._denoised.shown.shape[:2]
         texture = self._gl.texture((width, height), 3, dtype="f4")
-        synchronise()
+        synchronise()  # only what is computed already may be read there
         interop = try_interop(self._gl, self._denoised.shown) if self._denoised.shown.is_cuda else None
 
         def write(image: torch.Tensor) -> None:
