@@ -11,9 +11,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from app.errors import EXIT_INTERRUPTED, EXIT_USAGE, UsageError
-from app.memory import keep_freed_memory
-from app.options import (
+from noisewalk.app.errors import EXIT_INTERRUPTED, EXIT_USAGE, UsageError
+from noisewalk.app.memory import keep_freed_memory
+from noisewalk.app.options import (
     BENCH_MINUTES,
     BENCH_REPEATS,
     COMPARED_FRAMES,
@@ -26,11 +26,11 @@ from app.options import (
     PretrainOptions,
     WalkOptions,
 )
-from denoiser import MODEL_NAMES, DenoiserError
-from renderer import RendererError
+from noisewalk.denoiser import MODEL_NAMES, DenoiserError
+from noisewalk.renderer import RendererError
 
 if TYPE_CHECKING:
-    from app.console import Talk
+    from noisewalk.app.console import Talk
 
 DEFAULTS = WalkOptions()
 WALK_CHOICES = ("model", "targets", "weights", "reference-every")
@@ -102,19 +102,19 @@ def _walk(words: list[str]) -> int:
         if options.targets != DEFAULTS.targets:
             raise UsageError("--targets is for --headless: the viewer has no references to train on")
         try:
-            from app.viewer.window import view
+            from noisewalk.app.viewer.window import view
         except ModuleNotFoundError as error:
             hint = "run scripts/setup viewer, or add --headless"
             raise UsageError(f"the viewer needs the package '{error.name}': {hint}") from error
         return view(options, talk)
-    from app.headless import walk
+    from noisewalk.app.walk.headless import walk
 
     return walk(options, talk)
 
 
 def _reference(words: list[str]) -> int:
     given = _walk_parser("noisewalk reference", *WALK_CHOICES).parse_args(words)  # as of the walk to come
-    from app.tools import reference
+    from noisewalk.app.tools import reference
 
     return reference(_walk_options(given), _talk(given))
 
@@ -126,7 +126,7 @@ def _compare(words: list[str]) -> int:
     parser.add_argument("--out", type=Path, metavar="DIR", help="folder; default: comparisons/001, ...")
     parser.set_defaults(frames=COMPARED_FRAMES)
     given = parser.parse_args(words)
-    from app.compare import compare
+    from noisewalk.app.compare.comparison import compare
 
     return compare(replace(_walk_options(given), scene=given.scene[0]), given.scene, given.models, _talk(given))
 
@@ -136,7 +136,7 @@ def _variants(words: list[str]) -> int:
     parser.add_argument("--out", type=Path, metavar="DIR", help="folder; default: variants/001, ...")
     parser.set_defaults(frames=COMPARED_FRAMES)
     given = parser.parse_args(words)
-    from app.variants import variants
+    from noisewalk.app.compare.variants import variants
 
     return variants(_walk_options(given), _talk(given))
 
@@ -155,14 +155,14 @@ def _bench(words: list[str]) -> int:
     parser.add_argument("--trace", type=Path, metavar="FILE", help=timeline)
     _machine_options(parser)
     given = parser.parse_args(words)
-    from app.bench import bench
+    from noisewalk.app.bench.bench import bench
 
     return bench(_walk_options(given), given.sizes, given.repeats, given.minutes, _talk(given), given.trace)
 
 
 def _scenes(words: list[str]) -> int:
     given = _talk_options(_Parser("noisewalk scenes")).parse_args(words)
-    from app.catalogue import scenes
+    from noisewalk.app.catalogue import scenes
 
     return scenes(_talk(given))
 
@@ -173,7 +173,7 @@ def _path(words: list[str]) -> int:
     _renderer_options(parser)
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help="where to write path.json")
     given = parser.parse_args(words)
-    from app.tools import path
+    from noisewalk.app.tools import path
 
     return path(_walk_options(given), given.output, _talk(given))
 
@@ -183,7 +183,7 @@ def _export(words: list[str]) -> int:
     parser.add_argument("run", type=Path, metavar="RUN", help="run folder")
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help="the .safetensors to write")
     given = parser.parse_args(words)
-    from app.tools import export
+    from noisewalk.app.tools import export
 
     return export(given.run, given.output, _talk(given))
 
@@ -201,7 +201,7 @@ def _pretrain(words: list[str]) -> int:
     parser.add_argument("--seed", type=_whole(0, 2**31 - 1), default=d.seed, help="default: %(default)s")
     _machine_options(parser)
     given = parser.parse_args(words)
-    from app.pretrain import pretrain
+    from noisewalk.app.pretrain import pretrain
 
     names = {field.name for field in dataclasses.fields(PretrainOptions)}
     options = PretrainOptions(**{name: value for name, value in vars(given).items() if name in names})
@@ -213,7 +213,7 @@ def _cache(words: list[str]) -> int:
     parser.add_argument("--clear", action="store_true", help="delete all cached references")
     parser.add_argument("--cache-dir", type=Path, default=DEFAULTS.cache_dir, metavar="DIR")
     given = parser.parse_args(words)
-    from app.tools import cache
+    from noisewalk.app.tools import cache
 
     return cache(WalkOptions(cache_dir=given.cache_dir), given.clear, _talk(given))
 
@@ -222,7 +222,7 @@ def _doctor(words: list[str]) -> int:
     parser = _talk_options(_Parser("noisewalk doctor"))
     _machine_options(parser)
     given = parser.parse_args(words)
-    from app.doctor import doctor
+    from noisewalk.app.doctor import doctor
 
     return doctor(WalkOptions(device=given.device, variant=given.variant, cache_dir=given.cache_dir), _talk(given))
 
@@ -318,7 +318,7 @@ def _walk_options(given: argparse.Namespace) -> WalkOptions:
 
 
 def _talk(given: argparse.Namespace) -> Talk:
-    from app.console import Talk
+    from noisewalk.app.console import Talk
 
     return Talk(Output(given.quiet, given.json))
 

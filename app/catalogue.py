@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from app.console import Talk
-from renderer.bundled import bundled_scenes
+from noisewalk.app.console import Talk
+from noisewalk.renderer.bundled import bundled_scenes
 
 
 def scenes(talk: Talk) -> int:

@@ -20,8 +20,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from app.errors import Interrupted
-from app.options import Output
+from noisewalk.app.errors import Interrupted
+from noisewalk.app.options import Output
 
 LOG_SECONDS = 30.0
 

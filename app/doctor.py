@@ -13,12 +13,12 @@ from typing import Any
 import psutil
 import torch
 
-from app.console import Talk
-from app.options import WalkOptions
-from denoiser.guide import INSTALL_HINT, guide_is_installed
-from denoiser.online import choose_device
-from denoiser.precision import cpu_capabilities, multiplies_bfloat16
-from renderer.backend import Backend, Proof, can_load, choose_backend, survey
+from noisewalk.app.console import Talk
+from noisewalk.app.options import WalkOptions
+from noisewalk.denoiser.guide import INSTALL_HINT, guide_is_installed
+from noisewalk.denoiser.online import choose_device
+from noisewalk.denoiser.precision import cpu_capabilities, multiplies_bfloat16
+from noisewalk.renderer.backend import Backend, Proof, can_load, choose_backend, survey
 
 PACKAGES = ("noisewalk", "torch", "mitsuba", "drjit", "numpy", "moderngl", "glfw", "imgui-bundle")
 CPU_FORMATS = ("avx2", "avx512_f", "avx512_vnni", "avx512_bf16", "amx_bf16")

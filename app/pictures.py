@@ -1,4 +1,4 @@
-"""The pictures of a run folder: side by side as PNG, all layers as EXR, and the PSNR plot."""
+"""Pictures for people: images side by side, and PSNR over frames."""
 
 from __future__ import annotations
 
@@ -9,41 +9,13 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont
 
-from app.session import Result
-from denoiser.features import finite, tone_map
-from renderer.exr import write_exr
-from renderer.files import written_aside
+from noisewalk.renderer.files import written_aside
 
 CURVE_COLORS = ("#1b6ca8", "#b8621b", "#5b8c3a", "#8a4fa0", "#a83232", "#40404a")
 ESTIMATE_LABEL = "estimate"  # drawn as a thin, dashed curve
 MOST_DOTS = 60  # above, a curve is a line without them
 SMALLEST_TILE = 128  # pixels: narrower ones have no room for their caption
 LABEL_HEIGHT = 0.055  # of the plot
-
-
-def write_comparison(folder: Path, result: Result) -> None:
-    """Writes comparison.png (tone mapped, dB written on it) and layers.exr (linear) of a measured frame."""
-    assert result.measurement is not None
-    measured = result.measurement
-    albedo, normal = (finite(result.pair.mean(feature)) for feature in ("albedo", "normal"))
-    tiles = [
-        ("noisy", f"{measured.psnr_noisy:.2f} dB", tone_map(finite(result.noisy))),
-        ("denoised", f"{measured.psnr_shown:.2f} dB", tone_map(result.shown)),
-        ("reference", f"{measured.reference_spp} spp", tone_map(measured.reference)),
-        ("albedo", "", albedo.pow(1 / 2.2)),
-        ("normal", "", (normal + 1) / 2),
-    ]
-    heading = f"frame {result.pair.index}, 2 x {result.pair.spp} spp"
-    with written_aside(folder / "comparison.png") as temporary:
-        side_by_side(heading, tiles).save(temporary, format="PNG")
-    layers = {
-        "": result.shown,
-        "noisy.": result.noisy,
-        "reference.": measured.reference,
-        "albedo.": albedo,
-        "estimated_error.": result.estimate.error_map,
-    }
-    write_exr(folder / "layers.exr", {k: v.cpu().numpy() for k, v in layers.items()}, normal.cpu().numpy())
 
 
 def write_psnr_plot(file: Path, curves: Mapping[str, Sequence[tuple[int, float]]], title: str) -> None:

@@ -11,22 +11,22 @@ import numpy as np
 import torch
 from scipy.spatial.transform import Rotation
 
-from app.console import StopSignal, Talk
-from app.errors import EXIT_INTERRUPTED, Interrupted
-from app.files import require_folder
-from app.options import PretrainOptions
-from denoiser.guide import require_guide
-from denoiser.inputs import InputMaker
-from denoiser.online import choose_device
-from denoiser.trainer import Trainer, TrainingSettings
-from denoiser.weights import read_tensors, save_weights, write_tensors
-from renderer import RenderCancelled
-from renderer.backend import Backend, choose_backend
-from renderer.frame import Camera
-from renderer.path_tracer import PathTracer
-from renderer.rays import viewing_distance
-from renderer.scene import Scene, open_scene
-from scenes.rooms import write_room
+from noisewalk.app.console import StopSignal, Talk
+from noisewalk.app.errors import EXIT_INTERRUPTED, Interrupted
+from noisewalk.app.files import require_folder
+from noisewalk.app.options import PretrainOptions
+from noisewalk.denoiser.guide import require_guide
+from noisewalk.denoiser.inputs import InputMaker
+from noisewalk.denoiser.online import choose_device
+from noisewalk.denoiser.trainer import Trainer, TrainingSettings
+from noisewalk.denoiser.weights import read_tensors, save_weights, write_tensors
+from noisewalk.renderer import RenderCancelled
+from noisewalk.renderer.backend import Backend, choose_backend
+from noisewalk.renderer.frame import Camera
+from noisewalk.renderer.path_tracer import PathTracer
+from noisewalk.renderer.rays import viewing_distance
+from noisewalk.renderer.scene import Scene, open_scene
+from noisewalk.scenes.rooms import write_room
 
 # Of each clip's twelve frames, these are learned from: histories of all ages, without a dozen nearly equal pictures.
 CLIP = (0, 1, 2, 4, 7, 11)

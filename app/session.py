@@ -2,29 +2,30 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 
-from app.errors import Interrupted
-from app.options import FRAME_SIZE, REFERENCE_SPP, WalkOptions
-from denoiser import GUIDED_MODELS
-from denoiser.estimate import Estimate, estimate_error
-from denoiser.guide import guide_is_installed
-from denoiser.metrics import noise_floor, psnr
-from denoiser.online import OnlineDenoiser, Pacing, choose_device
-from denoiser.trainer import TrainingReport, TrainingSettings
-from renderer import RenderCancelled
-from renderer.backend import choose_backend
-from renderer.camera_path import CameraPath, load_path
-from renderer.default_path import default_path
-from renderer.frame import Camera, NoisyPair
-from renderer.path_tracer import PathTracer
-from renderer.reference import Reference, ReferenceCache
-from renderer.scene import Scene, open_scene
+from noisewalk.app.clock import Stopwatch
+from noisewalk.app.console import Talk
+from noisewalk.app.errors import Interrupted
+from noisewalk.app.options import FRAME_SIZE, REFERENCE_SPP, WalkOptions
+from noisewalk.denoiser import GUIDED_MODELS
+from noisewalk.denoiser.estimate import Estimate, estimate_error
+from noisewalk.denoiser.guide import guide_is_installed
+from noisewalk.denoiser.metrics import noise_floor, psnr
+from noisewalk.denoiser.online import OnlineDenoiser, Pacing, choose_device
+from noisewalk.denoiser.trainer import TrainingReport, TrainingSettings
+from noisewalk.renderer import RenderCancelled
+from noisewalk.renderer.backend import choose_backend
+from noisewalk.renderer.camera_path import CameraPath, load_path
+from noisewalk.renderer.default_path import default_path
+from noisewalk.renderer.frame import Camera, NoisyPair
+from noisewalk.renderer.path_tracer import PathTracer
+from noisewalk.renderer.reference import Reference, ReferenceCache
+from noisewalk.renderer.scene import Scene, open_scene
 
 PREVIEW_SCALE = 1 / 4
 
@@ -168,7 +169,7 @@ class Session:
 
         `check` is called now and then while rendering; what it raises ends the frame. Raises Interrupted on Ctrl-C.
         """
-        watch = _Stopwatch()
+        watch = Stopwatch()
         pair = self.render(camera, index, check)
         watch.lap("render")
         if train:
@@ -184,7 +185,7 @@ class Session:
 
     def preview(self, camera: Camera, index: int) -> Result:
         """A small, quick frame at 1 spp for a camera in motion; nothing is learned from it."""
-        watch = _Stopwatch()
+        watch = Stopwatch()
         width, height = (max(1, round(pixels * PREVIEW_SCALE)) for pixels in (camera.width, camera.height))
         pair = self._tracer_of(width, height, spp=1).render_pair(replace(camera, width=width, height=height), index)
         watch.lap("render")
@@ -201,7 +202,7 @@ class Session:
         """Writes the network as published, with what it was trained on. From any thread. Raises OSError."""
         self.denoiser.save(file, {"scene": self.scene.name, "scene_hash": self.scene.content_hash})
 
-    def _result(self, pair: NoisyPair, reference: Reference | None, watch: _Stopwatch, remember: bool = True) -> Result:
+    def _result(self, pair: NoisyPair, reference: Reference | None, watch: Stopwatch, remember: bool = True) -> Result:
         weights = self.denoiser.weights()
         watch.lap("train")
         denoised = self.denoiser.denoise_both(pair, remember)
@@ -242,23 +243,19 @@ def flight(scene: Scene, file: Path | None) -> CameraPath:
     return load_path(file) if file is not None else scene.path or default_path(scene)
 
 
+def open_session(options: WalkOptions, talk: Talk) -> Session:
+    """A lockstep session, with what a person should know about it said."""
+    talk.note(f"opening {options.scene} ...")
+    session = Session(options, pacing="lockstep")
+    for warning in session.scene.warnings:
+        talk.warn(warning)
+    chosen = session.options
+    talk.note(f"renderer: {session.backend.variant}: {session.backend.reason}\ntorch: {session.denoiser.device}")
+    if (options.width, options.height) == (None, None) and not session.gpu:
+        talk.note(f"no GPU in use: frames of {chosen.width}x{chosen.height} (--width and --height change that)")
+    return session
+
+
 def reference_folder(options: WalkOptions) -> Path:
     """Where the references lie."""
     return options.cache_dir / "references"
-
-
-class _Stopwatch:
-    def __init__(self) -> None:
-        self.laps: dict[str, float] = {}
-        self._last = time.perf_counter()
-
-    def lap(self, stage: str) -> None:
-        # A GPU works on after its calls return: without waiting, a stage's time would be booked on the next. Only what
-        # this thread has begun is waited for, not what training does on a stream of its own.
-        if torch.cuda.is_initialized():
-            done = torch.cuda.Event()
-            done.record()
-            done.synchronize()
-        now = time.perf_counter()
-        self.laps[stage] = 1e3 * (now - self._last)
-        self._last = now

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from app.console import StopSignal, Talk
-from app.errors import EXIT_INTERRUPTED, Interrupted, UsageError
-from app.files import require_folder
-from app.headless import measured_frames, open_session, render_references
-from app.options import WalkOptions
-from app.run_folder import read_json
-from app.session import flight, reference_folder
-from denoiser.weights import load_weights, save_weights
-from renderer.backend import choose_backend
-from renderer.camera_path import save_path
-from renderer.reference import cached_files
-from renderer.scene import open_scene
+from noisewalk.app.console import StopSignal, Talk
+from noisewalk.app.errors import EXIT_INTERRUPTED, Interrupted, UsageError
+from noisewalk.app.files import read_json, require_folder
+from noisewalk.app.options import WalkOptions
+from noisewalk.app.references import measured_frames, render_references
+from noisewalk.app.session import flight, open_session, reference_folder
+from noisewalk.denoiser.weights import load_weights, save_weights
+from noisewalk.renderer.backend import choose_backend
+from noisewalk.renderer.camera_path import save_path
+from noisewalk.renderer.reference import cached_files
+from noisewalk.renderer.scene import open_scene
 
 
 def reference(options: WalkOptions, talk: Talk) -> int:

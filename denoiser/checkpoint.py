@@ -8,10 +8,10 @@ from pathlib import Path
 
 import torch
 
-from denoiser import history as past
-from denoiser.history import History
-from denoiser.trainer import Trainer
-from denoiser.weights import WeightsError, read_tensors, write_tensors
+from noisewalk.denoiser import history as past
+from noisewalk.denoiser.history import History
+from noisewalk.denoiser.trainer import Trainer
+from noisewalk.denoiser.weights import WeightsError, read_tensors, write_tensors
 
 FORMAT = "noisewalk checkpoint 3"
 _MOMENTS = ("step", "exp_avg", "exp_avg_sq")

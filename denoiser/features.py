@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from renderer.frame import Frame
+from noisewalk.renderer.frame import Frame
 
 FEATURE_VERSION = 2
 PLANES = 16

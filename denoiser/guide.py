@@ -6,7 +6,7 @@ from importlib.util import find_spec
 
 import torch
 
-from denoiser import DenoiserError
+from noisewalk.denoiser import DenoiserError
 
 INSTALL_HINT = "scripts/setup guide"
 

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from denoiser.features import finite, from_planes, to_planes
-from renderer.frame import Camera, Frame, NoisyPair
+from noisewalk.denoiser.features import finite, from_planes, to_planes
+from noisewalk.renderer.frame import Camera, Frame, NoisyPair
 
 LONGEST = 12.0  # frames that the mean reaches back: a longer one would blur more, and ghosts would last
 # Beyond these the point seen before is another one. Positions differ by less than a pixel's footprint on one surface.

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import torch
 
-from denoiser.features import frame_planes, to_planes
-from denoiser.guide import open_image_denoise, require_guide
-from denoiser.history import History, extended
-from renderer.frame import NoisyPair
+from noisewalk.denoiser.features import frame_planes, to_planes
+from noisewalk.denoiser.guide import open_image_denoise, require_guide
+from noisewalk.denoiser.history import History, extended
+from noisewalk.renderer.frame import NoisyPair
 
 
 @dataclass(frozen=True, eq=False)

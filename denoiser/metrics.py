@@ -6,7 +6,7 @@ import math
 
 import torch
 
-from denoiser.features import finite, tone_map
+from noisewalk.denoiser.features import finite, tone_map
 
 PSNR_FORMULA = (
     "PSNR = -10 log10 mean (T(shown) - T(reference))^2, T(v) = (v / (1 + v))^(1 / 2.2), over all pixels and channels"

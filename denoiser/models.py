@@ -10,12 +10,12 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from denoiser import DenoiserError
-from denoiser.features import PLANES, context_input, finite, network_input
-from denoiser.losses import EPSILON, hdr_loss
-from denoiser.paper import VARIANTS, PaperModel
-from denoiser.precision import mixed_precision
-from denoiser.unet import UNet, conv, pad_to_multiple
+from noisewalk.denoiser import DenoiserError
+from noisewalk.denoiser.features import PLANES, context_input, finite, network_input
+from noisewalk.denoiser.losses import EPSILON, hdr_loss
+from noisewalk.denoiser.paper import VARIANTS, PaperModel
+from noisewalk.denoiser.precision import mixed_precision
+from noisewalk.denoiser.unet import UNet, conv, pad_to_multiple
 
 KERNEL = 5  # neighbours in a row
 OWN_SCALES = (1, 2, 4)

@@ -9,16 +9,16 @@ from typing import Literal
 
 import torch
 
-from denoiser import DenoiserError
-from denoiser.checkpoint import load_checkpoint, save_checkpoint
-from denoiser.features import finite, from_planes, guide_of
-from denoiser.inputs import Halves, InputMaker
-from denoiser.models import build_model
-from denoiser.streams import Recorded, recorder_of
-from denoiser.trainer import Trainer, TrainingSettings
-from denoiser.weights import WeightsError, load_weights, save_weights
-from denoiser.worker import PublishedWeights, TrainerInPlace, TrainerThread, Worker
-from renderer.frame import NoisyPair
+from noisewalk.denoiser import DenoiserError
+from noisewalk.denoiser.checkpoint import load_checkpoint, save_checkpoint
+from noisewalk.denoiser.features import finite, from_planes, guide_of
+from noisewalk.denoiser.inputs import Halves, InputMaker
+from noisewalk.denoiser.models import build_model
+from noisewalk.denoiser.streams import Recorded, recorder_of
+from noisewalk.denoiser.trainer import Trainer, TrainingSettings
+from noisewalk.denoiser.weights import WeightsError, load_weights, save_weights
+from noisewalk.denoiser.worker import PublishedWeights, TrainerInPlace, TrainerThread, Worker
+from noisewalk.renderer.frame import NoisyPair
 
 Pacing = Literal["lockstep", "free"]
 
@@ -65,8 +65,8 @@ class OnlineDenoiser:
     Frames may come from any renderer:
 
     >>> import torch
-    >>> from denoiser.online import OnlineDenoiser
-    >>> from renderer.frame import Camera, Frame, NoisyPair
+    >>> from noisewalk.denoiser.online import OnlineDenoiser
+    >>> from noisewalk.renderer.frame import Camera, Frame, NoisyPair
     >>> def render(seed: int) -> Frame:  # your renderer: (H, W, 3) float32 each
     ...     noise = torch.Generator().manual_seed(seed)
     ...     color = torch.rand(32, 48, 3, generator=noise)

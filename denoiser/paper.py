@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import torch
 
-from denoiser.features import inverse_tone_map, network_input, tone_map
-from denoiser.losses import hdr_loss, l2_loss
-from denoiser.unet import UNet
+from noisewalk.denoiser.features import inverse_tone_map, network_input, tone_map
+from noisewalk.denoiser.losses import hdr_loss, l2_loss
+from noisewalk.denoiser.unet import UNet
 
 
 @dataclass(frozen=True)

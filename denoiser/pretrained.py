@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from denoiser.weights import load_weights
+from noisewalk.denoiser.weights import load_weights
 
 _FOLDER = Path(__file__).parent
 

@@ -9,10 +9,10 @@ from typing import Literal
 
 import torch
 
-from denoiser.inputs import Halves
-from denoiser.models import build_model
-from denoiser.pretrained import pretrained_weights
-from denoiser.streams import Recorded, Recorder, recorder_of
+from noisewalk.denoiser.inputs import Halves
+from noisewalk.denoiser.models import build_model
+from noisewalk.denoiser.pretrained import pretrained_weights
+from noisewalk.denoiser.streams import Recorded, Recorder, recorder_of
 
 ADAM_BETAS = (0.9, 0.99)
 ADAM_EPSILON = 1e-8

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from denoiser.precision import mixed_precision
+from noisewalk.denoiser.precision import mixed_precision
 
 LEVELS = 5
 _SLOPE = 0.1

@@ -11,9 +11,9 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
-from denoiser import DenoiserError
-from denoiser.features import FEATURE_VERSION
-from denoiser.models import MODELS
+from noisewalk.denoiser import DenoiserError
+from noisewalk.denoiser.features import FEATURE_VERSION
+from noisewalk.denoiser.models import MODELS
 
 FORMAT = "noisewalk weights 1"
 _SUFFIX = "-unet"  # of a model's name: the architecture in the file

@@ -10,9 +10,9 @@ from typing import ClassVar, Protocol
 
 import torch
 
-from denoiser.inputs import Halves
-from denoiser.streams import Handover, Stream
-from denoiser.trainer import Trainer, TrainingReport
+from noisewalk.denoiser.inputs import Halves
+from noisewalk.denoiser.streams import Handover, Stream
+from noisewalk.denoiser.trainer import Trainer, TrainingReport
 
 CORES = torch.get_num_threads()  # that torch uses before anybody changes it
 

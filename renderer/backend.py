@@ -20,8 +20,8 @@ from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-from renderer import RendererError
-from renderer.files import written_aside
+from noisewalk.renderer import RendererError
+from noisewalk.renderer.files import written_aside
 
 VARIANTS = ("cuda_ad_rgb", "llvm_ad_rgb", "scalar_rgb")
 PROBE_SECONDS = 120

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from importlib.resources import files
 from pathlib import Path
 
-from renderer import RendererError
+from noisewalk.renderer import RendererError
 
-_FOLDER = Path(__file__).resolve().parent.parent / "scenes"
+_FOLDER = Path(str(files("noisewalk.scenes")))
 
 
 class SceneError(RendererError):

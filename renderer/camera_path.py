@@ -19,9 +19,9 @@ import numpy as np
 from scipy.interpolate import Akima1DInterpolator
 from scipy.spatial.transform import Rotation, RotationSpline
 
-from renderer import RendererError
-from renderer.files import written_aside
-from renderer.frame import Camera
+from noisewalk.renderer import RendererError
+from noisewalk.renderer.files import written_aside
+from noisewalk.renderer.frame import Camera
 
 MAX_FRAMES = 1_000_000
 _OPENGL_TO_MITSUBA = np.diag([-1.0, 1.0, -1.0, 1.0])

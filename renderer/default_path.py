@@ -7,9 +7,9 @@ import itertools
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from renderer.camera_path import CameraPath, Keyframe
-from renderer.rays import distances, viewing_distance
-from renderer.scene import Scene
+from noisewalk.renderer.camera_path import CameraPath, Keyframe
+from noisewalk.renderer.rays import distances, viewing_distance
+from noisewalk.renderer.scene import Scene
 
 FPS, SECONDS = 25.0, 40.0
 KEYFRAMES = 33

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from renderer.files import written_aside
+from noisewalk.renderer.files import written_aside
 
 
 def write_exr(file: Path, layers: Mapping[str, np.ndarray], normal: np.ndarray, variant: str | None = None) -> None:

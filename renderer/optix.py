@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from renderer.frame import Camera, Frame
+from noisewalk.renderer.frame import Camera, Frame
 
 
 class OptixDenoiser:

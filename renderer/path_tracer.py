@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from renderer import RenderCancelled, RendererError
-from renderer.frame import Camera, Frame, NoisyPair
-from renderer.scene import Scene
+from noisewalk.renderer import RenderCancelled, RendererError
+from noisewalk.renderer.frame import Camera, Frame, NoisyPair
+from noisewalk.renderer.scene import Scene
 
 MAX_SAMPLES = 2**28
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from renderer.frame import Camera
-from renderer.scene import Scene
+from noisewalk.renderer.frame import Camera
+from noisewalk.renderer.scene import Scene
 
 
 def viewing_distance(scene: Scene) -> float:

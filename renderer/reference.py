@@ -16,11 +16,11 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from renderer import RendererError
-from renderer.files import written_aside
-from renderer.frame import Camera
-from renderer.path_tracer import View, reference_seed
-from renderer.scene import Scene
+from noisewalk.renderer import RendererError
+from noisewalk.renderer.files import written_aside
+from noisewalk.renderer.frame import Camera
+from noisewalk.renderer.path_tracer import View, reference_seed
+from noisewalk.renderer.scene import Scene
 
 FORMAT = "noisewalk reference 2"
 MAX_BYTES = 4 * 2**30

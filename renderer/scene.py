@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from renderer.bundled import SceneError, find_scene
-from renderer.camera_path import CameraPath, load_path
-from renderer.frame import Camera
+from noisewalk.renderer.bundled import SceneError, find_scene
+from noisewalk.renderer.camera_path import CameraPath, load_path
+from noisewalk.renderer.frame import Camera
 
 FLYABLE_SENSORS = ("perspective", "thinlens")
 SURFACE_INTEGRATORS = ("path", "direct")

@@ -13,13 +13,13 @@ from pathlib import Path
 import numpy as np
 from imgui_bundle import imgui
 
-from app.options import WalkOptions
-from app.viewer.engine import Engine
-from app.viewer.preferences import Preferences
-from app.viewer.viewer import Viewer
-from app.viewer.window import Window
-from renderer.frame import Camera, NoisyPair
-from renderer.path_tracer import PathTracer
+from noisewalk.app.options import WalkOptions
+from noisewalk.app.viewer.engine import Engine
+from noisewalk.app.viewer.preferences import Preferences
+from noisewalk.app.viewer.viewer import Viewer
+from noisewalk.app.viewer.window import Window
+from noisewalk.renderer.frame import Camera, NoisyPair
+from noisewalk.renderer.path_tracer import PathTracer
 from tests.desktop import wait_for
 
 TURNS = 100

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 import torch
 
-from renderer.backend import Backend, BackendError, choose_backend
-from renderer.scene import Scene, open_scene
+from noisewalk.renderer.backend import Backend, BackendError, choose_backend
+from noisewalk.renderer.scene import Scene, open_scene
 
 TINY_XML = """\
 <scene version="3.0.0">
@@ -47,7 +47,7 @@ SAME_RUN = 0.2 if torch.cuda.is_available() else 1e-3
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """`--update-golden` writes the golden images anew, to be looked at before they are committed."""
-    parser.addoption("--update-golden", action="store_true", help="write tests/golden anew")
+    parser.addoption("--update-golden", action="store_true", help="write the golden pictures anew")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -154,7 +154,7 @@ def noisewalk(cache_dir: Path, tmp_path: Path) -> Run:
     """Runs the real command line in a child process, in a folder of its own."""
 
     def run(*words: str | Path, timeout: float = 300) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "app", *map(str, words)]
+        command = [sys.executable, "-m", "noisewalk", *map(str, words)]
         return subprocess.run(
             command, cwd=tmp_path, env=child_environment(cache_dir), capture_output=True, text=True, timeout=timeout
         )
@@ -164,8 +164,7 @@ def noisewalk(cache_dir: Path, tmp_path: Path) -> Run:
 
 def child_environment(cache_dir: Path) -> dict[str, str]:
     """The environment in which child processes find the program and the session's cache."""
-    root = Path(__file__).resolve().parent.parent
-    return os.environ | {"PYTHONPATH": str(root), "XDG_CACHE_HOME": str(cache_dir), "COLUMNS": "200"}
+    return os.environ | {"XDG_CACHE_HOME": str(cache_dir), "COLUMNS": "200"}
 
 
 def last_json(completed: subprocess.CompletedProcess[str]) -> dict:

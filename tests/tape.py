@@ -12,7 +12,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from denoiser.streams import Function, Tensors
+from noisewalk.denoiser.streams import Function, Tensors
 
 
 class Tape(TorchDispatchMode):

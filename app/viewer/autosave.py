@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from app.session import Session
+    from noisewalk.app.session import Session
 
 AUTOSAVE_SECONDS = 60.0
 KEPT_WEIGHTS = 32
@@ -57,7 +57,7 @@ class Autosave:
 
 def _steps_in(file: Path) -> int:
     """Training steps behind saved weights; 0 where there are none, or none that can be used."""
-    from denoiser.weights import WeightsError, load_weights
+    from noisewalk.denoiser.weights import WeightsError, load_weights
 
     try:
         steps = load_weights(file)[1].get("steps")

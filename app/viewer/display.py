@@ -8,8 +8,8 @@ from typing import Any
 import moderngl
 import numpy as np
 
-from app.viewer.messages import Picture
-from app.viewer.upload import CudaInterop, try_interop, write_texture
+from noisewalk.app.upload import CudaInterop, try_interop, write_texture
+from noisewalk.app.viewer.messages import Picture
 
 # Name of the layer and what it is called on screen, in the order of the number keys.
 MODES = {

@@ -18,20 +18,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from app.errors import Interrupted
-from app.options import WalkOptions
-from app.viewer.autosave import Autosave
-from app.viewer.history import History, Sample
-from app.viewer.live_reference import LiveReference
-from app.viewer.messages import Knobs, Message, Picture, SceneFacts, Status, Wish
-from denoiser import DenoiserError
-from renderer import RenderCancelled, RendererError
-from renderer.bundled import bundled_scenes
+from noisewalk.app.errors import Interrupted
+from noisewalk.app.options import WalkOptions
+from noisewalk.app.viewer.autosave import Autosave
+from noisewalk.app.viewer.history import History, Sample
+from noisewalk.app.viewer.live_reference import LiveReference
+from noisewalk.app.viewer.messages import Knobs, Message, Picture, SceneFacts, Status, Wish
+from noisewalk.denoiser import DenoiserError
+from noisewalk.renderer import RenderCancelled, RendererError
+from noisewalk.renderer.bundled import bundled_scenes
 
 if TYPE_CHECKING:
-    from app.session import Result, Session
-    from denoiser.estimate import Estimate
-    from renderer.frame import Camera
+    from noisewalk.app.session import Result, Session
+    from noisewalk.denoiser.estimate import Estimate
+    from noisewalk.renderer.frame import Camera
 
 SLOW_FRAME_MS = 200.0  # above this, a camera in motion is shown in small quick frames
 MAX_ORDERS = 64
@@ -129,7 +129,7 @@ class Engine:
         """Finds the point in the world under (x, y) in [0, 1] of a picture; calls `done` on the session thread."""
 
         def find(session: Session) -> None:
-            from renderer.rays import pick
+            from noisewalk.renderer.rays import pick
 
             done(pick(session.scene, _camera(session, picture.to_world, picture.fov_y), x, y))
 
@@ -341,7 +341,7 @@ class _Opened:
     """A scene that is open, and all that goes when it is left: what the session thread keeps for it alone."""
 
     def __init__(self, options: WalkOptions, tell: Callable[[str], None]) -> None:
-        from app.session import Session
+        from noisewalk.app.session import Session
 
         self.session = Session(options, pacing="free")
         try:
@@ -364,7 +364,7 @@ class _Opened:
         knobs = replace(wanted, spp=min(wanted.spp, self.facts.max_spp))
         if knobs == self._applied:
             return
-        from denoiser.trainer import TrainingSettings
+        from noisewalk.denoiser.trainer import TrainingSettings
 
         settings = TrainingSettings(iterations=knobs.iterations, crop=knobs.crop, learning_rate=knobs.learning_rate)
         self.session.denoiser.configure(settings)
@@ -393,8 +393,8 @@ def _give_way() -> None:
 
 
 def _facts(session: Session, weights: Path) -> SceneFacts:
-    from renderer.path_tracer import MAX_SAMPLES
-    from renderer.rays import viewing_distance
+    from noisewalk.renderer.path_tracer import MAX_SAMPLES
+    from noisewalk.renderer.rays import viewing_distance
 
     scene, options = session.scene, session.options
     assert options.width and options.height and options.reference_spp
@@ -417,7 +417,7 @@ def _facts(session: Session, weights: Path) -> SceneFacts:
 
 
 def _camera(session: Session, to_world: np.ndarray, fov_y: float) -> Camera:
-    from renderer.frame import Camera
+    from noisewalk.renderer.frame import Camera
 
     assert session.options.width and session.options.height
     return Camera(to_world, fov_y, session.options.width, session.options.height)

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
-from app.viewer.messages import SceneFacts
-from denoiser import DenoiserError
-from renderer import RendererError
+from noisewalk.app.viewer.messages import SceneFacts
+from noisewalk.denoiser import DenoiserError
+from noisewalk.renderer import RendererError
 
 if TYPE_CHECKING:
-    from renderer.camera_path import CameraPath
+    from noisewalk.renderer.camera_path import CameraPath
 
 MAX_WAITING = 16
 JOIN_SECONDS = 20.0
@@ -88,7 +88,7 @@ class FileJobs:
 
 def read_path(file: Path) -> CameraPath:
     """A camera path, ready to be flown. Raises PathError."""
-    from renderer.camera_path import load_path
+    from noisewalk.renderer.camera_path import load_path
 
     path = load_path(file)
     path.camera(0, 1, 1)  # makes its splines on this thread: with many keyframes that takes seconds
@@ -102,7 +102,7 @@ def write_screenshot(scene: SceneFacts, pixels: np.ndarray, layers: dict[str, np
     """
     from PIL import Image
 
-    from renderer.exr import write_exr
+    from noisewalk.renderer.exr import write_exr
 
     stem = _unused(f"{scene.name}-")
     Image.fromarray(pixels).save(f"{stem}.png")

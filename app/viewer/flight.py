@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from renderer.camera_path import CameraPath, Keyframe
+    from noisewalk.renderer.camera_path import CameraPath, Keyframe
 
 RECORD_SECONDS = 0.5  # between recorded keyframes
 MAX_KEYFRAMES = 1000
@@ -156,7 +156,7 @@ class Flight:
         return self.path.seconds / (self.keyframes - 1) if self.path and self.keyframes > 1 else 1.0
 
     def _make(self, keyframes: list[Keyframe], seconds: float) -> None:
-        from renderer.camera_path import CameraPath
+        from noisewalk.renderer.camera_path import CameraPath
 
         fps = self.path.fps if self.path else FPS
         self.path, self.edited = CameraPath(tuple(keyframes), fps, max(seconds, 1 / fps)), True
@@ -168,6 +168,6 @@ def _same_view(keyframe: Keyframe, pose: np.ndarray, fov_y: float) -> bool:
 
 
 def _keyframe(pose: np.ndarray, fov_y: float) -> Keyframe:
-    from renderer.camera_path import Keyframe
+    from noisewalk.renderer.camera_path import Keyframe
 
     return Keyframe(pose.copy(), fov_y)

@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 from imgui_bundle import imgui
 
-from app.viewer.controls import Steering
-from app.viewer.display import MODES, Area
-from app.viewer.overlays import over_split
-from app.viewer.viewer import Viewer
+from noisewalk.app.viewer.controls import Steering
+from noisewalk.app.viewer.display import MODES, Area
+from noisewalk.app.viewer.overlays import over_split
+from noisewalk.app.viewer.viewer import Viewer
 
 Key = imgui.Key
 EXPOSURE_STEP = 0.5

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from app.session import Session
-    from renderer.frame import Camera
-    from renderer.reference import Accumulation, Reference
+    from noisewalk.app.session import Session
+    from noisewalk.renderer.frame import Camera
+    from noisewalk.renderer.reference import Accumulation, Reference
 
 MEASURABLE = 4  # a reference counts from so many times the samples of the frames it measures
 
@@ -72,7 +72,7 @@ class LiveReference:
         return self.spp >= MEASURABLE * 2 * frame_spp
 
     def _cached(self, camera: Camera) -> Accumulation | None:
-        from renderer.reference import CacheError
+        from noisewalk.renderer.reference import CacheError
 
         try:
             return self._cache.accumulation(camera)

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 if TYPE_CHECKING:
-    from denoiser.estimate import Estimate
-    from renderer.camera_path import CameraPath
+    from noisewalk.denoiser.estimate import Estimate
+    from noisewalk.renderer.camera_path import CameraPath
 
 Phase = Literal["opening", "running", "failed", "closed"]
 

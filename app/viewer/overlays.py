@@ -8,10 +8,10 @@ from pathlib import Path
 
 from imgui_bundle import imgui
 
-from app.viewer.display import ERRORS, MODES, Area, colors
-from app.viewer.messages import Picture
-from app.viewer.upload import as_array
-from app.viewer.viewer import Viewer
+from noisewalk.app.upload import as_array
+from noisewalk.app.viewer.display import ERRORS, MODES, Area, colors
+from noisewalk.app.viewer.messages import Picture
+from noisewalk.app.viewer.viewer import Viewer
 
 KEYS = (
     ("W A S D", "fly forward, left, back, right"),

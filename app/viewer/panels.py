@@ -9,10 +9,10 @@ from typing import Any
 
 from imgui_bundle import imgui
 
-from app.viewer.controls import FOV_RANGE, MAX_SPEED, MIN_SPEED
-from app.viewer.display import ERRORS, MODES, TONES
-from app.viewer.viewer import Viewer
-from renderer.bundled import bundled_scenes
+from noisewalk.app.viewer.controls import FOV_RANGE, MAX_SPEED, MIN_SPEED
+from noisewalk.app.viewer.display import ERRORS, MODES, TONES
+from noisewalk.app.viewer.viewer import Viewer
+from noisewalk.renderer.bundled import bundled_scenes
 
 MAX_ITERATIONS, MAX_SPP, MAX_CROP = 64, 256, 1024
 _LOGARITHMIC = imgui.SliderFlags_.logarithmic | imgui.SliderFlags_.always_clamp

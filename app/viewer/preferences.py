@@ -9,8 +9,8 @@ from typing import Any
 
 import platformdirs
 
-from app.viewer.display import TONES
-from renderer.files import written_aside
+from noisewalk.app.viewer.display import TONES
+from noisewalk.renderer.files import written_aside
 
 FILE = Path(platformdirs.user_config_dir("noisewalk")) / "viewer.json"
 MAX_RECENT = 12

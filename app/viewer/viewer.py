@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
-from app.viewer.controls import FOV_RANGE, FlyCamera, Steering, reprojection
-from app.viewer.display import Display, View
-from app.viewer.engine import Engine
-from app.viewer.file_jobs import FileJobs, read_path, write_screenshot
-from app.viewer.flight import Flight
-from app.viewer.messages import Picture, SceneFacts, Wish
-from app.viewer.preferences import Preferences, save_preferences
-from app.viewer.upload import as_array
+from noisewalk.app.upload import as_array
+from noisewalk.app.viewer.controls import FOV_RANGE, FlyCamera, Steering, reprojection
+from noisewalk.app.viewer.display import Display, View
+from noisewalk.app.viewer.engine import Engine
+from noisewalk.app.viewer.file_jobs import FileJobs, read_path, write_screenshot
+from noisewalk.app.viewer.flight import Flight
+from noisewalk.app.viewer.messages import Picture, SceneFacts, Wish
+from noisewalk.app.viewer.preferences import Preferences, save_preferences
 
 if TYPE_CHECKING:
-    from renderer.camera_path import CameraPath
+    from noisewalk.renderer.camera_path import CameraPath
 
 RESTING_SECONDS = 0.25  # after the last move, the camera rests
 TOAST_SECONDS = 6.0
@@ -253,7 +253,7 @@ class Viewer:
         assert path
 
         def save() -> None:
-            from renderer.camera_path import save_path
+            from noisewalk.renderer.camera_path import save_path
 
             save_path(path, file)
 

@@ -18,18 +18,18 @@ import moderngl
 import numpy as np
 import psutil
 
-from app import STARTED
-from app.console import StopSignal, Talk
-from app.errors import EXIT_INTERRUPTED, EXIT_USAGE, UsageError
-from app.options import WalkOptions
-from app.viewer.dialogs import NativeDialogs
-from app.viewer.display import BACKGROUND, Area, Display
-from app.viewer.engine import Engine
-from app.viewer.hands import Hands
-from app.viewer.interface import Interface
-from app.viewer.preferences import Preferences, load_preferences
-from app.viewer.viewer import Viewer
-from renderer.bundled import find_scene
+from noisewalk.app import STARTED
+from noisewalk.app.console import StopSignal, Talk
+from noisewalk.app.errors import EXIT_INTERRUPTED, EXIT_USAGE, UsageError
+from noisewalk.app.options import WalkOptions
+from noisewalk.app.viewer.dialogs import NativeDialogs
+from noisewalk.app.viewer.display import BACKGROUND, Area, Display
+from noisewalk.app.viewer.engine import Engine
+from noisewalk.app.viewer.hands import Hands
+from noisewalk.app.viewer.interface import Interface
+from noisewalk.app.viewer.preferences import Preferences, load_preferences
+from noisewalk.app.viewer.viewer import Viewer
+from noisewalk.renderer.bundled import find_scene
 
 GL_VERSION = (3, 3)
 TIMED_FRAMES = 100_000

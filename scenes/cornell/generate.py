@@ -5,7 +5,6 @@ Meshes are in metres with +y up, each around its own origin: scene.xml places th
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +12,9 @@ import trimesh
 from PIL import Image, ImageDraw
 from scipy.interpolate import BSpline
 
-HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parents[1]))
+from noisewalk.renderer.camera_path import CameraPath, look_at, save_path
 
-from renderer.camera_path import CameraPath, look_at, save_path  # noqa: E402
+HERE = Path(__file__).resolve().parent
 
 # Eye, target (metres) and vertical field of view (degrees), at equal distances in time.
 FLIGHT = [

@@ -6,7 +6,6 @@ the middle. Metres, +y up. One mesh per material, in place; trees and shrubs are
 
 from __future__ import annotations
 
-import sys
 from itertools import pairwise
 from pathlib import Path
 
@@ -14,10 +13,9 @@ import numpy as np
 import trimesh
 from PIL import Image, ImageDraw
 
-HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parents[1]))
+from noisewalk.renderer.camera_path import CameraPath, look_at, save_path
 
-from renderer.camera_path import CameraPath, look_at, save_path  # noqa: E402
+HERE = Path(__file__).resolve().parent
 
 # Eye, target (metres) and vertical field of view (degrees), at equal distances in time.
 FLIGHT = [

@@ -6,7 +6,6 @@ origin and are placed by scene.xml.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,9 +14,7 @@ import trimesh
 from PIL import Image
 from scipy.interpolate import BSpline
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-
-from renderer.camera_path import CameraPath, look_at, save_path
+from noisewalk.renderer.camera_path import CameraPath, look_at, save_path
 
 HERE = Path(__file__).resolve().parent
 

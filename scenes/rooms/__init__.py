@@ -11,12 +11,12 @@ from pathlib import Path
 import numpy as np
 from numpy.random import Generator
 
-from scenes.rooms.lamps import add_lamps, lamp_light, sky_light
-from scenes.rooms.materials import GLASS, GLOSSY, bsdf, colour, texture_xml
-from scenes.rooms.plan import Room, numbers
-from scenes.rooms.shapes import join, write_ply
-from scenes.rooms.things import furnish
-from scenes.rooms.walls import build_walls
+from noisewalk.scenes.rooms.lamps import add_lamps, lamp_light, sky_light
+from noisewalk.scenes.rooms.materials import GLASS, GLOSSY, bsdf, colour, texture_xml
+from noisewalk.scenes.rooms.plan import Room, numbers
+from noisewalk.scenes.rooms.shapes import join, write_ply
+from noisewalk.scenes.rooms.things import furnish
+from noisewalk.scenes.rooms.walls import build_walls
 
 
 def write_room(seed: int, folder: Path) -> Path:

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 from numpy.random import Generator
 
-from scenes.rooms.plan import UP, Lamp, Room, free_place, numbers, somewhere
-from scenes.rooms.shapes import boxes, moved, surface, turn_y
-from scenes.rooms.textures import random_colour, sky
+from noisewalk.scenes.rooms.plan import UP, Lamp, Room, free_place, numbers, somewhere
+from noisewalk.scenes.rooms.shapes import boxes, moved, surface, turn_y
+from noisewalk.scenes.rooms.textures import random_colour, sky
 
 
 def _lamp_colour(rng: Generator) -> np.ndarray:

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.random import Generator
 from PIL import Image
 
-from scenes.rooms.plan import numbers
-from scenes.rooms.textures import random_colour, texture
+from noisewalk.scenes.rooms.plan import numbers
+from noisewalk.scenes.rooms.textures import random_colour, texture
 
 GLASS = ("dielectric", "thindielectric", "roughdielectric")
 GLOSSY = ("roughplastic", "plastic", "roughconductor", "conductor", "principled")

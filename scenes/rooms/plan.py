@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.random import Generator
 
-from scenes.rooms.shapes import Mesh, turn_y
+from noisewalk.scenes.rooms.shapes import Mesh, turn_y
 
 THICK = 0.15  # of the walls
 UP = np.array([0.0, 1.0, 0.0])

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.random import Generator
 
-from scenes.rooms.plan import UP, Room, free_place
-from scenes.rooms.shapes import CLUTTER, SOLIDS, boxes, moved, random_rotation, standing, turn_y
+from noisewalk.scenes.rooms.plan import UP, Room, free_place
+from noisewalk.scenes.rooms.shapes import CLUTTER, SOLIDS, boxes, moved, random_rotation, standing, turn_y
 
 
 def furnish(rng: Generator, room: Room) -> None:

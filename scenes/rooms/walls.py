@@ -7,9 +7,9 @@ import itertools
 import numpy as np
 from numpy.random import Generator
 
-from scenes.rooms.lamps import panel
-from scenes.rooms.plan import THICK, UP, Room
-from scenes.rooms.shapes import Mesh, boxes, join, moved, turn_y
+from noisewalk.scenes.rooms.lamps import panel
+from noisewalk.scenes.rooms.plan import THICK, UP, Room
+from noisewalk.scenes.rooms.shapes import Mesh, boxes, join, moved, turn_y
 
 
 def build_walls(rng: Generator, room: Room, kind: str) -> None:

@@ -1,0 +1,285 @@
+"""`noisewalk bench [SCENE]`: what each stage of a frame takes, beside what it cannot be faster than."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import psutil
+import torch
+
+from noisewalk.app.bench.floors import NetworkCost, Rates, measure_rates, network_cost, padded_pixels
+from noisewalk.app.bench.stages import LABELS, Stages
+from noisewalk.app.bench.timings import Size, document, notes, table
+from noisewalk.app.bench.trace import write_trace
+from noisewalk.app.clock import synchronise
+from noisewalk.app.console import StopSignal, Talk
+from noisewalk.app.doctor import machine, versions
+from noisewalk.app.errors import EXIT_INTERRUPTED, Interrupted
+from noisewalk.app.files import require_folder
+from noisewalk.app.memory import keep_freed_memory
+from noisewalk.app.options import WalkOptions
+from noisewalk.app.session import Session, open_session
+from noisewalk.denoiser import streams
+from noisewalk.renderer import RenderCancelled
+
+# Dr.Jit compiles in the first round and records in the second, torch does after its own warm-up.
+WARM_UP = streams.WARM_UP + 1
+# Of the time left for a size: what rounds of stages may take, and then overlapped frames of the rest; then the trace.
+ROUNDS_SHARE, OVERLAPPED_SHARE = 0.6, 0.5
+TRACED_FRAMES = 4
+FIRST_PICTURE_SECONDS = 60
+_CHILD = """
+import pickle, sys
+from noisewalk.app.bench.bench import first_picture
+first_picture(pickle.load(sys.stdin.buffer))
+"""
+FrameSize = tuple[int | None, int | None]  # width and height; None: what suits the machine
+
+
+class _OutOfTime(Exception):
+    pass
+
+
+@dataclass(frozen=True)
+class Limit:
+    """Measuring ends at `deadline` (time.monotonic), or at a Ctrl-C that `stop` has noticed."""
+
+    deadline: float
+    stop: StopSignal
+
+    def check(self) -> None:
+        self.stop.check()
+        if time.monotonic() > self.deadline:
+            raise _OutOfTime
+
+
+@dataclass(frozen=True)
+class Rounds:
+    """As many of `repeats` rounds as `share` of the time that is left allows, but one at least, after the warm-up."""
+
+    repeats: int
+    limit: Limit
+    share: float
+
+    def indices(self, share: float) -> Iterator[int]:
+        """Numbers of rounds, those of the warm-up included, within `share` of this share."""
+        start = time.monotonic()
+        end = start + share * self.share * (self.limit.deadline - start)
+        for index in range(WARM_UP + self.repeats):
+            if index > WARM_UP and time.monotonic() > end:
+                return  # lest what comes after them is missing
+            yield index
+
+
+def bench(
+    options: WalkOptions,
+    sizes: Sequence[FrameSize],
+    repeats: int,
+    minutes: float,
+    talk: Talk,
+    trace: Path | None = None,
+) -> int:
+    """Measures stages for at most `minutes`, then the first picture, and prints the table; returns the exit code.
+
+    What was measured is printed after Ctrl-C and after a failure too. trace: where to write a timeline of some
+    overlapped frames of the last size. Raises OSError where that cannot be written.
+    """
+    if trace is not None:
+        require_folder(trace)  # before minutes are spent
+    measured: list[Size] = []
+    about: dict[str, Any] = {"scene": options.scene, "model": options.model, "versions": versions(), "state": "failed"}
+    try:
+        with StopSignal("stopping; what is measured is kept") as stop:
+            state = "complete"
+            limit = Limit(time.monotonic() + 60 * minutes, stop)
+            try:
+                for number, (width, height) in enumerate(sizes, start=1):
+                    last = trace if number == len(sizes) else None
+                    share = 1 / (len(sizes) + 1 - number)
+                    sized = replace(options, width=width, height=height)
+                    _one_size(sized, Rounds(repeats, limit, share), talk, measured, about, last)
+            except _OutOfTime:
+                state = f"stopped after {minutes:g} minutes"
+                if trace is not None:
+                    talk.warn(f"{trace}: no timeline was written: the minutes ran out before its frames")
+            first = replace(options, width=measured[0].width, height=measured[0].height)
+            _time_first_pictures(first, talk, stop, about)
+            about["state"] = state
+    except (Interrupted, RenderCancelled):
+        about["state"] = "interrupted"
+    finally:
+        if measured:
+            _print(measured, about | {"peak_memory_mb": peak_memory()}, talk)
+    return EXIT_INTERRUPTED if about["state"] == "interrupted" else 0
+
+
+def _print(measured: list[Size], about: dict[str, Any], talk: Talk) -> None:
+    text = "\n\n".join([*map(table, measured), notes(about)])
+    if talk.output.json:
+        talk.note(text)
+        talk.result(about | {"sizes": [document(size) for size in measured]})
+    else:
+        print(text)
+
+
+def _one_size(
+    options: WalkOptions,
+    rounds: Rounds,
+    talk: Talk,
+    measured: list[Size],
+    about: dict[str, Any],
+    trace: Path | None,
+) -> None:
+    session = open_session(options, talk)
+    try:
+        options, device = session.options, session.denoiser.device
+        assert options.width and options.height
+        about["machine"] = machine(session.backend, device)
+        about["settings"] = {name: getattr(options, name) for name in ("spp", "iterations", "crop")}
+        rates = measure_rates(device)
+        if torch.cuda.is_initialized():
+            torch.cuda.reset_peak_memory_stats()  # what that took is not the program's
+        about["rates"] = {"matrix_flops": rates.matrix, "copy_bytes": rates.copy}
+        size = Size(options.width, options.height, floors=_floors(options, rates, network_cost(options.model, device)))
+        measured.append(size)
+        stages = Stages(session)
+        try:
+            _rounds(stages, size, rounds, talk)
+            _overlapped(session, stages, size, rounds, talk)
+            if trace is not None:
+                about["trace"] = {"file": str(trace), "shared": write_trace(trace, partial(_frames, stages))}
+        finally:
+            stages.close()
+    finally:
+        session.close()
+
+
+def _rounds(stages: Stages, size: Size, rounds: Rounds, talk: Talk) -> None:
+    """One after the other, so that whatever else the machine does meets all stages alike."""
+    names = [name for name in LABELS if name != "overlapped"]
+    if (problem := stages.open_gl()) is not None:
+        talk.note(f"upload to texture left out: {problem}")
+        names.remove("upload")
+    with talk.progress() as progress:
+        task = progress.add_task(f"{size.width}x{size.height}, stages", total=rounds.repeats, note="")
+        for index in rounds.indices(ROUNDS_SHARE):
+            for name in names:
+                rounds.limit.check()
+                took = _milliseconds(getattr(stages, name), index)
+                if index >= WARM_UP:
+                    size.rounds.setdefault(name, []).append(took)
+            progress.update(task, completed=max(0, index + 1 - WARM_UP))
+
+
+def _overlapped(session: Session, stages: Stages, size: Size, rounds: Rounds, talk: Talk) -> None:
+    stages.overlap()
+    with talk.progress() as progress:
+        task = progress.add_task(f"{size.width}x{size.height}, overlapped", total=rounds.repeats, note="")
+        steps = 0
+        for index in rounds.indices(OVERLAPPED_SHARE):
+            rounds.limit.check()
+            start = time.perf_counter()
+            stages.overlapped(index)
+            took = 1e3 * (time.perf_counter() - start)
+            if index >= WARM_UP:
+                size.rounds.setdefault("overlapped", []).append(took)
+                size.trained_share = (session.denoiser.weights().steps - steps) / (
+                    session.options.iterations * (index + 1 - WARM_UP)
+                )
+            else:
+                steps = session.denoiser.weights().steps
+            progress.update(task, completed=max(0, index + 1 - WARM_UP))
+
+
+def _frames(stages: Stages) -> None:
+    for index in range(TRACED_FRAMES):
+        stages.overlapped(index)
+
+
+def _milliseconds(stage: Callable[[int], None], index: int) -> float:
+    synchronise()
+    start = time.perf_counter()
+    stage(index)
+    synchronise()
+    return 1e3 * (time.perf_counter() - start)
+
+
+def _floors(options: WalkOptions, rates: Rates, cost: NetworkCost) -> dict[str, float]:
+    assert options.width and options.height
+    crop = padded_pixels(min(options.crop, options.width), min(options.crop, options.height))
+    one = rates.seconds(cost.train.times(crop))
+    image = 3 * 4 * options.width * options.height  # bytes
+    seconds = {
+        "train_one": one,
+        "train": one * options.iterations,
+        "denoise": rates.seconds(cost.denoise.times(2 * padded_pixels(options.width, options.height))),
+        "upload": 2 * image / rates.copy,
+    }
+    return {name: 1e3 * value for name, value in seconds.items()}
+
+
+def _time_first_pictures(options: WalkOptions, talk: Talk, stop: StopSignal, about: dict[str, Any]) -> None:
+    """Seconds from a new process to its first denoised picture, with no compiled kernel on disk, and with all."""
+    about["first_picture_s"], about["no_first_picture"] = {}, {}
+    with tempfile.TemporaryDirectory() as folder:
+        caches = dict.fromkeys(("DRJIT_CACHE_DIR", "CUDA_CACHE_PATH", "OPTIX_CACHE_PATH"), folder)
+        stop.check()
+        for name in ("cold", "warm"):
+            talk.note(f"first picture, {name} ...")
+            seconds, problem = time_first_picture(options, os.environ | caches)
+            stop.check()  # a Ctrl-C in the terminal has ended the child as well
+            about["first_picture_s"][name] = seconds
+            if problem is not None:
+                about["no_first_picture"][name] = problem
+
+
+def time_first_picture(options: WalkOptions, environment: Mapping[str, str]) -> tuple[float | None, str | None]:
+    """Seconds from a new process of this environment to its first denoised picture, or None and why there is none."""
+    try:
+        child = subprocess.run(
+            [sys.executable, "-c", _CHILD],
+            input=pickle.dumps(options),
+            env=environment,
+            capture_output=True,
+            timeout=FIRST_PICTURE_SECONDS,
+        )
+    except subprocess.TimeoutExpired:
+        return None, f"not within {FIRST_PICTURE_SECONDS} s"
+    if child.returncode != 0:
+        said = child.stderr.decode(errors="replace").strip().splitlines() or [f"exit code {child.returncode}"]
+        return None, f"failed: {said[-1]}"
+    return round(float(child.stdout), 2), None
+
+
+def first_picture(options: WalkOptions) -> None:
+    """Prints how old this process is when it has its first picture, in seconds."""
+    keep_freed_memory()
+    session = Session(options, "free")
+    session.advance(session.camera(0), 0, None, train=False)
+    print(time.time() - psutil.Process().create_time())
+    session.close()
+
+
+def peak_memory() -> dict[str, float]:
+    """MiB: of this process, and what torch has allocated on the GPU."""
+    if sys.platform == "win32":
+        peak = psutil.Process().memory_info().peak_wset
+    else:
+        import resource
+
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    memory = {"cpu": peak / 2**20}
+    if torch.cuda.is_initialized():
+        free, total = torch.cuda.mem_get_info()
+        memory |= {"gpu_torch": torch.cuda.max_memory_allocated() / 2**20, "gpu_in_use_now": (total - free) / 2**20}
+    return {name: round(value, 1) for name, value in memory.items()}

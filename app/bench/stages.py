@@ -1,0 +1,137 @@
+"""The stages of a frame, each by itself, as `noisewalk bench` times them."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+from noisewalk.app.clock import synchronise
+from noisewalk.app.doctor import opengl
+from noisewalk.app.session import Session
+from noisewalk.denoiser.estimate import estimate_error
+from noisewalk.denoiser.online import OnlineDenoiser
+from noisewalk.denoiser.trainer import Trainer, TrainingSettings
+from noisewalk.renderer.path_tracer import PathTracer, to_torch
+
+LABELS = {
+    "render": "render pair",
+    "path": "  path pass, both halves",
+    "features": "  feature pass, both halves",
+    "bare": "  bare mi.render, both halves",
+    "input": "network input: features, guide, history",
+    "train_one": "one training iteration",
+    "train": "a frame's training iterations",
+    "denoise": "denoise two",
+    "estimate": "estimate of the error",
+    "upload": "upload to texture",
+    "lockstep": "whole frame, lockstep",
+    "overlapped": "whole frame, overlapped",
+}
+SUMMED = ("render", "input", "train", "denoise", "estimate")  # what a lockstep frame consists of
+
+
+class Stages:
+    """Methods named as in LABELS do one stage of frame `index` of the session's path.
+
+    They may return before a GPU is done. `overlapped` comes last: `overlap` takes the session out of lockstep for good.
+    """
+
+    def __init__(self, session: Session) -> None:
+        options = session.options
+        assert options.width and options.height
+        self._session = session
+        self._tracer = PathTracer(session.scene, options.width, options.height, options.spp, options.seed)
+        self._trainer = Trainer(session.denoiser.settings, session.denoiser.device)
+        self._pair = session.render(session.camera(0), 0)
+        self._halves = session.denoiser.halves(self._pair)
+        self._denoised = session.denoiser.denoise_both(self._pair)
+        self._write: Callable[[torch.Tensor], None] | None = None
+        self._gl: Any = None
+
+    def render(self, index: int) -> None:
+        self._pair = self._session.render(self._session.camera(index), index)
+
+    def path(self, index: int) -> None:
+        self._pass(self._recorded, self._session.scene.integrator, index)
+
+    def features(self, index: int) -> None:
+        self._pass(self._recorded, self._tracer.features, index)
+
+    def bare(self, index: int) -> None:
+        self._pass(self._tracer.view.render_bare, self._session.scene.integrator, index)
+
+    def input(self, index: int) -> None:
+        self._pair = replace(self._pair)  # another one: of the last one it is kept
+        self._halves = self._session.denoiser.halves(self._pair)
+
+    def train_one(self, index: int) -> None:
+        self._train(replace(self._session.denoiser.settings, iterations=1))
+
+    def train(self, index: int) -> None:
+        self._train(self._session.denoiser.settings)
+
+    def _train(self, settings: TrainingSettings) -> None:
+        self._trainer.settings = settings
+        self._trainer.train(self._halves)
+
+    def denoise(self, index: int) -> None:
+        self._denoised = self._session.denoiser.denoise_both(self._pair)
+
+    def estimate(self, index: int) -> None:
+        noisy = torch.stack([self._pair.a.color, self._pair.b.color]).to(self._denoised.shown.device)
+        estimate_error(noisy, self._denoised.halves)
+
+    def upload(self, index: int) -> None:
+        assert self._write is not None
+        self._write(self._denoised.shown)
+
+    def lockstep(self, index: int) -> None:
+        self._session.advance(self._session.camera(index), index, None)
+
+    overlapped = lockstep
+
+    def overlap(self) -> None:
+        """From now on frames do not wait for their training."""
+        old = self._session.denoiser
+        old.close()
+        guided = self._session.options.guide == "oidn"
+        self._session.denoiser = OnlineDenoiser(old.settings, str(old.device), "free", guided)
+
+    def open_gl(self) -> str | None:
+        """Prepares `upload`; returns why that cannot be done here, or None."""
+        if not (found := opengl()).startswith("works"):
+            return found
+        import moderngl
+
+        from noisewalk.app.upload import try_interop, write_texture
+
+        backend = {"backend": "egl"} if sys.platform == "linux" else {}
+        self._gl = moderngl.create_context(standalone=True, require=330, **backend)  # type: ignore[arg-type]
+        height, width = self._denoised.shown.shape[:2]
+        texture = self._gl.texture((width, height), 3, dtype="f4")
+        synchronise()  # only what is computed already may be read there
+        interop = try_interop(self._gl, self._denoised.shown) if self._denoised.shown.is_cuda else None
+
+        def write(image: torch.Tensor) -> None:
+            write_texture(texture, image, interop)
+            self._gl.finish()
+
+        self._write = write
+        return None
+
+    def close(self) -> None:
+        """Frees the GL context."""
+        if self._gl is not None:
+            self._gl.release()
+
+    def _recorded(self, integrator: Any, spp: int, seed: int) -> Any:
+        return self._tracer.view.render([(integrator, seed)], spp)[0]
+
+    def _pass(self, render: Callable[[Any, int, int], Any], integrator: Any, index: int) -> None:
+        self._tracer.view.look(self._session.camera(index))
+        for half in (0, 1):
+            to_torch(render(integrator, self._session.options.spp, 2 * index + half))

@@ -1,0 +1,1 @@
+"""`noisewalk compare` and `noisewalk variants`: several methods on the same frames."""

@@ -1,0 +1,335 @@
+"""`noisewalk compare SCENE...`: our models and others on the same frames of the same walk, measured and shown."""
+
+from __future__ import annotations
+
+import csv
+import statistics
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from noisewalk.app.compare.contenders import INSTALL_HINT, Contender, NoisyAverage, OpenImageDenoise, Optix
+from noisewalk.app.compare.report import Page, write_report
+from noisewalk.app.console import StopSignal, Talk
+from noisewalk.app.doctor import machine, versions
+from noisewalk.app.errors import EXIT_INTERRUPTED, Interrupted, UsageError
+from noisewalk.app.files import write_json
+from noisewalk.app.online_model import CleanTwin, OnlineModel, Shown
+from noisewalk.app.options import CONTENDERS, WalkOptions
+from noisewalk.app.references import render_references
+from noisewalk.app.session import Session, open_session
+from noisewalk.denoiser.features import tone_map
+from noisewalk.denoiser.guide import guide_is_installed
+from noisewalk.denoiser.metrics import (
+    BRIGHTNESS_FORMULA,
+    CORRECTED_FORMULA,
+    PSNR_FORMULA,
+    RELATIVE_MSE_FORMULA,
+    TEMPORAL_PSNR_FORMULA,
+    brightness,
+    noise_power,
+    psnr,
+    relative_mse,
+    temporal_noise_power,
+    temporal_psnr,
+)
+from noisewalk.denoiser.weights import load_weights
+from noisewalk.renderer.bundled import find_scene
+from noisewalk.renderer.files import written_aside
+from noisewalk.renderer.reference import Reference
+
+TABLE_FRAMES = (1, 10, 50, 100, 200)  # how many frames are walked when it is measured; the last one is added
+FLIP_FORMULA = "FLIP = mean LDR-FLIP error (Andersson et al. 2020) of the tone-mapped images, at 67 pixels per degree"
+FORMULAS = (
+    PSNR_FORMULA,
+    RELATIVE_MSE_FORMULA,
+    FLIP_FORMULA,
+    TEMPORAL_PSNR_FORMULA,
+    CORRECTED_FORMULA,
+    BRIGHTNESS_FORMULA,
+)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One measurement. frame counts from 1; PSNR and tPSNR in dB; flip and tPSNR may be missing."""
+
+    scene: str
+    frame: int
+    method: str
+    psnr: float
+    psnr_corrected: float
+    relmse: float
+    flip: float | None
+    tpsnr: float | None
+    tpsnr_corrected: float | None
+    brightness: float
+    train_ms: float
+    denoise_ms: float
+
+
+@dataclass(eq=False)
+class Comparison:
+    """What was measured, and how it ended. state: complete, interrupted or failed."""
+
+    folder: Path
+    about: dict[str, Any]
+    rows: list[Row] = field(default_factory=list)
+    pages: list[Page] = field(default_factory=list)
+
+    @property
+    def exit_code(self) -> int:
+        return 0 if self.about["state"] == "complete" else EXIT_INTERRUPTED
+
+    def result(self) -> dict[str, Any]:
+        """For `--json`."""
+        rows = [asdict(row) for row in self.rows]
+        return {"folder": str(self.folder), "state": self.about["state"], "rows": rows}
+
+
+def compare(options: WalkOptions, scenes: Sequence[str], models: Sequence[str], talk: Talk) -> int:
+    """Walks each scene once with all contenders; leaves rows.csv, result.json and report.html in one folder."""
+    for scene in scenes:
+        find_scene(scene)  # before hours are spent on the others
+    starts = starts_of(models, options.weights)
+    folder = new_folder(options.out, "comparisons")
+    missing = [package for package in ("pyoidn", "flip_evaluator") if find_spec(package) is None]
+    if missing:
+        talk.warn(f"not installed, and left out of the comparison: {', '.join(missing)}: {INSTALL_HINT}")
+    walks = [replace(options, scene=scene) for scene in scenes]
+    contenders = partial(_contenders, starts=starts, talk=talk)
+    about = {"title": "noisewalk compare"}
+    done = measure_walks(walks, contenders, milestones(options.frames), folder, about, talk)
+    talk.note(table(done.rows) + f"\n{done.about['state']}: {folder / 'report.html'}\n" + "\n".join(FORMULAS))
+    talk.result(done.result())
+    return done.exit_code
+
+
+def measure_walks(
+    walks: Sequence[WalkOptions],
+    contenders: Callable[[Session], Iterable[Contender]],
+    measured: Sequence[int],
+    folder: Path,
+    about: Mapping[str, Any],
+    talk: Talk,
+) -> Comparison:
+    """Walks each walk once, shows its frames to all contenders, and measures them after `measured` frames.
+
+    Leaves rows.csv, result.json and report.html in `folder`, also of what was measured before Ctrl-C or a failure.
+    measured: counted from 1. about: goes into result.json; its `title` heads the page.
+    """
+    done = Comparison(folder, {**about, "formulas": FORMULAS, "versions": versions(), "state": "failed"})
+    try:
+        with StopSignal("stopping; what is measured is kept") as stop:
+            for options in walks:
+                session = open_session(replace(options, weights=None), talk)  # contenders load what is theirs
+                done.about["machine"] = machine(session.backend, session.denoiser.device)
+                settings = asdict(session.options) | {"weights": options.weights}
+                done.about["settings"] = {k: str(v) for k, v in settings.items() if k != "scene"}
+                try:
+                    _one_walk(session, contenders(session), measured, done, talk, stop)
+                finally:
+                    session.close()
+        done.about["state"] = "complete"
+    except Interrupted:
+        done.about["state"] = "interrupted"
+    finally:
+        _write(done)
+        write_report(folder / "report.html", [asdict(row) for row in done.rows], done.pages, done.about)
+    return done
+
+
+def starts_of(models: Sequence[str], weights: Path | None) -> dict[str, dict[str, Any]]:
+    """What is different for each of these CONTENDERS; the weights go to those of their model that do not start cold.
+
+    Raises WeightsError or UsageError where the weights are of no use.
+    """
+    starts = {name: CONTENDERS[name] for name in models}
+    if weights is None:
+        return starts
+    trained = load_weights(weights)[1]["model"]
+    own = [name for name in models if starts[name]["model"] == trained and not starts[name].get("cold")]
+    if not own:
+        chosen = ", ".join(models)
+        raise UsageError(f"{weights}: weights of model '{trained}', from which none of these starts: {chosen}")
+    return starts | {name: starts[name] | {"weights": weights} for name in own}
+
+
+def _contenders(session: Session, starts: Mapping[str, Mapping[str, Any]], talk: Talk) -> Iterator[Contender]:
+    yield NoisyAverage()
+    if guide_is_installed():
+        yield OpenImageDenoise(session.denoiser.device)
+    if session.backend.variant.startswith("cuda"):
+        try:
+            yield Optix(session)
+        except RuntimeError as error:  # the driver may trace rays, and yet come without the denoiser's weights
+            talk.warn(f"the OptiX denoiser does not work here, and is left out: {str(error).splitlines()[0]}")
+    for name, changes in starts.items():
+        yield OnlineModel(name, session, changes)
+        if session.options.targets == "clean":
+            yield CleanTwin(name, session, changes)
+
+
+def milestones(frames: int) -> list[int]:
+    """The frames of the table, from 1, with the last one of the walk."""
+    return sorted({frame for frame in (*TABLE_FRAMES, frames) if frame <= frames})
+
+
+def table(rows: Sequence[Row]) -> str:
+    """Corrected PSNR and tPSNR per method and measured frame, for each scene and as the mean over scenes."""
+    lines = []
+    width = max((len(row.method) for row in rows), default=0) + 1
+    scenes = list(dict.fromkeys(row.scene for row in rows))
+    for scene in (*scenes, "mean of all scenes") if len(scenes) > 1 else scenes:
+        chosen = [row for row in rows if row.scene == scene or scene not in scenes]
+        frames = sorted({row.frame for row in chosen})
+        lines.append(
+            f"{scene}: PSNR / tPSNR, corrected, in dB after frame {', '.join(map(str, frames))}; train + denoise ms"
+        )
+        for method in dict.fromkeys(row.method for row in chosen):
+            cells = []
+            for frame in frames:
+                here = [row for row in chosen if row.method == method and row.frame == frame]
+                moving = [row.tpsnr_corrected for row in here if row.tpsnr_corrected is not None]
+                flicker = f"{statistics.fmean(moving):.1f}" if moving else "-"
+                cells.append(
+                    f"{statistics.fmean(row.psnr_corrected for row in here):6.2f} / {flicker:<5}" if here else 15 * " "
+                )
+            own = [row for row in chosen if row.method == method]
+            train, denoise = (statistics.median(getattr(row, part) for row in own) for part in _TIMES)
+            lines.append(f"  {method:<{width}}" + "".join(cells) + f" {train:6.0f} + {denoise:.0f}")
+    return "\n".join(lines)
+
+
+_TIMES = ("train_ms", "denoise_ms")
+
+
+def _one_walk(
+    session: Session,
+    chosen: Iterable[Contender],
+    measured: Sequence[int],
+    done: Comparison,
+    talk: Talk,
+    stop: StopSignal,
+) -> None:
+    frames, scene = session.options.frames, session.scene.name
+    # tPSNR needs the frame before as well.
+    compared = {index for frame in measured for index in (frame - 2, frame - 1) if index >= 0}
+    contenders: list[Contender] = []
+    try:
+        contenders.extend(chosen)
+        render_references(
+            session, list(range(frames)) if session.options.targets == "clean" else sorted(compared), talk, stop
+        )
+        references = {i: session.reference(session.camera(i)) for i in sorted(compared)}
+        with talk.progress() as progress:
+            task = progress.add_task("frames", total=frames, note=scene)
+            before: dict[str, torch.Tensor] = {}
+            for index in range(frames):
+                pair = session.render(session.camera(index), index)
+                learned = {contender.name: contender.learn(pair) for contender in contenders}
+                shown = {contender.name: contender.show(pair) for contender in contenders} if index in compared else {}
+                if index + 1 in measured:
+                    new = [
+                        _measure(scene, index, name, one, learned[name], before.get(name), references)
+                        for name, one in shown.items()
+                    ]
+                    done.rows.extend(new)
+                    _write(done)  # hours may lie between one measurement and the next
+                    images = {name: one.image for name, one in shown.items()} | {
+                        "reference": torch.from_numpy(references[index].mean)
+                    }
+                    page = Page(scene, index + 1, {name: _display(i) for name, i in images.items()})
+                    done.pages[:] = [p for p in done.pages if p.scene != scene] + [page]
+                    progress.update(
+                        task, note=", ".join(f"{row.method} {row.psnr_corrected:.2f}" for row in new) + " dB"
+                    )
+                before = {name: one.image for name, one in shown.items()}
+                progress.advance(task)
+                stop.check()
+    finally:
+        for contender in contenders:
+            contender.close()
+
+
+def _measure(
+    scene: str,
+    index: int,
+    name: str,
+    shown: Shown,
+    train_ms: float,
+    before: torch.Tensor | None,
+    references: dict[int, Reference],
+) -> Row:
+    a, b = _halves(references[index])
+    reference, noise = (a + b) / 2, noise_power(a, b)
+    flicker = corrected_flicker = None
+    if before is not None and index - 1 in references:
+        previous_a, previous_b = _halves(references[index - 1])
+        flicker, corrected_flicker = (
+            temporal_psnr(shown.image, before, reference, (previous_a + previous_b) / 2, temporal_noise)
+            for temporal_noise in (0.0, temporal_noise_power(a, b, previous_a, previous_b))
+        )
+    return Row(
+        scene=scene,
+        frame=index + 1,
+        method=name,
+        psnr=psnr(shown.image, reference),
+        psnr_corrected=psnr(shown.image, reference, noise),
+        relmse=relative_mse(shown.image, reference),
+        flip=flip(shown.image, reference),
+        tpsnr=flicker,
+        tpsnr_corrected=corrected_flicker,
+        brightness=brightness(shown.image, reference),
+        train_ms=train_ms,
+        denoise_ms=shown.milliseconds,
+    )
+
+
+def _halves(reference: Reference) -> tuple[torch.Tensor, torch.Tensor]:
+    return torch.from_numpy(reference.a), torch.from_numpy(reference.b)
+
+
+def flip(image: torch.Tensor, reference: torch.Tensor) -> float | None:
+    """FLIP_FORMULA, in [0, 1], of (H, W, 3) linear radiance; None without its package."""
+    if find_spec("flip_evaluator") is None:
+        return None
+    import flip_evaluator
+
+    return float(flip_evaluator.evaluate(_display(reference), _display(image), "LDR", applyMagma=False)[1])
+
+
+def _display(image: torch.Tensor) -> np.ndarray:
+    """T(image) as (H, W, 3) float32 in [0, 1]."""
+    return tone_map(torch.nan_to_num(image)).float().cpu().numpy()
+
+
+def new_folder(given: Path | None, parent: str) -> Path:
+    """The folder that a person chose, which must be empty, or else a new one: parent/001, ... Raises UsageError."""
+    if given is not None:
+        if given.exists() and any(given.iterdir()):
+            raise UsageError(f"{given}: not empty: choose another folder with --out")
+        given.mkdir(parents=True, exist_ok=True)
+        return given
+    number = 1
+    while (folder := Path(parent) / f"{number:03d}").exists():
+        number += 1
+    folder.mkdir(parents=True)
+    return folder
+
+
+def _write(done: Comparison) -> None:
+    with (
+        written_aside(done.folder / "rows.csv") as temporary,
+        open(temporary, "w", newline="", encoding="utf-8") as stream,
+    ):
+        writer = csv.DictWriter(stream, list(Row.__dataclass_fields__))
+        writer.writeheader()
+        writer.writerows(asdict(row) for row in done.rows)
+    write_json(done.folder / "result.json", done.about | {"rows": [asdict(row) for row in done.rows]})

@@ -1,0 +1,62 @@
+"""A model that learns along a walk beside the session's own, as a twin or as one of many that are compared."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+
+from noisewalk.app.clock import timed
+from noisewalk.app.session import Session, choose_guide
+from noisewalk.denoiser.online import OnlineDenoiser
+from noisewalk.renderer.frame import NoisyPair
+
+
+@dataclass(frozen=True, eq=False)
+class Shown:
+    """A picture (H, W, 3) of linear radiance on the CPU, and what it took, in milliseconds."""
+
+    image: torch.Tensor
+    milliseconds: float
+
+
+class OnlineModel:
+    """One of our models, trained as it goes with a session's settings.
+
+    changes: what is different from the session's own options; with `weights`, it starts from that file.
+    """
+
+    def __init__(self, name: str, session: Session, changes: Mapping[str, Any]) -> None:
+        self.name = name
+        options = replace(session.options, **changes)
+        settings = replace(session.denoiser.settings, model=options.model, pretrained=not options.cold)
+        self.denoiser = OnlineDenoiser(settings, options.device, "lockstep", choose_guide(options) == "oidn")
+        if options.weights is not None:
+            self.denoiser.load(options.weights)
+
+    def learn(self, pair: NoisyPair) -> float:
+        return timed(lambda: self.denoiser.submit(pair))[1]
+
+    def show(self, pair: NoisyPair) -> Shown:
+        return Shown(*timed(lambda: self.denoiser.denoise(pair).cpu()))
+
+    def close(self) -> None:
+        self.denoiser.close()
+
+
+class CleanTwin(OnlineModel):
+    """The same model from the same start on the same inputs and crops, but with references as targets (figure 8)."""
+
+    def __init__(self, name: str, session: Session, changes: Mapping[str, Any]) -> None:
+        super().__init__(f"{name}-clean", session, changes)
+        self._session = session
+
+    def learn(self, pair: NoisyPair) -> float:
+        """As always; renders the reference of this view where the cache has none, which Ctrl-C ends: Interrupted."""
+        self._pair = replace(pair, clean=torch.from_numpy(self._session.reference(pair.camera).mean))
+        return super().learn(self._pair)
+
+    def show(self, pair: NoisyPair) -> Shown:
+        return super().show(self._pair)

@@ -1,0 +1,158 @@
+"""The run folder: what a walk leaves behind, complete or interrupted, and what lets the same command go on."""
+
+from __future__ import annotations
+
+import csv
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, TextIO
+
+from filelock import FileLock, Timeout
+
+from noisewalk.app.errors import UsageError
+from noisewalk.app.files import read_json, write_json
+from noisewalk.app.options import WalkOptions
+from noisewalk.renderer.files import written_aside
+
+COLUMNS = (
+    "frame",
+    "psnr_noisy",
+    "psnr_shown",
+    "psnr_clean_targets",
+    "noise_floor",
+    "psnr_estimate",
+    "psnr_estimate_error",
+    "loss",
+    "render_ms",
+    "train_ms",
+    "denoise_ms",
+    "measure_ms",
+    "skipped_steps",
+    "memory_mb",
+)
+# These say where things lie and how the machine is used, not what is computed.
+_NOT_IDENTITY = ("out", "cache_dir")
+MAX_SIBLINGS = 1000
+
+
+class RunFolder:
+    """An open run folder, locked against a second process. `state` in run.json: running, interrupted or complete."""
+
+    def __init__(self, folder: Path, identity: dict[str, Any], lock: FileLock) -> None:
+        self.folder, self._identity, self._lock = folder, identity, lock
+        self.rows: list[dict[str, str]] = []
+        self._stream: TextIO | None = None
+        (folder / "images").mkdir(exist_ok=True)
+
+    @property
+    def checkpoint(self) -> Path:
+        """Where training's whole state lies while the run is not complete."""
+        return self.folder / "checkpoint.safetensors"
+
+    def twin_checkpoint(self, frames: int) -> Path:
+        """The same of the twin of `--targets clean`. Numbered: it is written before the other, which makes it valid."""
+        return self.folder / f"checkpoint-clean-{frames}.safetensors"
+
+    def drop_checkpoints(self, but: int | None = None) -> None:
+        """Deletes the twin's checkpoints but the one of `but` frames; without one, everything that training left."""
+        keep = None if but is None else self.twin_checkpoint(but)
+        for file in self.folder.glob("checkpoint-clean-*.safetensors"):
+            if file != keep:
+                file.unlink()
+        if but is None:
+            self.checkpoint.unlink(missing_ok=True)
+
+    @property
+    def weights(self) -> Path:
+        """The trained network."""
+        return self.folder / "weights.safetensors"
+
+    def start(self, frames_done: int) -> None:
+        """Opens frames.csv with the first `frames_done` rows that a stopped run left, and nothing after them."""
+        file = self.folder / "frames.csv"
+        self.rows = read_rows(file)[:frames_done] if frames_done else []
+        if len(self.rows) < frames_done:
+            raise UsageError(f"{file}: damaged: it has {len(self.rows)} of the {frames_done} frames that were done")
+        with written_aside(file) as temporary, open(temporary, "w", newline="", encoding="utf-8") as stream:
+            writer = csv.DictWriter(stream, COLUMNS)
+            writer.writeheader()
+            writer.writerows(self.rows)
+        self._stream = open(file, "a", newline="", encoding="utf-8")  # noqa: SIM115 (open for the whole run)
+
+    def append(self, row: dict[str, str]) -> None:
+        """Adds a frame, on disk at once."""
+        assert self._stream is not None
+        csv.DictWriter(self._stream, COLUMNS).writerow(row)
+        self._stream.flush()
+        self.rows.append(row)
+
+    def write_state(self, state: str, **about: Any) -> None:
+        """Writes run.json."""
+        write_json(self.folder / "run.json", {"state": state, "settings": self._identity, **about})
+
+    def close(self) -> None:
+        """Releases the folder."""
+        if self._stream is not None:
+            self._stream.close()
+        self._lock.release()
+
+
+def open_run(options: WalkOptions, scene_name: str, content: dict[str, str]) -> RunFolder:
+    """The folder to run in: a stopped run of the very same settings, else a new one (runs/SCENE, runs/SCENE-2, ...).
+
+    `content` holds hashes of what the options only name: scene, path. A finished run is never overwritten. Raises
+    UsageError where `--out` names something that cannot be used.
+    """
+    settings = {k: str(v) if isinstance(v, Path) else v for k, v in asdict(options).items() if k not in _NOT_IDENTITY}
+    identity = settings | content | {"scene": scene_name}
+    if options.out is not None:
+        return _claim(options.out, identity)
+    for number in range(1, MAX_SIBLINGS):
+        try:
+            return _claim(Path("runs") / (scene_name if number == 1 else f"{scene_name}-{number}"), identity)
+        except _Taken:
+            continue
+    raise UsageError(f"runs: more than {MAX_SIBLINGS} runs of {scene_name}: delete some, or name a folder with --out")
+
+
+class _Taken(UsageError):
+    pass
+
+
+def _claim(folder: Path, identity: dict[str, Any]) -> RunFolder:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder / ".lock")
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise _Taken(f"{folder}: another process is running there") from None
+    except OSError as error:
+        raise UsageError(f"{folder}: cannot write the run there: {error.strerror or error}") from error
+    try:
+        _check_usable(folder, identity)
+        return RunFolder(folder, identity, lock)
+    except BaseException:
+        lock.release()
+        raise
+
+
+def _check_usable(folder: Path, identity: dict[str, Any]) -> None:
+    if not (folder / "run.json").exists():
+        others = [f for f in folder.iterdir() if f.name not in (".lock", "images")]
+        if others:
+            raise _Taken(f"{folder}: not empty, and not a run: choose another folder with --out")
+        return
+    stored = read_json(folder / "run.json")
+    if stored.get("state") == "complete":
+        raise _Taken(f"{folder}: holds a finished run: choose another folder with --out, or delete it")
+    if stored.get("settings") != json.loads(json.dumps(identity)):
+        raise _Taken(f"{folder}: holds an unfinished run of other settings: choose another folder, or delete it")
+
+
+def read_rows(file: Path) -> list[dict[str, str]]:
+    """The complete rows of a frames.csv; none where there is no file."""
+    if not file.exists():
+        return []
+    with open(file, newline="", encoding="utf-8") as stream:
+        return [row for row in csv.DictReader(stream) if row.keys() == set(COLUMNS) and None not in row.values()]

@@ -1,0 +1,7 @@
+"""`python -m noisewalk` is the command `noisewalk`."""
+
+import sys
+
+from noisewalk.app.__main__ import main
+
+sys.exit(main())

@@ -1,0 +1,149 @@
+"""What the walk has seen: reprojection against geometry worked out by hand, and what it is worth."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from noisewalk.denoiser.history import LONGEST, History, extended, from_tensors, to_tensors
+from noisewalk.denoiser.inputs import InputMaker
+from noisewalk.denoiser.metrics import psnr
+from noisewalk.renderer.backend import Backend
+from noisewalk.renderer.frame import Camera, Frame, NoisyPair
+from noisewalk.renderer.path_tracer import PathTracer
+from noisewalk.renderer.scene import open_scene
+
+WIDTH, HEIGHT, FOV = 40, 30, 60.0
+CPU = torch.device("cpu")
+
+
+def wall(camera: Camera, color: torch.Tensor, distance: float = 2.0) -> Frame:
+    """A wall at z = distance, as a camera sees it that looks along +z from (x, y, 0)."""
+    half = math.tan(math.radians(FOV) / 2)
+    y, x = torch.meshgrid(torch.arange(HEIGHT) + 0.5, torch.arange(WIDTH) + 0.5, indexing="ij")
+    left = (1 - 2 * x / WIDTH) * half * WIDTH / HEIGHT * distance + camera.to_world[0, 3]
+    up = (1 - 2 * y / HEIGHT) * half * distance + camera.to_world[1, 3]
+    position = torch.stack([left, up, torch.full_like(left, distance)], dim=-1).float()
+    normal = torch.tensor([0.0, 0.0, -1.0]).expand(HEIGHT, WIDTH, 3)
+    return Frame(color, torch.full_like(color, 0.5), normal, position)
+
+
+def camera(pixels: float = 0.0, distance: float = 2.0) -> Camera:
+    """At the origin, or moved to the left by what shifts the wall's picture by so many pixels."""
+    to_world = np.eye(4)
+    to_world[0, 3] = pixels * 2 * distance * math.tan(math.radians(FOV) / 2) / HEIGHT
+    return Camera(to_world, FOV, WIDTH, HEIGHT)
+
+
+def history(color: torch.Tensor, age: float = 3.0) -> History:
+    frame = wall(camera(), color)
+    assert frame.position is not None
+    ages = torch.full((HEIGHT, WIDTH, 1), age)
+    return History(camera(), color, ages, frame.position, frame.albedo, frame.normal)
+
+
+def test_a_step_to_the_left_moves_the_picture_to_the_right() -> None:
+    color = torch.rand(HEIGHT, WIDTH, 3)
+    moved = wall(camera(3.0), torch.zeros_like(color))
+    seen = history(color).seen_by(moved)
+    torch.testing.assert_close(seen[:, 3:, :3], color[:, :-3], atol=1e-3, rtol=0)
+    torch.testing.assert_close(seen[:, 3:, 3], torch.full((HEIGHT, WIDTH - 3), 3.0))
+    assert not seen[:, :3].any()  # it comes into view
+
+
+def test_what_is_not_the_same_point_was_not_seen() -> None:
+    color = torch.rand(HEIGHT, WIDTH, 3)
+    frame = wall(camera(), color)
+    old = history(color)
+    assert old.seen_by(frame)[..., 3].all()
+    behind = replace(frame, position=frame.position * 1.1)
+    turned = replace(frame, normal=-frame.normal)
+    painted = replace(frame, albedo=frame.albedo + 0.3)
+    background = replace(frame, position=torch.zeros_like(color))
+    for other in (behind, turned, painted, background, replace(frame, position=None)):
+        assert not old.seen_by(other).any()
+    # Behind the camera's back: never in its picture.
+    assert not old.seen_by(replace(frame, position=-frame.position)).any()
+
+
+def test_the_history_is_the_mean_of_the_last_frames() -> None:
+    colors = [torch.rand(HEIGHT, WIDTH, 3) for _ in range(8)]
+    seen = torch.zeros(HEIGHT, WIDTH, 4)
+    for index in range(0, 8, 2):
+        frames = wall(camera(), colors[index]), wall(camera(), colors[index + 1])
+        kept = extended(NoisyPair(*frames, camera(), 8, index), seen)
+        assert kept is not None
+        seen = kept.seen_by(frames[0])
+    torch.testing.assert_close(seen[..., :3], torch.stack(colors).mean(dim=0), atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(seen[..., 3], torch.full((HEIGHT, WIDTH), 4.0))
+    seen[..., 3] = LONGEST
+    kept = extended(NoisyPair(*frames, camera(), 8, 9), seen)
+    assert kept is not None and (kept.age == LONGEST).all()
+
+
+def test_broken_pixels_do_not_stay_in_the_history() -> None:
+    color = torch.ones(HEIGHT, WIDTH, 3)
+    color[4, 5, 1] = float("nan")
+    frame = wall(camera(), color)
+    kept = extended(NoisyPair(frame, frame, camera(), 8, 0), torch.zeros(HEIGHT, WIDTH, 4))
+    assert kept is not None and kept.radiance.isfinite().all()
+
+
+def test_a_half_never_sees_its_own_frame_in_the_history() -> None:
+    """Noise2Noise's condition: the target must have no part in what the network sees."""
+    maker = InputMaker(CPU, guided=False, context=True)
+    for index in range(3):
+        frames = [wall(camera(), torch.full((HEIGHT, WIDTH, 3), float(2 * index + half))) for half in range(2)]
+        halves = maker.halves(NoisyPair(*frames, camera(), 8, index))
+        # Frames before this one have the colors 0 .. 2 * index - 1.
+        expected = (2 * index - 1) / 2 if index else 0.0
+        for planes in (halves.a, halves.b):
+            torch.testing.assert_close(planes[:, 12:15], torch.full_like(planes[:, 12:15], expected))
+        assert halves.a[0, 0, 0, 0] == 2 * index and halves.b[0, 0, 0, 0] == 2 * index + 1
+
+
+def test_the_same_pair_is_remembered_once_and_previews_never() -> None:
+    maker = InputMaker(CPU, guided=False, context=True)
+    frame = wall(camera(), torch.ones(HEIGHT, WIDTH, 3))
+    pair, other = (NoisyPair(frame, frame, camera(), 8, index) for index in range(2))
+    first = maker.halves(pair)
+    assert maker.halves(pair) is first
+    assert maker.history is not None and (maker.history.age == 1).all()
+    small = Frame(*(torch.ones(5, 7, 3) for _ in range(4)))
+    preview = maker.halves(NoisyPair(small, small, Camera(np.eye(4), FOV, 7, 5), 1, 0), remember=False)
+    assert not preview.a[:, 12:].any()
+    maker.halves(other, remember=False)
+    assert (maker.history.age == 1).all()
+
+
+def test_a_history_survives_a_file() -> None:
+    old = replace(history(torch.rand(HEIGHT, WIDTH, 3)), camera=camera(1.5))
+    new = from_tensors(to_tensors(old))
+    assert torch.equal(new.radiance, old.radiance) and torch.equal(new.age, old.age)
+    assert new.camera.fov_y == FOV and np.array_equal(new.camera.to_world, old.camera.to_world)
+    frame = wall(camera(), old.radiance)
+    torch.testing.assert_close(new.seen_by(frame), old.seen_by(frame))
+
+
+@pytest.mark.parametrize("bundled", ["cornell"])
+def test_in_a_rendered_walk_it_is_much_less_noisy_than_one_frame(
+    backend: Backend, bundled: str, tmp_path: Path
+) -> None:
+    scene = open_scene(bundled, backend.variant, 4)
+    start = replace(scene.start, width=64, height=64)
+    tracer, maker = PathTracer(scene, 64, 64, 4, 0), InputMaker(CPU, guided=False, context=True)
+    for index in range(6):
+        pose = start.to_world.copy()
+        pose[:3, 3] += 0.01 * index * pose[:3, 0]
+        pair = tracer.render_pair(replace(start, to_world=pose), index)
+        planes = maker.halves(pair).a
+    truth = PathTracer(scene, 64, 64, 256, 1).render_pair(pair.camera, 0).a.color.cpu()
+    seen = planes[0, 15] > 0
+    assert seen.float().mean() > 0.6
+    history = planes[0, 12:15].permute(1, 2, 0)
+    assert psnr(history[seen], truth[seen]) > psnr(pair.a.color.cpu()[seen], truth[seen]) + 4

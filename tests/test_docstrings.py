@@ -1,0 +1,21 @@
+"""The examples in docstrings run as they stand."""
+
+import doctest
+from importlib import import_module
+from pkgutil import walk_packages
+
+import pytest
+
+import noisewalk.denoiser
+from noisewalk import renderer
+
+MODULES = sorted(
+    found.name
+    for package in (noisewalk.denoiser, renderer)
+    for found in walk_packages(package.__path__, package.__name__ + ".")
+)
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_examples(name: str) -> None:
+    assert doctest.testmod(import_module(name)).failed == 0
