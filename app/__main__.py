@@ -215,7 +215,7 @@ def _cache(words: list[str]) -> int:
     given = parser.parse_args(words)
     from noisewalk.app.tools import cache
 
-    return cache(WalkOptions(cache_dir=given.cache_dir), given.clear, _talk(given))
+    return cache(given.cache_dir, given.clear, _talk(given))
 
 
 def _doctor(words: list[str]) -> int:

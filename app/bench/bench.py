@@ -27,7 +27,7 @@ from noisewalk.app.doctor import machine, versions
 from noisewalk.app.errors import EXIT_INTERRUPTED, Interrupted
 from noisewalk.app.files import require_folder
 from noisewalk.app.memory import keep_freed_memory
-from noisewalk.app.options import WalkOptions
+from noisewalk.app.options import ResolvedOptions, WalkOptions
 from noisewalk.app.session import Session, open_session
 from noisewalk.denoiser import streams
 from noisewalk.renderer import RenderCancelled
@@ -142,15 +142,15 @@ def _one_size(
 ) -> None:
     session = open_session(options, talk)
     try:
-        options, device = session.options, session.denoiser.device
-        assert options.width and options.height
+        resolved, device = session.options, session.denoiser.device
         about["machine"] = machine(session.backend, device)
-        about["settings"] = {name: getattr(options, name) for name in ("spp", "iterations", "crop")}
+        about["settings"] = {name: getattr(resolved, name) for name in ("spp", "iterations", "crop")}
         rates = measure_rates(device)
         if torch.cuda.is_initialized():
             torch.cuda.reset_peak_memory_stats()  # what that took is not the program's
         about["rates"] = {"matrix_flops": rates.matrix, "copy_bytes": rates.copy}
-        size = Size(options.width, options.height, floors=_floors(options, rates, network_cost(options.model, device)))
+        floors = _floors(resolved, rates, network_cost(resolved.model, device))
+        size = Size(resolved.width, resolved.height, floors=floors)
         measured.append(size)
         stages = Stages(session)
         try:
@@ -214,8 +214,7 @@ def _milliseconds(stage: Callable[[int], None], index: int) -> float:
     return 1e3 * (time.perf_counter() - start)
 
 
-def _floors(options: WalkOptions, rates: Rates, cost: NetworkCost) -> dict[str, float]:
-    assert options.width and options.height
+def _floors(options: ResolvedOptions, rates: Rates, cost: NetworkCost) -> dict[str, float]:
     crop = padded_pixels(min(options.crop, options.width), min(options.crop, options.height))
     one = rates.seconds(cost.train.times(crop))
     image = 3 * 4 * options.width * options.height  # bytes

@@ -73,7 +73,6 @@ class Optix:
     name = "optix"
 
     def __init__(self, session: Session) -> None:
-        assert session.options.width and session.options.height
         self._denoiser = OptixDenoiser(session.options.width, session.options.height)
 
     def learn(self, pair: NoisyPair) -> float:

@@ -397,7 +397,6 @@ def _facts(session: Session, weights: Path) -> SceneFacts:
     from noisewalk.renderer.rays import viewing_distance
 
     scene, options = session.scene, session.options
-    assert options.width and options.height and options.reference_spp
     session.path.camera(0, 1, 1)  # makes its splines on this thread: with many keyframes that takes seconds
     return SceneFacts(
         name=scene.name,
@@ -419,7 +418,6 @@ def _facts(session: Session, weights: Path) -> SceneFacts:
 def _camera(session: Session, to_world: np.ndarray, fov_y: float) -> Camera:
     from noisewalk.renderer.frame import Camera
 
-    assert session.options.width and session.options.height
     return Camera(to_world, fov_y, session.options.width, session.options.height)
 
 

@@ -38,11 +38,11 @@ def walk(options: WalkOptions, talk: Talk) -> int:
     session = open_session(options, talk)
     twin = None
     try:
-        options = session.options
-        if options.targets == "clean":
-            twin = CleanTwin(options.model, session, {})
+        resolved = session.options
+        if resolved.targets == "clean":
+            twin = CleanTwin(resolved.model, session, {})
         content = {"scene_hash": session.scene.content_hash, "path_hash": session.path.digest()}
-        run = open_run(options, session.scene.name, content)
+        run = open_run(resolved, session.scene.name, content)
         try:
             with StopSignal("stopping; once more to stop at once") as stop:
                 return _walk(session, twin, run, talk, stop)

@@ -12,7 +12,7 @@ from filelock import FileLock, Timeout
 
 from noisewalk.app.errors import UsageError
 from noisewalk.app.files import read_json, write_json
-from noisewalk.app.options import WalkOptions
+from noisewalk.app.options import ResolvedOptions
 from noisewalk.renderer.files import written_aside
 
 COLUMNS = (
@@ -98,7 +98,7 @@ class RunFolder:
         self._lock.release()
 
 
-def open_run(options: WalkOptions, scene_name: str, content: dict[str, str]) -> RunFolder:
+def open_run(options: ResolvedOptions, scene_name: str, content: dict[str, str]) -> RunFolder:
     """The folder to run in: a stopped run of the very same settings, else a new one (runs/SCENE, runs/SCENE-2, ...).
 
     `content` holds hashes of what the options only name: scene, path. A finished run is never overwritten. Raises
