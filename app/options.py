@@ -99,12 +99,12 @@ def resolve(options: WalkOptions, machine: Machine, film: tuple[int, int]) -> Re
             "width": width,
             "height": height,
             "reference_spp": options.reference_spp or REFERENCE_SPP[column],
-            "guide": guide_of(options.model, options.guide, machine),
+            "guide": choose_guide(options.model, options.guide, machine),
         }
     )
 
 
-def guide_of(model: str, guide: str, machine: Machine) -> str:
+def choose_guide(model: str, guide: str, machine: Machine) -> str:
     """`oidn` or `none`: whether the model has a use for Open Image Denoise, and it is wanted and installed."""
     if model not in GUIDED_MODELS:
         return "none"

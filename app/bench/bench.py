@@ -19,7 +19,7 @@ import torch
 
 from noisewalk.app.bench.floors import NetworkCost, Rates, measure_rates, network_cost, padded_pixels
 from noisewalk.app.bench.stages import LABELS, Stages
-from noisewalk.app.bench.timings import Size, document, notes, table
+from noisewalk.app.bench.timings import Size, conditions, document, stage_table
 from noisewalk.app.bench.trace import write_trace
 from noisewalk.app.clock import synchronise
 from noisewalk.app.console import StopSignal, Talk
@@ -33,7 +33,7 @@ from noisewalk.denoiser import streams
 from noisewalk.renderer import RenderCancelled
 
 # Dr.Jit compiles in the first round and records in the second, torch does after its own warm-up.
-WARM_UP = streams.WARM_UP + 1
+WARM_UP_ROUNDS = streams.WARM_UP + 1
 # Of the time left for a size: what rounds of stages may take, and then overlapped frames of the rest; then the trace.
 ROUNDS_SHARE, OVERLAPPED_SHARE = 0.6, 0.5
 TRACED_FRAMES = 4
@@ -75,8 +75,8 @@ class Rounds:
         """Numbers of rounds, those of the warm-up included, within `share` of this share."""
         start = time.monotonic()
         end = start + share * self.share * (self.limit.deadline - start)
-        for index in range(WARM_UP + self.repeats):
-            if index > WARM_UP and time.monotonic() > end:
+        for index in range(WARM_UP_ROUNDS + self.repeats):
+            if index > WARM_UP_ROUNDS and time.monotonic() > end:
                 return  # lest what comes after them is missing
             yield index
 
@@ -124,7 +124,7 @@ def bench(
 
 
 def _print(measured: list[Size], about: dict[str, Any], talk: Talk) -> None:
-    text = "\n\n".join([*map(table, measured), notes(about)])
+    text = "\n\n".join([*map(stage_table, measured), conditions(about)])
     if talk.output.json:
         talk.note(text)
         talk.result(about | {"sizes": [document(size) for size in measured]})
@@ -176,9 +176,9 @@ def _rounds(stages: Stages, size: Size, rounds: Rounds, talk: Talk) -> None:
             for name in names:
                 rounds.limit.check()
                 took = _milliseconds(getattr(stages, name), index)
-                if index >= WARM_UP:
+                if index >= WARM_UP_ROUNDS:
                     size.rounds.setdefault(name, []).append(took)
-            progress.update(task, completed=max(0, index + 1 - WARM_UP))
+            progress.update(task, completed=max(0, index + 1 - WARM_UP_ROUNDS))
 
 
 def _overlapped(session: Session, stages: Stages, size: Size, rounds: Rounds, talk: Talk) -> None:
@@ -191,14 +191,14 @@ def _overlapped(session: Session, stages: Stages, size: Size, rounds: Rounds, ta
             start = time.perf_counter()
             stages.overlapped(index)
             took = 1e3 * (time.perf_counter() - start)
-            if index >= WARM_UP:
+            if index >= WARM_UP_ROUNDS:
                 size.rounds.setdefault("overlapped", []).append(took)
                 size.trained_share = (session.denoiser.weights().steps - steps) / (
-                    session.options.iterations * (index + 1 - WARM_UP)
+                    session.options.iterations * (index + 1 - WARM_UP_ROUNDS)
                 )
             else:
                 steps = session.denoiser.weights().steps
-            progress.update(task, completed=max(0, index + 1 - WARM_UP))
+            progress.update(task, completed=max(0, index + 1 - WARM_UP_ROUNDS))
 
 
 def _frames(stages: Stages) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from noisewalk.app.compare.contenders import INSTALL_HINT, Contender, NoisyAverage, OpenImageDenoise, Optix
+from noisewalk.app.compare.contenders import COMPARE_HINT, Contender, NoisyAverage, OpenImageDenoise, Optix
 from noisewalk.app.compare.report import Page, write_report
 from noisewalk.app.console import StopSignal, Talk
 from noisewalk.app.doctor import machine, versions
@@ -101,12 +101,12 @@ def compare(options: WalkOptions, scenes: Sequence[str], models: Sequence[str], 
     folder = new_folder(options.out, "comparisons")
     missing = [package for package in ("pyoidn", "flip_evaluator") if find_spec(package) is None]
     if missing:
-        talk.warn(f"not installed, and left out of the comparison: {', '.join(missing)}: {INSTALL_HINT}")
+        talk.warn(f"not installed, and left out of the comparison: {', '.join(missing)}: {COMPARE_HINT}")
     walks = [replace(options, scene=scene) for scene in scenes]
     contenders = partial(_contenders, starts=starts, talk=talk)
     about = {"title": "noisewalk compare"}
     done = measure_walks(walks, contenders, milestones(options.frames), folder, about, talk)
-    talk.note(table(done.rows) + f"\n{done.about['state']}: {folder / 'report.html'}\n" + "\n".join(FORMULAS))
+    talk.note(score_table(done.rows) + f"\n{done.about['state']}: {folder / 'report.html'}\n" + "\n".join(FORMULAS))
     talk.result(done.result())
     return done.exit_code
 
@@ -181,7 +181,7 @@ def milestones(frames: int) -> list[int]:
     return sorted({frame for frame in (*TABLE_FRAMES, frames) if frame <= frames})
 
 
-def table(rows: Sequence[Row]) -> str:
+def score_table(rows: Sequence[Row]) -> str:
     """Corrected PSNR and tPSNR per method and measured frame, for each scene and as the mean over scenes."""
     lines = []
     width = max((len(row.method) for row in rows), default=0) + 1

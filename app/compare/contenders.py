@@ -14,7 +14,7 @@ from noisewalk.denoiser.guide import open_image_denoise
 from noisewalk.renderer.frame import Frame, NoisyPair
 from noisewalk.renderer.optix import OptixDenoiser
 
-INSTALL_HINT = "run scripts/setup compare"
+COMPARE_HINT = "run scripts/setup compare"
 Value = TypeVar("Value")
 
 

@@ -35,13 +35,13 @@ def variants(options: WalkOptions, talk: Talk) -> int:
     done = measure_walks([walk], _contenders, measured, folder, about, talk)
     if done.rows:
         _write_pictures(done)
-        talk.note(table(done.rows))
+        talk.note(variant_table(done.rows))
     talk.note(f"{done.about['state']}: {folder / 'report.html'}, curves.png, strip.png\n" + "\n".join(FORMULAS))
     talk.result(done.result() | {"paper_psnr": PAPER_PSNR})
     return done.exit_code
 
 
-def table(rows: Sequence[Row]) -> str:
+def variant_table(rows: Sequence[Row]) -> str:
     """The last measured frame: each variant beside what the paper found."""
     settings = {
         v.name: (

@@ -364,10 +364,7 @@ class _Opened:
         knobs = replace(wanted, spp=min(wanted.spp, self.facts.max_spp))
         if knobs == self._applied:
             return
-        from noisewalk.denoiser.trainer import TrainingSettings
-
-        settings = TrainingSettings(iterations=knobs.iterations, crop=knobs.crop, learning_rate=knobs.learning_rate)
-        self.session.denoiser.configure(settings)
+        self.session.denoiser.configure(iterations=knobs.iterations, crop=knobs.crop, learning_rate=knobs.learning_rate)
         if self._applied is None or knobs.spp != self._applied.spp:
             self.session.set_spp(knobs.spp)
         self._applied = knobs
