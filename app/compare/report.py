@@ -62,7 +62,7 @@ def write_report(file: Path, rows: Sequence[dict[str, Any]], pages: Sequence[Pag
         parts.append(_pictures(page))
     parts.append("<h2>Formulas and settings</h2>")
     parts.extend(f"<p><code>{html.escape(formula)}</code></p>" for formula in about["formulas"])
-    for name in ("settings", "machine", "versions"):
+    for name in ("sizes", "settings", "machine", "versions"):
         text = ", ".join(f"{key} {value}" for key, value in about.get(name, {}).items())
         parts.append(f"<p>{name}: <code>{html.escape(text)}</code></p>")
     parts.append(f"<script>{_asset('report.js')}</script>")

@@ -26,7 +26,7 @@ from noisewalk.app.viewer.live_reference import LiveReference
 from noisewalk.app.viewer.messages import Knobs, Message, Picture, SceneFacts, Status, Wish
 from noisewalk.denoiser import DenoiserError
 from noisewalk.renderer import RenderCancelled, RendererError
-from noisewalk.renderer.bundled import bundled_scenes
+from noisewalk.renderer.bundled import bundled_scenes, find_scene, scene_name
 
 if TYPE_CHECKING:
     from noisewalk.app.session import Result, Session
@@ -302,9 +302,9 @@ class Engine:
     def _switch(self, options: WalkOptions) -> None:
         """Opens a scene, and only then lets the old one go."""
         left, old_status = self._opened, self._status
-        name = Path(options.scene).stem if Path(options.scene).stem != "scene" else Path(options.scene).parent.name
-        self._status = replace(old_status, phase="opening", note=f"opening {name}", failure="")
         try:
+            note = f"opening {scene_name(find_scene(options.scene))}"
+            self._status = replace(old_status, phase="opening", note=note, failure="")
             opened = _Opened(options, self._tell)
         except (RendererError, DenoiserError, OSError, RuntimeError, ValueError, MemoryError) as error:
             self._status = old_status if left else replace(old_status, phase="failed", failure=str(error))

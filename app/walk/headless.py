@@ -63,9 +63,9 @@ def _walk(session: Session, twin: CleanTwin | None, run: RunFolder, talk: Talk, 
         talk.note(f"{run.folder}: going on at frame {first}")
     else:
         talk.note(f"run folder: {run.folder}")
-    run.start(first)
     about = {"versions": versions(), "machine": machine(session.backend, session.denoiser.device)}
-    run.write_state("running", **about)
+    run.write_state("running", **about)  # first: without it, the folder is nobody's
+    run.start(first)
     try:
         render_references(session, [i for i in measured_frames(session.options) if i >= first], talk, stop)
         _frames(session, twin, run, talk, stop, first)
