@@ -65,7 +65,7 @@ class SceneFacts:
 class Picture:
     """One frame to show. layers: (H, W, 3) float32 arrays or CUDA tensors by name, linear; `reference` may be absent.
 
-    decibels: PSNR of layers `noisy` and `denoised`, where a reference is good enough to measure with.
+    decibels: corrected PSNR of layers `noisy` and `denoised`, where a reference is good enough to measure with.
     estimate: of the error of `denoised`; its map is the layer `estimated_error`. Both absent while the network is
               untrained; the number also from previews.
     trained:  whether the network has learned anything, here or before; `denoised` is the noisy average until then.
