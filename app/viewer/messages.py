@@ -12,6 +12,12 @@ if TYPE_CHECKING:
     from noisewalk.denoiser.estimate import Estimate
     from noisewalk.renderer.camera_path import CameraPath
 
+
+def printable(text: str) -> str:
+    """What ImGui can draw: bytes of a file's name that are no text become question marks."""
+    return text.encode("utf-8", "replace").decode()
+
+
 Phase = Literal["opening", "running", "failed", "closed"]
 
 
