@@ -56,24 +56,25 @@ def prefiltered(feature: torch.Tensor, name: str) -> torch.Tensor:
     """Albedo or normal (H, W, 3), as `name` says, with its noise taken out by Open Image Denoise."""
     import pyoidn
 
-    device = _library_device(feature.device)
     feature = feature.contiguous()
     output = torch.empty_like(feature)
-    with pyoidn.Filter(device) as one:
-        one.set_image(name, feature, pyoidn.OIDN_FORMAT_FLOAT3)
-        one.set_image("output", output, pyoidn.OIDN_FORMAT_FLOAT3)
-        one.set_quality(pyoidn.OIDN_QUALITY_HIGH)
-        one.commit()
-        one.execute()
+    device, one = _feature_filter(feature.device, name)
+    one.set_image(name, feature, pyoidn.OIDN_FORMAT_FLOAT3)
+    one.set_image("output", output, pyoidn.OIDN_FORMAT_FLOAT3)
+    one.commit()
+    one.execute()
     if error := device.get_error():
         raise OpenImageDenoiseError(f"Open Image Denoise: {error}")
     return output
 
 
 @cache
-def _library_device(device: torch.device) -> Any:
+def _feature_filter(device: torch.device, name: str) -> tuple[Any, Any]:
+    """The library's device, and a filter for each feature, kept: to build one takes as long as to run it."""
     import pyoidn
 
-    made = pyoidn.Device.from_torch(device) if device.type == "cuda" else pyoidn.Device()
+    made = pyoidn.Device.from_torch(device)
     made.commit()
-    return made
+    one = pyoidn.Filter(made)
+    one.set_quality(pyoidn.OIDN_QUALITY_HIGH)
+    return made, one
