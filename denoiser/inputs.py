@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 
 from noisewalk.denoiser.features import frame_planes, to_planes
-from noisewalk.denoiser.guide import open_image_denoise, require_guide
+from noisewalk.denoiser.guide import advise, require_guide
 from noisewalk.denoiser.history import History, extended
 from noisewalk.renderer.frame import NoisyPair
 
@@ -61,8 +61,7 @@ class InputMaker:
             here = self._here(pair)
             seen = [self.history.seen_by(half) if self.history else None for half in (here.a, here.b)]
             guides = [
-                open_image_denoise(half.color, half.albedo, half.normal) if self._guided else None
-                for half in (here.a, here.b)
+                advise(half.color, half.albedo, half.normal) if self._guided else None for half in (here.a, here.b)
             ]
             a, b = map(frame_planes, (here.a, here.b), guides, seen)
             halves = Halves(a, b, None if here.clean is None else to_planes(here.clean))
@@ -82,7 +81,7 @@ class InputMaker:
         """
         if not self._guided:
             return None
-        return to_planes(open_image_denoise(*map(self._here(pair).mean, ("color", "albedo", "normal"))))
+        return to_planes(advise(*map(self._here(pair).mean, ("color", "albedo", "normal"))))
 
     def _here(self, pair: NoisyPair) -> NoisyPair:
         """The pair on the device: it goes there once, whoever asks for it."""

@@ -10,6 +10,7 @@ from typing import Literal
 import torch
 
 from noisewalk.denoiser import DenoiserError
+from noisewalk.denoiser.blend import cross_validated_share
 from noisewalk.denoiser.checkpoint import load_checkpoint, save_checkpoint
 from noisewalk.denoiser.features import finite, from_planes, guide_of
 from noisewalk.denoiser.inputs import Halves, InputMaker
@@ -45,7 +46,7 @@ class Denoised:
 
     halves: what is made of each half, knowing nothing of the other: (2, H, W, 3), as the network puts it out.
     shown:  the picture (H, W, 3), finite and >= 0: their average, but with what the guide makes of both halves
-            together in the place of what it makes of each.
+            together in the place of what it makes of each; and where the guide's picture is nearer to the truth, that.
     """
 
     halves: torch.Tensor
@@ -152,7 +153,8 @@ class OnlineDenoiser:
             denoised, share = self._recorded(planes)
         shown, guide = denoised, self._inputs.guide_of_both(pair)
         if guide is not None:
-            shown = denoised + share * (guide - guide_of(planes))
+            shown = (denoised + share * (guide - guide_of(planes))).mean(dim=0, keepdim=True)
+            shown = shown + cross_validated_share(planes[:, :3], denoised, guide_of(planes)) * (guide - shown)
         return Denoised(from_planes(denoised), finite(from_planes(shown).mean(dim=0)).clamp(min=0.0))
 
     def _load(self, parameters: Mapping[str, torch.Tensor]) -> None:
