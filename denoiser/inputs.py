@@ -98,8 +98,7 @@ class InputMaker:
         a, b = map(frame_planes, (here.a, here.b), map(self._guide_of, (here.a, here.b)), past)
         if remember and self._context:
             nothing = torch.zeros(*here.a.color.shape[:2], 4, device=self._device)
-            past_a, past_b = (nothing if one is None else one for one in past)
-            self.history = accumulate(here, (past_a + past_b) / 2)
+            self.history = accumulate(here, *(nothing if one is None else one for one in past))
         return PreparedPair(pair.index, a, b, None if here.clean is None else to_planes(here.clean), self._guide)
 
     def _guide_of(self, half: Frame) -> torch.Tensor | None:
