@@ -62,28 +62,38 @@ class Talk:
 
 
 class _Progress(Progress):
-    """Where nobody watches (a pipe, a log file), a line now and then: there, rich shows bars only when they end."""
+    """Where nobody watches (a pipe, a log file), whole lines now and then and at the end: rich would cut its bar."""
 
-    def __init__(self, *columns: ProgressColumn, **settings: Any) -> None:
-        super().__init__(*columns, **settings)
-        self._logged_at = time.monotonic()
+    def __init__(self, *columns: ProgressColumn, console: Console, disable: bool, **settings: Any) -> None:
+        super().__init__(*columns, console=console, disable=disable or not console.is_terminal, **settings)
+        self._logs = not disable and not console.is_terminal
+        self._logged_at, self._logged = time.monotonic(), ""
 
     def update(self, task_id: TaskID, **changes: Any) -> None:
         super().update(task_id, **changes)
-        self._log(task_id)
+        self._log_now_and_then(task_id)
 
     def advance(self, task_id: TaskID, advance: float = 1) -> None:
         super().advance(task_id, advance)
-        self._log(task_id)
+        self._log_now_and_then(task_id)
+
+    def stop(self) -> None:
+        """Also at the end of a `with` block."""
+        super().stop()
+        for task_id in self.task_ids:
+            self._log(task_id)
+
+    def _log_now_and_then(self, task_id: TaskID) -> None:
+        if time.monotonic() - self._logged_at >= LOG_SECONDS:
+            self._logged_at = time.monotonic()
+            self._log(task_id)
 
     def _log(self, task_id: TaskID) -> None:
-        now = time.monotonic()
-        if self.disable or self.console.is_terminal or now - self._logged_at < LOG_SECONDS:
-            return
-        self._logged_at = now
-        task = self.tasks[task_id]
-        line = f"{task.description} {task.completed:.0f}/{task.total:.0f} {task.fields['note']}"
-        self.console.print(line.strip(), markup=False)
+        task = self._tasks[task_id]
+        line = f"{task.description} {task.completed:.0f}/{task.total:.0f} {task.fields['note']}".strip()
+        if self._logs and line != self._logged:
+            self._logged = line
+            self.console.print(line, markup=False)
 
 
 class StopSignal:

@@ -9,7 +9,7 @@ from typing import Any
 
 import platformdirs
 
-from noisewalk.app.viewer.display import TONES
+from noisewalk.app.viewer.display import EXPOSURE_RANGE, TONES
 from noisewalk.renderer.files import written_aside
 
 FILE = Path(platformdirs.user_config_dir("noisewalk")) / "viewer.json"
@@ -60,17 +60,22 @@ def _number(low: float, high: float) -> Any:
     return lambda value: isinstance(value, int | float) and low <= value <= high
 
 
+def _text(value: Any) -> bool:
+    """Half of a surrogate pair, which JSON may hold, is no text for ImGui."""
+    return isinstance(value, str) and value.encode(errors="replace").decode() == value
+
+
 def _window(value: Any) -> bool:
     return isinstance(value, list) and len(value) == 2 and all(isinstance(v, int) and 200 <= v <= 16384 for v in value)
 
 
 _CHECKS: dict[str, Any] = {
-    "exposure": _number(-20, 20),
+    "exposure": _number(*EXPOSURE_RANGE),
     "tone": lambda value: isinstance(value, str) and value in TONES,
     "error_scale": _number(1e-3, 1),
     "speed": _number(1e-3, 1e3),
     "loop": lambda value: isinstance(value, bool),
-    "recent": lambda value: isinstance(value, list) and all(isinstance(s, str) for s in value),
+    "recent": lambda value: isinstance(value, list) and all(map(_text, value)),
     "window": _window,
-    "layout": lambda value: isinstance(value, str),
+    "layout": _text,
 }
