@@ -16,8 +16,9 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from noisewalk.denoiser.features import from_planes, to_planes, tone_map
+from noisewalk.denoiser.features import tone_map
 from noisewalk.denoiser.guide import OpenImageDenoiseError, open_image_denoise, require_guide
+from noisewalk.denoiser.planes import from_planes, to_planes
 from noisewalk.denoiser.tza import archives_in
 
 CHANNELS = 9  # color, albedo, normal

@@ -10,9 +10,10 @@ import pytest
 import torch
 
 from noisewalk.denoiser import oidn_network, tza
-from noisewalk.denoiser.features import from_planes, to_planes, tone_map
+from noisewalk.denoiser.features import tone_map
 from noisewalk.denoiser.guide import best_open_image_denoise, open_image_denoise, prefiltered
 from noisewalk.denoiser.oidn_network import OidnUNet, exposure, inverse_transfer, library_tensors, transfer
+from noisewalk.denoiser.planes import from_planes, to_planes
 
 pytest.importorskip("pyoidn")
 
