@@ -30,7 +30,7 @@ class Axes:
 def write_psnr_plot(
     file: Path, curves: Mapping[str, Sequence[tuple[int, float]]], title: str, named: Axes = Axes()
 ) -> None:
-    """Plots PSNR over frames, or what `named` says. curves: (frame, dB) in order by label, all with the same last one."""
+    """Plots PSNR over frames, or as `named`. curves: (frame, dB) in order by label, all with the same last frame."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

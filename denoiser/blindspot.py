@@ -1,8 +1,8 @@
 """The blind-spot network of Laine et al. 2019, "High-Quality Self-Supervised Deep Image Denoising".
 
-No output of it sees the pixel in its own place. So it can be trained on single noisy pictures, with the picture itself as
-target: where pixels' noise is independent, Noise2Noise's condition holds. It predicts what the pixel may be as a
-Gaussian; how the pixel was measured, with a known noise, makes of that the posterior mean.
+No output of it sees the pixel in its own place. So it can be trained on single noisy pictures, with the picture itself
+as target: where the noise of pixels is independent, Noise2Noise's condition holds. It predicts what the pixel may be,
+as a Gaussian; what was measured there, with a known noise, makes of that the posterior mean.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def one_down(image: torch.Tensor) -> torch.Tensor:
 
 
 class HalfPlaneUNet(UNet):
-    """The U-Net with a receptive field that is a half-plane: (N, channels, H, W) -> (N, 96, H, W), which see rows above."""
+    """The U-Net whose outputs see the rows above them only: (N, channels, H, W) -> (N, 96, H, W)."""
 
     def __init__(self, channels: int) -> None:
         super().__init__(channels, convolution=half_plane_conv, last=(FEATURES, FEATURES))
@@ -48,7 +48,7 @@ class HalfPlaneUNet(UNet):
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         height, width = image.shape[-2:]
-        return one_down(self.decoded(pad_to_multiple(image))[0][..., :height, :width].float())
+        return one_down(self.decoded(pad_to_multiple(image))[0][..., :height, :width].to(image.dtype))
 
 
 class BlindSpotNetwork(nn.Module):
@@ -108,7 +108,7 @@ class BlindSpotModel(nn.Module):
 
 
 def covariance_of(numbers: torch.Tensor) -> torch.Tensor:
-    """A^T A (..., 3, 3) of an upper triangular A, given as its 6 numbers row by row or its diagonal's 3 (..., 6 or 3)."""
+    """A^T A (..., 3, 3) of an upper triangular A: its 6 numbers row by row, or the 3 of its diagonal (..., 6 or 3)."""
     if numbers.shape[-1] == COLORS:
         return torch.diag_embed(numbers.square())
     rows, columns = torch.triu_indices(COLORS, COLORS)

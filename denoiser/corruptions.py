@@ -1,8 +1,8 @@
 """What Noise2Noise can undo: corruptions of pictures, each drawn anew at every call (Lehtinen et al. 2018, section 3).
 
-Each takes clean pictures (N, C, H, W), as a rule in [0, 1], its strength, a number or (N, 1, 1, 1), and a CPU generator, and
-gives the same shape. Two calls are independent of each other: one may be seen, and the other be the target.
-Where a pixel is missing it is NaN, which losses pass over.
+Each takes clean pictures (N, C, H, W) in [0, 1], its strength, a number or (N, 1, 1, 1), and a generator, all on the
+CPU, and gives the same shape. Two calls are independent of each other: one may be seen, and the other be the target.
+A missing pixel is NaN, which losses pass over.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def brown(clean: torch.Tensor, sigma: Strength, width: float, generator: torch.G
 
 
 def poisson(clean: torch.Tensor, photons: Strength, generator: torch.Generator) -> torch.Tensor:
-    """Photon noise, Poisson(photons * clean) / photons; photons: their mean number at white. The expectation is clean."""
+    """Photon noise, Poisson(photons * clean) / photons; photons: how many white has. The expectation is clean."""
     photons = torch.as_tensor(photons).clamp(min=LEAST_COUNT)
     return torch.poisson(photons * clean.clamp(min=0.0), generator=generator) / photons
 
@@ -72,10 +72,10 @@ def text(clean: torch.Tensor, share: Strength, generator: torch.Generator) -> to
 def undersampled(clean: torch.Tensor, decay: float, generator: torch.Generator) -> torch.Tensor:
     """Magnetic resonance: each frequency k is measured with probability p(k) = exp(-decay |k|), weighted by 1 / p(k).
 
-    (N, 1, H, W) -> (N, 4, H, W): the picture that the weighted spectrum gives, and what was measured, as KNOWN_PLANES:
+    (N, 1, H, W) -> (N, 4, H, W): the picture that the weighted spectrum gives, and what was measured:
     the spectrum without weights (real and imaginary part, orthonormal), and where it is known, 1 or 0.
-    |k| in cycles per picture. The picture's expectation is clean. The spectrum of a real picture is symmetric: k and -k are
-    measured together.
+    |k| in cycles per picture. The picture's expectation is clean. The spectrum of a real picture is symmetric: k and
+    -k are measured together.
     """
     chance = sampling_probability(decay, *clean.shape[-2:])
     draws = torch.rand(clean.shape, generator=generator)
@@ -117,7 +117,7 @@ def _written_over(clean: torch.Tensor, share: float, generator: torch.Generator)
     for _ in range(MOST_STRINGS):
         if (covered > 0).float().mean() >= share:
             break
-        ink = _string(*clean.shape[-2:], generator)
+        ink = _string(clean.shape[-2], clean.shape[-1], generator)
         clean = torch.lerp(clean, torch.rand(len(clean), 1, 1, generator=generator).expand_as(clean), ink)
         covered = covered.maximum(ink)
     return clean

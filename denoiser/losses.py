@@ -30,7 +30,7 @@ def l1_loss(output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
 
 
 def l0_loss(output: torch.Tensor, target: torch.Tensor, exponent: float | torch.Tensor) -> torch.Tensor:
-    """mean (|f - y| + 1e-8)^exponent, a scalar, as of `l2_loss`; with an exponent near 0, its minimum is the target's mode.
+    """mean (|f - y| + 1e-8)^exponent, a scalar, as of `l2_loss`. Near an exponent of 0 its minimum is the mode.
 
     Lehtinen et al. 2018, section 3.2.
     """
@@ -38,7 +38,9 @@ def l0_loss(output: torch.Tensor, target: torch.Tensor, exponent: float | torch.
 
 
 class AnnealedL0(nn.Module):
-    """`l0_loss` with an exponent that goes from 2 to 0 in the course of the training, as `progress` goes from 0 to 1."""
+    """`l0_loss` with an exponent that goes from 2 to 0 as `progress`, of the training, goes from 0 to 1."""
+
+    progress: torch.Tensor
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""The paper's U-Net for pictures in [0, 1], with any loss; and for spectra that are known in part."""
+"""The paper's U-Net for pictures in [0, 1], with any loss; and for pictures whose spectrum is known in part."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class RestorationModel(UNet):
 
 
 class KnownFrequenciesModel(RestorationModel):
-    """(N, 4, H, W) planes as of `corruptions.undersampled` -> (N, 1, H, W): what was measured of its spectrum is put back.
+    """(N, 4, H, W) planes as of `corruptions.undersampled` -> (N, 1, H, W), with the measured frequencies put back.
 
     Training goes through that too (Lehtinen et al. 2018, section 3.4).
     """

@@ -1,1 +1,1 @@
-"""`noisewalk study`: what Noise2Noise can learn without clean pictures, one study for each of the paper's corruptions."""
+"""`noisewalk study`: what can be learned without clean pictures, a study for each of the paper's corruptions."""

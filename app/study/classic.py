@@ -22,8 +22,7 @@ def bm3d(noisy: torch.Tensor, sigma: float) -> torch.Tensor:
 def anscombe_bm3d(noisy: torch.Tensor, photons: float) -> torch.Tensor:
     """Photon noise made Gaussian by Anscombe's transform, BM3D, and its exact unbiased inverse.
 
-    The inverse in the closed form of Makitalo and Foi 2011, "A Closed-Form Approximation of the Exact Unbiased Inverse of the
-    Anscombe Variance-Stabilizing Transformation". noisy: (1, 3, H, W), as of `corruptions.poisson`.
+    noisy: (1, 3, H, W), as of `corruptions.poisson`.
     """
     stable = 2.0 * (noisy * photons + 3.0 / 8.0).clamp(min=0.0).sqrt()  # of variance 1
     top = float(stable.max())
@@ -31,7 +30,11 @@ def anscombe_bm3d(noisy: torch.Tensor, photons: float) -> torch.Tensor:
 
 
 def unbiased_inverse(stable: torch.Tensor) -> torch.Tensor:
-    """The mean number of photons for an expectation of the transformed number."""
+    """The mean number of photons for an expectation of the transformed number, elementwise.
+
+    Makitalo and Foi 2011, "A Closed-Form Approximation of the Exact Unbiased Inverse of the Anscombe
+    Variance-Stabilizing Transformation".
+    """
     d = stable.clamp(min=2.0 * (3.0 / 8.0) ** 0.5)
     root = 1.5**0.5
     return (d**2 / 4 + root / (4 * d) - 11 / (8 * d**2) + 5 * root / (8 * d**3) - 1 / 8).clamp(min=0.0)

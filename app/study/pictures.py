@@ -34,7 +34,7 @@ TO_TEST = ("astronaut.png", "chelsea.png", "camera.png")
 ONE_IN = 5  # of a folder's pictures is tested on
 MOST_TESTED = 24  # as many as Kodak has
 MOST_BYTES = 4 * 2**30  # of pictures in memory
-SHOWN_CROPS = 2  # the middle of a picture that is tested on has sides of so many crops
+TESTED_SIDE = 128  # pixels of the middle of a picture that is tested on; two crops where that is more
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,7 +99,7 @@ def split(found: Sequence[torch.Tensor], about: str) -> Pictures:
 
 
 def image_files(folder: Path) -> list[Path]:
-    """The files in a folder and below whose names are those of pictures, in order. Raises UsageError without a folder."""
+    """The files in a folder and below that are named like pictures, in order. Raises UsageError without a folder."""
     from PIL import Image
 
     if not folder.is_dir():

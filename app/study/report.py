@@ -37,9 +37,9 @@ def table(done: Measured) -> str:
 
 
 def paper_seconds(done: Measured) -> float:
-    """What training at the paper's scale would take at the speed of this one, all variants together; NaN before it began."""
+    """What training all variants at the paper's scale would take at the speed of this one; NaN before it began."""
     steps = max((points[-1][0] for points in done.curves.values()), default=0)
-    pixels = steps * int(str(done.settings["batch"])) * int(str(done.settings["crop"])) ** 2
+    pixels = steps * done.settings["batch"] * done.settings["crop"] ** 2
     paper_steps, batch, side = done.study.scale
     return done.seconds / pixels * paper_steps * batch * side**2 if pixels else math.nan
 
@@ -80,7 +80,7 @@ def write_study(folder: Path, done: Measured) -> None:
     curves = done.curves | {name: [(0, value), (last, value)] for name, value in flat.items()}
     write_psnr_plot(folder / "curves.png", curves, f"{done.study.name}: {done.study.about}", PSNR_AXES)
     order = ["input", *done.curves, *done.classic, "truth"]
-    tiles = [(name, f"{done.strip[name][0]:.2f} dB" if name != "truth" else "", _rgb(done)(name)) for name in order]
+    tiles = [_tile(done, name) for name in order]
     with written_aside(folder / "strip.png") as temporary:
         side_by_side(done.study.about, tiles).save(temporary, format="PNG")
 
@@ -110,12 +110,9 @@ def write_sweep(file: Path, found: Sequence[Measured], shares: Sequence[float]) 
         write_psnr_plot(file, curves, "random colors (figure 5)", Axes("% of the pixels corrupted", "PSNR (dB)"))
 
 
-def _rgb(done: Measured) -> Any:
-    def tile(name: str) -> torch.Tensor:
-        image = done.strip[name][1].float()
-        return image.expand(*image.shape[:2], 3)
-
-    return tile
+def _tile(done: Measured, name: str) -> tuple[str, str, torch.Tensor]:
+    decibels, image = done.strip[name]
+    return name, "" if name == "truth" else f"{decibels:.2f} dB", image.expand(*image.shape[:2], 3)
 
 
 def _number(value: float | None) -> str:

@@ -14,7 +14,7 @@ from noisewalk.app.study.pictures import Pictures
 from noisewalk.denoiser.features import PLANES, frame_planes, tone_map
 from noisewalk.renderer.backend import choose_backend
 from noisewalk.renderer.path_tracer import PathTracer
-from noisewalk.renderer.scene import open_scene
+from noisewalk.renderer.scene import Scene, open_scene
 from noisewalk.scenes.rooms import write_room
 
 SPP = 64  # of each half
@@ -33,14 +33,16 @@ def rendered_rooms(options: StudyOptions, crop: int, talk: Talk) -> Pictures:
         task = progress.add_task("rooms", total=TRAINED + TESTED, note=f"{SPP} spp")
         for number in range(TRAINED + TESTED):
             scene = open_scene(str(write_room(ROOM_SEED + number, Path(folder) / "room")), backend.variant, None)
-            rooms.append(_rendered(PathTracer(scene, size := max(SIZE, crop), size, SPP, options.seed), number))
+            rooms.append(render_room(scene, max(SIZE, crop), options.seed, number))
             progress.advance(task)
     about = f"rooms of {SPP} spp: {TRAINED} to train on, {TESTED} to test on; clean: {2 * SPP * CLEAN_PAIRS} spp"
     return Pictures(rooms[:TRAINED], rooms[TRAINED:], about)
 
 
-def _rendered(tracer: PathTracer, number: int) -> torch.Tensor:
-    camera = replace(tracer.scene.start, width=tracer.width, height=tracer.height)
+def render_room(scene: Scene, size: int, seed: int, number: int) -> torch.Tensor:
+    """Room `number` as of `rendered_rooms`, from where its camera stands."""
+    tracer = PathTracer(scene, size, size, SPP, seed)
+    camera = replace(scene.start, width=size, height=size)
     first = number * (CLEAN_PAIRS + 1)  # no two frames of a run have the same index
     pair = tracer.render_pair(camera, first)
     others = [tracer.render_pair(camera, first + 1 + index).mean("color") for index in range(CLEAN_PAIRS)]

@@ -71,6 +71,7 @@ def _read_volumes(folder: Path, talk: Talk) -> list[np.ndarray]:
     if find_spec("nibabel") is None:
         raise UsageError(f"--volumes needs the package 'nibabel': {EXTRA_HINT}")
     import nibabel
+    from nibabel.filebasedimages import ImageFileError
 
     if not folder.is_dir():
         raise UsageError(f"{folder}: no such folder")
@@ -78,7 +79,7 @@ def _read_volumes(folder: Path, talk: Talk) -> list[np.ndarray]:
     for file in sorted(file for file in folder.rglob("*") if file.name.endswith(NIFTI)):
         try:
             volumes.append(_array(nibabel.load(file)))
-        except (OSError, ValueError, EOFError, nibabel.filebasedimages.ImageFileError) as error:
+        except (OSError, ValueError, EOFError, ImageFileError) as error:
             talk.warn(f"{file}: left out: cannot be read: {error}")
     if not volumes:
         raise UsageError(f"{folder}: no volume of three dimensions that can be read (NIfTI: .nii, .nii.gz)")
@@ -93,7 +94,7 @@ def _array(image: Any) -> np.ndarray:
     if volume.ndim != 3 or min(volume.shape) < 8:
         raise ValueError(f"of shape {volume.shape}, not a volume")
     low, high = np.percentile(volume, (0.0, 99.9))
-    return np.asarray(((volume - low) / max(high - low, 1e-12)).clip(0.0, 1.0))
+    return ((volume - low) / max(high - low, 1e-12)).clip(0.0, 1.0).astype(np.float32)
 
 
 def _slices(volume: np.ndarray, side: int) -> list[torch.Tensor]:

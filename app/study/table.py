@@ -1,7 +1,7 @@
 """The table of the studies: a study is a row, and says what is corrupted how, and which variants learn from it.
 
-Numbers of the papers: Lehtinen et al. 2018 (Noise2Noise), for Kodak where not said otherwise, and of the blind spot Laine et
-al. 2019.
+The papers' numbers: Lehtinen et al. 2018 (Noise2Noise), of Kodak where not said otherwise; for the blind spot
+Laine et al. 2019.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from noisewalk.app.errors import Interrupted
 from noisewalk.app.options import Output, StudyOptions
 from noisewalk.app.study.classic import CLASSIC_PACKAGE, classic_is_installed
 from noisewalk.app.study.draws import seeded
-from noisewalk.app.study.pictures import SHOWN_CROPS, Pictures, middle, to_float
+from noisewalk.app.study.pictures import TESTED_SIDE, Pictures, middle, to_float
 from noisewalk.app.study.table import Study, Variant
 from noisewalk.denoiser.losses import AnnealedL0
 from noisewalk.denoiser.metrics import decibels
@@ -34,11 +34,12 @@ class Measured:
     """What a study found so far. curves: (step, dB) of each variant, the mean over the pictures that are tested on.
 
     input, classic: dB of what is given, and of methods that learn nothing. strip: the first of these pictures as it is
-    shown, (name, its own dB, (H, W, 3)). seconds: of training, without measuring. state: complete, interrupted or failed.
+    shown, by name: its own dB, (H, W, C). seconds: of training, without measuring. state: complete, interrupted or
+    failed.
     """
 
     study: Study
-    settings: dict[str, object] = field(default_factory=dict)
+    settings: dict[str, int] = field(default_factory=dict)
     pictures: str = ""
     input: float = math.nan
     classic: dict[str, float] = field(default_factory=dict)
@@ -91,7 +92,7 @@ def measure(
 
 
 def _tests(study: Study, pictures: Pictures, crop: int, seed: int) -> list[_Test]:
-    whole = [to_float(middle(picture, SHOWN_CROPS * crop))[None] for picture in pictures.test]
+    whole = [to_float(middle(picture, max(TESTED_SIDE, 2 * crop)))[None] for picture in pictures.test]
     return [
         _Test(study.test(picture, seeded(seed, 2, index)), study.shown(study.truth(picture)))
         for index, picture in enumerate(whole)
@@ -133,7 +134,7 @@ def _train(
     device = choose_device(options.device)
     settings = TrainingSettings(pretrained=False, learning_rate=study.learning_rate, seed=options.seed)
     learners = [(variant, Trainer(settings, device, network=variant.build)) for variant in study.variants]
-    crops = partial(pictures.crops, options.batch, int(str(done.settings["crop"])))
+    crops = partial(pictures.crops, options.batch, done.settings["crop"])
     due = {max(1, steps * count // MEASUREMENTS) for count in range(1, MEASUREMENTS + 1)}
     with talk.progress() as progress:
         task = progress.add_task(study.name, total=steps, note="")
@@ -180,5 +181,6 @@ def ramp(progress: float) -> float:
 
 @torch.no_grad()
 def _shown(trainer: Trainer, seen: torch.Tensor) -> torch.Tensor:
-    output: torch.Tensor = trainer.network(seen.to(trainer.device))
+    network: torch.nn.Module = trainer.network
+    output: torch.Tensor = network(seen.to(trainer.device))
     return output
