@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,17 @@ from noisewalk.renderer.files import written_aside
 
 CURVE_COLORS = ("#1b6ca8", "#b8621b", "#5b8c3a", "#8a4fa0", "#a83232", "#40404a", "#2a8f8f", "#8c7326")
 ESTIMATE_LABEL = "estimate"  # drawn as a thin, dashed curve
+FONTS = (  # that have what Matplotlib's own lacks: Chinese, Japanese, Korean
+    "Noto Sans CJK SC",
+    "Noto Sans CJK JP",
+    "Source Han Sans SC",
+    "WenQuanYi Zen Hei",
+    "Microsoft YaHei",
+    "PingFang SC",
+    "Hiragino Sans",
+    "Malgun Gothic",
+    "Arial Unicode MS",
+)
 MOST_DOTS = 60  # above, a curve is a line without them
 SMALLEST_TILE = 128  # pixels: narrower ones have no room for their caption
 LABEL_HEIGHT = 0.055  # of the plot
@@ -46,7 +58,8 @@ def write_psnr_plot(
         axes.plot(*zip(*points, strict=True), marker=dots, markersize=3.5, color=colors[label])
     last = max(frame for points in curves.values() for frame, _ in points)
     axes.margins(x=0.02)
-    axes.set(xlabel=named.x, ylabel=named.y, title=title)
+    axes.set(xlabel=named.x, ylabel=named.y)
+    axes.set_title(title, parse_math=False, family=_fonts())  # a name is no formula, whatever is in it
     axes.set_xlim(right=last + 0.28 * max(1, last))
     bottom, top = axes.get_ylim()
     height = -float("inf")
@@ -57,8 +70,17 @@ def write_psnr_plot(
         axes.annotate(text, (last, height), offset, textcoords="offset points", va="center", color=colors[label])
     axes.grid(alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)
-    with written_aside(file) as temporary:
+    with written_aside(file) as temporary, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing")  # it is drawn as a box, which says as much
         figure.savefig(temporary, format="png", dpi=120)
+
+
+def _fonts() -> list[str]:
+    """Matplotlib's own font, and those that are installed of FONTS."""
+    from matplotlib.font_manager import get_font_names
+
+    installed = set(get_font_names())
+    return ["DejaVu Sans", *(font for font in FONTS if font in installed)]
 
 
 def side_by_side(heading: str, tiles: Sequence[tuple[str, str, torch.Tensor]]) -> Image.Image:

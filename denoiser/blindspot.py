@@ -80,7 +80,7 @@ class BlindSpotModel(nn.Module):
 
     both_directions = False
     uses_context = False
-    average_decay = 0.0
+    ema_decay = 0.0
 
     def __init__(self, sigma: float, covariance: Covariance = "full") -> None:
         super().__init__()

@@ -16,7 +16,7 @@ class RestorationModel(UNet):
 
     both_directions = False
     uses_context = False
-    average_decay = 0.0
+    ema_decay = 0.0
 
     def __init__(self, loss: Loss, channels: int = 3) -> None:
         super().__init__(channels, outputs=channels)

@@ -11,7 +11,8 @@ import torch
 from noisewalk.app.console import Talk
 from noisewalk.app.options import StudyOptions
 from noisewalk.app.study.pictures import Pictures
-from noisewalk.denoiser.features import PLANES, frame_planes, tone_map
+from noisewalk.denoiser.features import tone_map
+from noisewalk.denoiser.planes import CHANNELS, frame_planes
 from noisewalk.renderer.backend import choose_backend
 from noisewalk.renderer.path_tracer import PathTracer
 from noisewalk.renderer.scene import Scene, open_scene
@@ -53,17 +54,17 @@ def render_room(scene: Scene, size: int, seed: int, number: int) -> torch.Tensor
 
 def seen(room: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
     """What the network sees: (N, 16, H, W)."""
-    return room[:, :PLANES]
+    return room[:, :CHANNELS]
 
 
 def other_half(room: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
     """The noisy target: (N, 3, H, W)."""
-    return room[:, PLANES : PLANES + 3]
+    return room[:, CHANNELS : CHANNELS + 3]
 
 
 def clean(room: torch.Tensor) -> torch.Tensor:
     """The clean picture: (N, 3, H, W)."""
-    return room[:, PLANES + 3 :]
+    return room[:, CHANNELS + 3 :]
 
 
 def displayed(radiance: torch.Tensor) -> torch.Tensor:

@@ -21,9 +21,9 @@ import numpy as np
 from noisewalk.app.errors import Interrupted
 from noisewalk.app.options import WalkOptions
 from noisewalk.app.viewer.autosave import Autosave
-from noisewalk.app.viewer.history import History, Sample
 from noisewalk.app.viewer.live_reference import LiveReference
 from noisewalk.app.viewer.messages import Knobs, Message, Picture, SceneFacts, Status, Wish
+from noisewalk.app.viewer.series import Sample, Series
 from noisewalk.denoiser import DenoiserError
 from noisewalk.renderer import RenderCancelled, RendererError
 from noisewalk.renderer.bundled import bundled_scenes, find_scene, scene_name
@@ -50,7 +50,7 @@ class Engine:
     """
 
     def __init__(self, options: WalkOptions, wake: Callable[[], None] = lambda: None) -> None:
-        self.history = History()
+        self.series = Series()
         self.knobs = self.knobs_of(options)
         self._wake = wake
         self._options = options
@@ -266,7 +266,8 @@ class Engine:
             "albedo": _shared(pair.mean("albedo")),
             "normal": _shared(pair.mean("normal")),
         }
-        decibels = {"denoised": measured.psnr_shown, "noisy": measured.psnr_noisy} if measured else {}
+        psnr = (measured.psnr_noisy_corrected, measured.psnr_shown_corrected) if measured else None
+        decibels = dict(zip(("noisy", "denoised"), psnr, strict=True)) if psnr else {}
         estimate: Estimate | None = result.estimate
         if not training.trained:  # a fresh network has nothing to show
             layers["denoised"], estimate = layers["noisy"], None
@@ -294,9 +295,9 @@ class Engine:
         )
         if not preview:
             stages = result.milliseconds | {"train": training.milliseconds}
-            psnr = (measured.psnr_noisy, measured.psnr_shown, measured.noise_floor) if measured else None
+            numbers = (*psnr, measured.noise_floor) if psnr and measured else None
             estimated = estimate.psnr if estimate else None
-            self.history.append(Sample(pair.index, psnr, estimated, training.report.loss, stages))
+            self.series.append(Sample(pair.index, numbers, estimated, training.report.loss, stages))
         self._wake()
 
     def _switch(self, options: WalkOptions) -> None:
@@ -315,7 +316,7 @@ class Engine:
         if left is not None:
             left.leave()
         self._wish = Wish(self._wish.knobs)
-        self.history.clear()
+        self.series.clear()
         self._status = Status("running", "first frame: compiling kernels", opened.facts)
         for warning in opened.facts.warnings:
             self._tell(warning)
