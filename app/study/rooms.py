@@ -19,9 +19,9 @@ from noisewalk.renderer.scene import Scene, open_scene
 from noisewalk.scenes.rooms import write_room
 
 SPP = 64  # of each half
-CLEAN_PAIRS = 8  # whose mean is the clean picture, none of them the noisy pair
-TRAINED, TESTED = 12, 4  # rooms
-SIZE = 96  # pixels a side, or the crop where that is larger
+CLEAN_PAIRS = 4  # whose mean is the clean picture, none of them the noisy pair
+TRAINED, TESTED = 10, 3  # rooms
+SIZE = 64  # pixels a side, or the crop where that is larger
 ROOM_SEED = 10_000  # none of those that the kernel model was pretrained on
 
 

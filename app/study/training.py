@@ -133,7 +133,8 @@ def _train(
     study = done.study
     device = choose_device(options.device)
     settings = TrainingSettings(pretrained=False, learning_rate=study.learning_rate, seed=options.seed)
-    learners = [(variant, Trainer(settings, device, network=variant.build)) for variant in study.variants]
+    # Not recorded for a GPU: Cholesky factors (the blind spot's) wait for the device, which no recording can.
+    learners = [(variant, Trainer(settings, device, None, variant.build)) for variant in study.variants]
     crops = partial(pictures.crops, options.batch, done.settings["crop"])
     due = {max(1, steps * count // MEASUREMENTS) for count in range(1, MEASUREMENTS + 1)}
     with talk.progress() as progress:

@@ -198,6 +198,19 @@ def test_the_command_leaves_its_folder_and_repeats_itself(noisewalk: Run, tmp_pa
     assert again["curves"] == found["curves"] and again["folder"] == str(Path("studies/002"))
 
 
+def test_a_sweep_trains_for_each_share(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = picture_folder(tmp_path / "pictures")
+    monkeypatch.chdir(tmp_path)
+    assert main(["study", "impulse", "--sweep", "--steps", "1", "--crop", "32", "--images", str(folder), "--json"]) == 0
+    out, told = capsys.readouterr()
+    names = [f"impulse-{percent}" for percent in (10, 30, 50, 70, 90)]
+    assert [one["study"] for one in json.loads(out)["studies"]] == names and "figure 5" in told
+    assert all((tmp_path / "studies" / "001" / name / "strip.png").exists() for name in names)
+    assert Image.open(tmp_path / "studies" / "001" / "curves.png").width > 500
+
+
 def test_ctrl_c_keeps_what_is_measured(tmp_path: Path, cache_dir: Path) -> None:
     words = ("study", "mri", "--steps", "240", "--crop", "32", "--out", "stopped", "--json")
     child = start(cache_dir, tmp_path, *words)
