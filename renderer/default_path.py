@@ -50,7 +50,7 @@ def default_path(scene: Scene) -> CameraPath:
         move = np.eye(4)
         move[:3, :3] = Rotation.from_euler("y", angle, degrees=True).as_matrix()
         move[:3, 3] = offset
-        keyframes.append(Keyframe(pose @ move, scene.start.fov_y))
+        keyframes.append(Keyframe(pose @ move, scene.start.fov_y, scene.start.principal_point))
     return CameraPath(tuple(keyframes), FPS, SECONDS)
 
 

@@ -37,19 +37,14 @@ def _seed(number: int, kind: int) -> int:
 class View:
     """The scene's sensor, moved from view to view without recompiling kernels.
 
-    The scene's crop window keeps its place: `width` x `height` is what is rendered, the film around it grows in
-    proportion. Several views of different sizes may take turns on one sensor.
+    Several views of different sizes may take turns on one sensor. The sensor's film is the picture: what was cropped
+    by the scene is in the camera's principal point.
     """
 
     def __init__(self, scene: Scene, width: int, height: int) -> None:
         import mitsuba as mi
 
         self.scene, self.width, self.height = scene, width, height
-        film = scene.film
-        scale = np.array([width, height]) / np.array(film.crop_size)
-        self._film_size = np.maximum((np.array(film.size) * scale).round().astype(int), [width, height])
-        offset = np.minimum((np.array(film.crop_offset) * scale).round().astype(int), self._film_size - [width, height])
-        self._crop_offset = offset.tolist()
         self._params = mi.traverse(scene.sensor)
         # What Dr.Jit has recorded, by integrators and spp; nothing can be recorded where nothing is traced.
         self._recordings: dict[tuple[Any, ...], Any] = {}
@@ -62,10 +57,17 @@ class View:
         if (camera.width, camera.height) != (self.width, self.height):
             raise ValueError(f"camera is {camera.width}x{camera.height}, the film {self.width}x{self.height}")
         # Another view may have set another size; each size compiles its kernels once, and going back is free.
-        self._params["film.size"] = self._film_size.tolist()
+        film, corner = np.array([self.width, self.height]), np.zeros(2, dtype=int)
+        if "principal_point_offset_x" in self._params:
+            self._params["principal_point_offset_x"] = 0.5 - camera.principal_point[0]
+            self._params["principal_point_offset_y"] = 0.5 - camera.principal_point[1]
+        else:  # a thin lens: its axis meets the middle of the film, of which the picture becomes a crop
+            film, corner = _film_around(film, np.array(camera.principal_point))
+        self._params["film.size"] = film.tolist()
         self._params["film.crop_size"] = [self.width, self.height]
-        self._params["film.crop_offset"] = self._crop_offset
-        aspect = float(self._film_size[0] / self._film_size[1])
+        self._params["film.crop_offset"] = corner.tolist()
+        self._params.set_dirty("film.crop_size")  # else a film of another size takes all of itself for the crop
+        aspect = float(film[0]) / self.height
         self._params["to_world"] = mi.ScalarTransform4f(camera.to_world)
         self._params["x_fov"] = math.degrees(2 * math.atan(math.tan(math.radians(camera.fov_y) / 2) * aspect))
         self._params.update()
@@ -117,6 +119,12 @@ class View:
         dr.make_opaque(seeds)  # else they would be recorded as the constants that they are now
         images: list[Any] = recording(self.scene.mi_scene, self.scene.sensor, integrators, seeds)
         return images
+
+
+def _film_around(size: np.ndarray, centre: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The smallest film around a picture of `size` that has `centre` in its middle; the picture's corner. (2,) pixels."""
+    film = (2 * np.maximum(centre, 1 - centre) * size).round().astype(int)
+    return film, np.where(centre < 0.5, film - size, 0)
 
 
 class PathTracer:

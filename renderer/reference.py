@@ -76,11 +76,10 @@ class ReferenceCache:
 
     def file(self, camera: Camera) -> Path:
         """Where the reference of this view is, or would be."""
-        film = self._scene.film
         view = np.asarray(camera.to_world, dtype=np.float32).round(6) + 0.0  # adding 0 turns -0 into 0
         key = hashlib.sha256((FORMAT + self._scene.content_hash).encode())
         key.update(view.tobytes())
-        key.update(repr((round(camera.fov_y, 4), self._size, film.size, film.crop_offset, film.crop_size)).encode())
+        key.update(repr((round(camera.fov_y, 4), self._size, camera.principal_point)).encode())
         return self._folder / f"{self._scene.name}-{key.hexdigest()[:24]}.safetensors"
 
     def get(self, camera: Camera, spp: int, progress: Callable[[int], None] = lambda spp: None) -> Reference:

@@ -23,19 +23,11 @@ CARRIED_SETTINGS = ("max_depth", "rr_depth", "hide_emitters")
 
 
 @dataclass(frozen=True, eq=False)
-class Film:
-    """The scene's own film in pixels: whole size, and the crop window that is rendered."""
-
-    size: tuple[int, int]
-    crop_offset: tuple[int, int]
-    crop_size: tuple[int, int]
-
-
-@dataclass(frozen=True, eq=False)
 class Scene:
     """A loaded scene. `mi_scene`, `sensor` and `integrator` are Mitsuba objects of `variant`.
 
-    views:        the views of all sensors that can be flown, by name, each at the size of its own film crop.
+    views:        the views of all sensors that can be flown, by name. A film's crop is the picture: its size and
+                  principal point are those of the crop window.
     start:        the first of them, that of `sensor`.
     path:         the fly-through that the scene brings as path.json, or None.
     content_hash: of everything that decides the picture but the camera: XML, all files it names, integrator.
@@ -48,7 +40,6 @@ class Scene:
     mi_scene: Any
     sensor: Any
     integrator: Any
-    film: Film
     views: dict[str, Camera]
     path: CameraPath | None
     content_hash: str
@@ -92,9 +83,8 @@ def open_scene(name: str, variant: str, max_depth: int | None = None) -> Scene:
     if not mi_scene.emitters() and not any(n.type == mi.ObjectType.Emitter for n in state.nodes):
         warnings.append(f"{file}: the scene has no emitters: every picture will be black")
     sensors = [mi_scene.sensors()[index] for index in flyable]
-    views = [_film_and_camera(sensor) for sensor in sensors]
-    if views[0][0].crop_size != views[0][0].size:
-        warnings.append(f"{file}: the film is cropped: past frames are not found again, orbits miss their point")
+    views = {_sensor_name(sensor, index): _camera(sensor) for index, sensor in enumerate(sensors)}
+    start = next(iter(views.values()))
     name = file.parent.name if file.name == "scene.xml" else file.stem
     path_file = file.parent / "path.json"
     return Scene(
@@ -104,9 +94,8 @@ def open_scene(name: str, variant: str, max_depth: int | None = None) -> Scene:
         mi_scene=mi_scene,
         sensor=sensors[0],
         integrator=integrator,
-        film=views[0][0],
-        views={_sensor_name(s, i): camera for i, (s, (_, camera)) in enumerate(zip(sensors, views, strict=True))},
-        path=load_path(path_file) if path_file.is_file() else None,
+        views=views,
+        path=load_path(path_file, start.principal_point) if path_file.is_file() else None,
         content_hash=_content_hash([*(Path(str(f)) for f in state.files), *named_files], integrator_settings),
         warnings=tuple(warnings),
     )
@@ -205,19 +194,19 @@ def _integrator_settings(file: Path, state: Any, max_depth: int | None) -> tuple
     return settings, warnings
 
 
-def _film_and_camera(sensor: Any) -> tuple[Film, Camera]:
+def _camera(sensor: Any) -> Camera:
+    """The sensor's view of its film's crop window. Mitsuba counts the principal point's offset in sizes of the film."""
     import mitsuba as mi
 
     params = mi.traverse(sensor)
-    film = Film(
-        size=_pair(params["film.size"]),
-        crop_offset=_pair(params["film.crop_offset"]),
-        crop_size=_pair(params["film.crop_size"]),
-    )
+    film, size, corner = (np.array(params[f"film.{key}"], float) for key in ("size", "crop_size", "crop_offset"))
+    axes = [f"principal_point_offset_{axis}" for axis in "xy"]
+    offset = np.array([_number(params[key]) if key in params else 0.0 for key in axes])
+    centre = (film * (0.5 - offset) - corner) / size
     to_world = np.array(params["to_world"].matrix, dtype=np.float64).reshape(4, 4)
-    x_fov = math.radians(float(np.array(params["x_fov"]).item()))
-    fov_y = math.degrees(2 * math.atan(math.tan(x_fov / 2) * film.size[1] / film.size[0]))
-    return film, Camera(to_world, fov_y, *film.crop_size)
+    width = math.tan(math.radians(_number(params["x_fov"])) / 2)
+    fov_y = math.degrees(2 * math.atan(width * size[1] / film[0]))
+    return Camera(to_world, fov_y, int(size[0]), int(size[1]), (float(centre[0]), float(centre[1])))
 
 
 def _sensor_name(sensor: Any, index: int) -> str:
@@ -226,8 +215,8 @@ def _sensor_name(sensor: Any, index: int) -> str:
     return f"camera {index + 1}" if not given or given.startswith("_") or "__" in given else f"{index + 1}: {given}"
 
 
-def _pair(vector: Any) -> tuple[int, int]:
-    return int(vector[0]), int(vector[1])
+def _number(value: Any) -> float:
+    return float(np.array(value).item())
 
 
 def _content_hash(files: list[Path], integrator_settings: dict[str, Any]) -> str:
