@@ -176,9 +176,7 @@ def _from_json(document: Any, principal_point: tuple[float, float]) -> CameraPat
     return CameraPath(_keyframes(document["keyframes"], "keyframes", "matrix", principal_point), fps, seconds)
 
 
-def _keyframes(
-    entries: Any, name: str, matrix_key: str, principal_point: tuple[float, float]
-) -> tuple[Keyframe, ...]:
+def _keyframes(entries: Any, name: str, matrix_key: str, principal_point: tuple[float, float]) -> tuple[Keyframe, ...]:
     if not isinstance(entries, list) or len(entries) > MAX_FRAMES:
         raise _Invalid(f"'{name}' is not a list of at most {MAX_FRAMES} entries")
     keyframes = tuple(_keyframe(e, f"{name}[{i}]", matrix_key, principal_point) for i, e in enumerate(entries))

@@ -19,7 +19,7 @@ from safetensors.numpy import save
 from noisewalk.renderer import RendererError
 from noisewalk.renderer.files import written_aside
 from noisewalk.renderer.frame import Camera
-from noisewalk.renderer.path_tracer import View, reference_seed
+from noisewalk.renderer.path_tracer import Sensor, reference_seed
 from noisewalk.renderer.scene import Scene
 
 FORMAT = "noisewalk reference 2"
@@ -58,7 +58,7 @@ class ReferenceCache:
     def __init__(self, folder: Path, scene: Scene, width: int, height: int, max_bytes: int = MAX_BYTES) -> None:
         self._folder, self._scene, self._max_bytes = folder, scene, max_bytes
         self._size = width, height
-        self._view = View(scene, width, height)
+        self._sensor = Sensor(scene, width, height)
 
     def make_room_for(self, count: int) -> None:
         """Raises the bound where `count` references would not fit: what a walk needs must not push itself out.
@@ -106,9 +106,9 @@ class ReferenceCache:
             loaded = self._load(file)
             with suppress(OSError):
                 os.utime(file)  # used now: the last to go
-            return Accumulation(self, self._view, camera, *loaded)
+            return Accumulation(self, self._sensor, camera, *loaded)
         width, height = self._size
-        return Accumulation(self, self._view, camera, [np.zeros((height, width, 3)) for _ in range(2)], 0, 0)
+        return Accumulation(self, self._sensor, camera, [np.zeros((height, width, 3)) for _ in range(2)], 0, 0)
 
     def _load(self, file: Path) -> tuple[list[np.ndarray], int, int]:
         hint = "delete it, or run 'noisewalk cache --clear'"
@@ -156,10 +156,16 @@ class Accumulation:
     """One view's reference while it grows. `spp`: samples per pixel so far, of both halves together."""
 
     def __init__(
-        self, cache: ReferenceCache, view: View, camera: Camera, halves: list[np.ndarray], per_half: int, passes: int
+        self,
+        cache: ReferenceCache,
+        sensor: Sensor,
+        camera: Camera,
+        halves: list[np.ndarray],
+        per_half: int,
+        passes: int,
     ) -> None:
         self.camera = camera
-        self._cache, self._view = cache, view
+        self._cache, self._sensor = cache, sensor
         self._halves, self._per_half, self._passes = halves, per_half, passes
         self._saved_passes, self._saved_at = passes, time.monotonic()
 
@@ -173,10 +179,8 @@ class Accumulation:
 
     def add(self, pass_spp: int) -> None:
         """Renders `pass_spp` more samples per pixel for each half; saves every few seconds."""
-        self._view.look(self.camera)
-        integrator = self._view.scene.integrator
-        seeds = [reference_seed(self._passes, half) for half in (0, 1)]
-        rendered = [np.array(image) for image in self._view.render([(integrator, seed) for seed in seeds], pass_spp)]
+        passes = [(self._sensor.scene.integrator, reference_seed(self._passes, half)) for half in (0, 1)]
+        rendered = [np.array(image) for image in self._sensor.render(self.camera, passes, pass_spp)]
         self._per_half, self._passes = self._per_half + pass_spp, self._passes + 1
         share = pass_spp / self._per_half
         # A broken sample, as from a sky with infinite texels, must not break the reference for good.
