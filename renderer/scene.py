@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from noisewalk.renderer.bundled import SceneError, find_scene
+from noisewalk.renderer.bundled import SceneError, find_scene, scene_name
 from noisewalk.renderer.camera_path import CameraPath, load_path
 from noisewalk.renderer.frame import Camera
 
@@ -85,10 +85,9 @@ def open_scene(name: str, variant: str, max_depth: int | None = None) -> Scene:
     sensors = [mi_scene.sensors()[index] for index in flyable]
     views = {_sensor_name(sensor, index): _camera(sensor) for index, sensor in enumerate(sensors)}
     start = next(iter(views.values()))
-    name = file.parent.name if file.name == "scene.xml" else file.stem
     path_file = file.parent / "path.json"
     return Scene(
-        name=name,
+        name=scene_name(file),
         file=file,
         variant=variant,
         mi_scene=mi_scene,
