@@ -12,15 +12,20 @@ from noisewalk.renderer.scene import Scene
 
 
 def viewing_distance(scene: Scene) -> float:
-    """Median distance to what the middle of the picture shows; the size of the scene where it shows nothing."""
-    middle = itertools.product(np.linspace(0.25, 0.75, 5), repeat=2)
-    grid = np.array([direction(scene.start, x, y) for x, y in middle])
-    found = distances(scene, scene.start.to_world[None, :3, 3], grid)
-    hits = found[np.isfinite(found)]
-    if hits.size:
-        return float(np.median(hits))
+    """Median distance to what the middle of the picture shows, or else the whole of it.
+
+    Where it shows nothing: to the middle of the scene, but not less than half its diagonal; 1 without any shapes.
+    """
+    for places in (np.linspace(0.25, 0.75, 5), np.linspace(0.0, 1.0, 33)):
+        grid = np.array([direction(scene.start, x, y) for x, y in itertools.product(places, repeat=2)])
+        found = distances(scene, scene.start.to_world[None, :3, 3], grid)
+        if np.isfinite(found).any():
+            return float(np.median(found[np.isfinite(found)]))
     box = scene.mi_scene.bbox()
-    return float(np.linalg.norm(np.array(box.extents()))) / 2 if box.valid() else 1.0
+    if not box.valid():
+        return 1.0
+    away = np.linalg.norm(np.array(box.center()) - scene.start.to_world[:3, 3])
+    return float(max(away, np.linalg.norm(np.array(box.extents())) / 2))
 
 
 def distances(scene: Scene, origins: np.ndarray, directions: np.ndarray) -> np.ndarray:
@@ -30,6 +35,8 @@ def distances(scene: Scene, origins: np.ndarray, directions: np.ndarray) -> np.n
     """
     import mitsuba as mi
 
+    if not len(directions):  # Dr.Jit aborts the process for rays that are none
+        return np.empty(0)
     directions = directions / np.linalg.norm(directions, axis=1, keepdims=True)
     origins = np.broadcast_to(origins, directions.shape)
     if scene.variant.startswith("scalar"):
