@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
+import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -24,6 +26,9 @@ from noisewalk.renderer.files import written_aside
 from noisewalk.renderer.frame import Camera
 
 MAX_FRAMES = 1_000_000
+MAX_POSITION = 1e18  # its square still fits into Mitsuba's single precision
+MIN_FOV = 1e-6
+MIN_FPS, MAX_FPS = 1e-3, 1e6
 MAX_PRINCIPAL_POINT = 1000.0  # widths or heights of the picture
 _OPENGL_TO_MITSUBA = np.diag([-1.0, 1.0, -1.0, 1.0])
 
@@ -65,10 +70,10 @@ class CameraPath:
 
     def digest(self) -> str:
         """Changes with everything that changes the flight."""
-        digest = hashlib.sha256(repr((self.fps, self.seconds)).encode())
+        digest = hashlib.sha256(repr((float(self.fps), float(self.seconds))).encode())
         for keyframe in self.keyframes:
-            lens = round(keyframe.fov_y, 4), keyframe.principal_point
-            digest.update(keyframe.to_world.round(6).tobytes() + repr(lens).encode())
+            pose = keyframe.to_world + 0.0  # adding 0 turns -0 into 0
+            digest.update(pose.tobytes() + repr((float(keyframe.fov_y), keyframe.principal_point)).encode())
         return digest.hexdigest()
 
     def _view(self, frame: int) -> tuple[np.ndarray, float, tuple[float, float]]:
@@ -83,7 +88,13 @@ class CameraPath:
         to_world[:3, :3] = rotations(time).as_matrix() @ mirror
         to_world[:3, 3] = positions(time)
         fov_y, *principal_point = map(float, lenses(time))
-        return to_world, float(np.clip(fov_y, 0.1, 179.0)), (principal_point[0], principal_point[1])
+        return to_world, float(np.clip(fov_y, *self._narrowest_and_widest)), (principal_point[0], principal_point[1])
+
+    @cached_property
+    def _narrowest_and_widest(self) -> tuple[float, float]:
+        """A spline overshoots a little: never below zero degrees."""
+        given = [k.fov_y for k in self.keyframes]
+        return min(given), max(given)
 
     @cached_property
     def _splines(self) -> tuple[Akima1DInterpolator, RotationSpline, Akima1DInterpolator, np.ndarray]:
@@ -121,67 +132,95 @@ def load_path(file: str | os.PathLike[str], principal_point: tuple[float, float]
     """
     file = Path(file)
     try:
-        return _from_json(json.loads(file.read_text(encoding="utf-8")), principal_point)
+        # From bytes: a byte order mark says which encoding it is.
+        return _from_json(json.loads(file.read_bytes()), principal_point)
     except OSError as error:
         raise PathError(f"{file}: cannot read the camera path: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise PathError(f"{file}: not a camera path: not a text file") from error
     except json.JSONDecodeError as error:
         raise PathError(f"{file}: not valid JSON: line {error.lineno}: {error.msg}") from error
-    except _Invalid as error:
+    except (ValueError, RecursionError) as error:  # integers of thousands of digits, thousands of brackets
         raise PathError(f"{file}: not a camera path: {error}") from error
 
 
 def save_path(path: CameraPath, file: str | os.PathLike[str]) -> None:
     """Writes the keyframes, to be edited by hand or in a viewer. Matrices are row-major, OpenGL axes. Raises OSError.
 
-    Written aside, then renamed: a crash leaves the old file or the new.
+    Numbers are exact: rounded ones would be wrong in a scene of tiny units, or through a telescope. Written aside, then
+    renamed: a crash leaves the old file or the new.
     """
     file = Path(file)
     rows = ",\n".join("    " + json.dumps(_to_json(keyframe)) for keyframe in path.keyframes)
-    head = f'"camera_type": "perspective",\n  "fps": {path.fps:g},\n  "seconds": {path.seconds:g}'
+    head = {"camera_type": "perspective", "fov_unit": "degrees", "fps": path.fps, "seconds": path.seconds}
+    head_rows = ",\n".join(f"  {json.dumps(key)}: {json.dumps(value)}" for key, value in head.items())
     with written_aside(file) as temporary:
-        temporary.write_text(f'{{\n  {head},\n  "keyframes": [\n{rows}\n  ]\n}}\n', encoding="utf-8")
+        temporary.write_text(f'{{\n{head_rows},\n  "keyframes": [\n{rows}\n  ]\n}}\n', encoding="utf-8")
 
 
 def _to_json(keyframe: Keyframe) -> dict[str, Any]:
-    matrix = (keyframe.to_world @ _OPENGL_TO_MITSUBA).ravel()
+    matrix = keyframe.to_world @ _OPENGL_TO_MITSUBA + 0.0  # adding 0 turns -0 into 0
     return {
-        "matrix": [round(float(v), 6) for v in matrix],
-        "fov": round(keyframe.fov_y, 4),
+        "matrix": matrix.ravel().tolist(),
+        "fov": float(keyframe.fov_y),
         "aspect": 1.0,
         "principal_point": list(keyframe.principal_point),
     }
 
 
-class _Invalid(Exception):
+class _Invalid(ValueError):
     pass
 
 
 def _from_json(document: Any, principal_point: tuple[float, float]) -> CameraPath:
     if not isinstance(document, dict):
         raise _Invalid("the top level is not an object")
+    _check_camera_type(document, "")
     if document.get("camera_path"):
-        frames = _keyframes(document["camera_path"], "camera_path", "camera_to_world", principal_point)
-        fps = _number(document.get("fps", 24), "fps")
+        frames = _keyframes(document, "camera_path", "camera_to_world", principal_point)
+        fps = _fps(document.get("fps", 24))
         return CameraPath(frames, fps, len(frames) / fps)
     if not document.get("keyframes"):
         raise _Invalid("it has neither 'camera_path' nor 'keyframes'")
     for key in ("fps", "seconds"):
         if key not in document:
             raise _Invalid(f"'{key}' is missing")
-    fps, seconds = _number(document["fps"], "fps"), _number(document["seconds"], "seconds")
+    fps, seconds = _fps(document["fps"]), _number(document["seconds"], "seconds")
     if fps * seconds > MAX_FRAMES:
         raise _Invalid(f"fps x seconds is more than {MAX_FRAMES} frames")
-    return CameraPath(_keyframes(document["keyframes"], "keyframes", "matrix", principal_point), fps, seconds)
+    return CameraPath(_keyframes(document, "keyframes", "matrix", principal_point), fps, seconds)
 
 
-def _keyframes(entries: Any, name: str, matrix_key: str, principal_point: tuple[float, float]) -> tuple[Keyframe, ...]:
+def _check_camera_type(entry: dict[str, Any], where: str) -> None:
+    kind = entry.get("camera_type") or "perspective"
+    if str(kind).lower() != "perspective":
+        raise _Invalid(f"{where}'camera_type' is {json.dumps(kind)[:40]}: only perspective cameras can be flown")
+
+
+def _keyframes(
+    document: dict[str, Any], name: str, matrix_key: str, principal_point: tuple[float, float]
+) -> tuple[Keyframe, ...]:
+    entries = document[name]
     if not isinstance(entries, list) or len(entries) > MAX_FRAMES:
         raise _Invalid(f"'{name}' is not a list of at most {MAX_FRAMES} entries")
     keyframes = tuple(_keyframe(e, f"{name}[{i}]", matrix_key, principal_point) for i, e in enumerate(entries))
     if len({bool(np.linalg.det(k.to_world[:3, :3]) < 0) for k in keyframes}) > 1:
         raise _Invalid(f"'{name}': some matrices are mirrored and some are not")
+    return _in_degrees(keyframes, document.get("fov_unit"))
+
+
+def _in_degrees(keyframes: tuple[Keyframe, ...], unit: Any) -> tuple[Keyframe, ...]:
+    """nerfstudio's files name no unit. Some programs write radians: that is not guessed, but asked."""
+    if unit == "radians":
+        keyframes = tuple(replace(k, fov_y=math.degrees(k.fov_y)) for k in keyframes)
+    elif unit not in ("degrees", None):
+        raise _Invalid('\'fov_unit\' is neither "degrees" nor "radians"')
+    widest = max(k.fov_y for k in keyframes)
+    if unit is None and widest <= math.pi:
+        hint = 'say which by adding "fov_unit": "degrees" or "fov_unit": "radians" to the file'
+        raise _Invalid(f"no 'fov' is above {widest:g}, which are degrees or radians: {hint}")
+    if not MIN_FOV <= min(k.fov_y for k in keyframes) <= widest < 180:
+        raise _Invalid(f"'fov' must be from {MIN_FOV:g} to below 180 degrees")
     return keyframes
 
 
@@ -191,19 +230,33 @@ def _keyframe(entry: Any, where: str, matrix_key: str, principal_point: tuple[fl
     for key in (matrix_key, "fov"):
         if key not in entry:
             raise _Invalid(f"{where}: '{key}' is missing")
-    try:
-        matrix = np.array(entry[matrix_key], dtype=np.float64).reshape(4, 4)
-    except (TypeError, ValueError):
-        raise _Invalid(f"{where}: '{matrix_key}' is not 16 numbers") from None
-    axes = matrix[:3, :3]
-    # A JSON file may hold NaN and Infinity, and an edited one five digits: both end up here.
-    if not np.isfinite(matrix).all() or np.abs(axes.T @ axes - np.eye(3)).max() > 1e-3:
-        raise _Invalid(f"{where}: '{matrix_key}' is not a rotation and a position")
+    _check_camera_type(entry, f"{where}: ")
+    matrix = _matrix(entry[matrix_key], f"{where}: '{matrix_key}'")
     fov_y = _number(entry["fov"], f"{where}: fov")
-    if fov_y >= 180:
-        raise _Invalid(f"{where}: 'fov' must be below 180 degrees")
     named = _principal_point(entry["principal_point"], where) if "principal_point" in entry else principal_point
     return Keyframe(matrix @ _OPENGL_TO_MITSUBA, fov_y, named)
+
+
+def _matrix(value: Any, where: str) -> np.ndarray:
+    """(4, 4), row-major. The viewers of old wrote three.js' column-major matrices, as text."""
+    try:
+        numbers = json.loads(value) if isinstance(value, str) else value
+        matrix = np.array(numbers, dtype=np.float64).reshape(4, 4)
+    except (TypeError, ValueError, OverflowError, RecursionError):
+        raise _Invalid(f"{where} is not 16 numbers") from None
+    if isinstance(value, str) or (matrix[3, :3].any() and not matrix[:3, 3].any()):
+        matrix = matrix.T
+    axes = matrix[:3, :3]
+    # A JSON file may hold NaN and Infinity, and an edited one five digits: both end up here.
+    if not np.abs(matrix).max() < MAX_POSITION or (matrix[3] != (0, 0, 0, 1)).any():
+        raise _Invalid(f"{where} is not a rotation and a position")
+    error = np.abs(axes.T @ axes - np.eye(3)).max()
+    if error > 1e-3:
+        raise _Invalid(f"{where} is not a rotation and a position")
+    if error > 1e-5:  # more than six digits leave: Mitsuba takes no scale
+        u, _, v = np.linalg.svd(axes)
+        matrix[:3, :3] = u @ v
+    return matrix
 
 
 def _principal_point(value: Any, where: str) -> tuple[float, float]:
@@ -214,7 +267,14 @@ def _principal_point(value: Any, where: str) -> tuple[float, float]:
     return float(value[0]), float(value[1])
 
 
+def _fps(value: Any) -> float:
+    fps = _number(value, "fps")
+    if not MIN_FPS <= fps <= MAX_FPS:
+        raise _Invalid(f"'fps' must be from {MIN_FPS:g} to {MAX_FPS:g}")
+    return fps
+
+
 def _number(value: Any, name: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < float("inf"):
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value <= sys.float_info.max:
         raise _Invalid(f"'{name}' is not a number above zero")
     return float(value)

@@ -76,10 +76,10 @@ class ReferenceCache:
 
     def file(self, camera: Camera) -> Path:
         """Where the reference of this view is, or would be."""
-        view = np.asarray(camera.to_world, dtype=np.float32).round(6) + 0.0  # adding 0 turns -0 into 0
+        view = np.asarray(camera.to_world, dtype=np.float32) + 0.0  # as Mitsuba has it; adding 0 turns -0 into 0
         key = hashlib.sha256((FORMAT + self._scene.content_hash).encode())
         key.update(view.tobytes())
-        key.update(repr((round(camera.fov_y, 4), self._size, camera.principal_point)).encode())
+        key.update(repr((float(camera.fov_y), self._size, camera.principal_point)).encode())
         return self._folder / f"{self._scene.name}-{key.hexdigest()[:24]}.safetensors"
 
     def get(self, camera: Camera, spp: int, progress: Callable[[int], None] = lambda spp: None) -> Reference:
@@ -131,13 +131,13 @@ class ReferenceCache:
         """Writes what `accumulation` will find. Raises OSError where the cache cannot be written."""
         file = self.file(camera)
         file.parent.mkdir(parents=True, exist_ok=True)
-        self._make_room(file)
+        self._evict(file)
         metadata = {"format": FORMAT, "spp_per_half": str(per_half), "passes": str(passes), "scene": self._scene.name}
         stored = {name: half.astype(np.float32) for name, half in zip("ab", halves, strict=True)}
         with written_aside(file) as temporary:
             temporary.write_bytes(save(stored, metadata))
 
-    def _make_room(self, keep: Path) -> None:
+    def _evict(self, keep: Path) -> None:
         """Deletes the longest unused references, and what a killed process left, until one more fits."""
         oldest_first = sorted(cached_files(self._folder), key=lambda cached: cached.used)
         total = sum(cached.size for cached in oldest_first)

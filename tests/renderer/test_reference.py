@@ -118,7 +118,6 @@ def test_corrupt_references_are_named(tiny_scene: Scene, tmp_path: Path) -> None
 
 def test_the_cache_is_bounded_and_the_longest_unused_goes(tiny_scene: Scene, tmp_path: Path) -> None:
 
-
     cache = ReferenceCache(tmp_path, tiny_scene, 24, 16, max_bytes=3 * (24 * 16 * 3 * 4 * 2 + 600))
     cameras = [view(tiny_scene, 24, 16, shift=0.1 * i) for i in range(5)]
     for age, camera in enumerate(cameras[:3]):
