@@ -37,8 +37,8 @@ _MEASURES = (
     ("brightness", "brightness", 3),
 )
 _CURVES = (_MEASURES[1], _MEASURES[3])
-# What says which picture is best, and how to choose it. Flicker does not: a blurred picture has the least.
 _BOUNDS = {"psnr_corrected": "psnr_is_bound", "tpsnr_corrected": "tpsnr_is_bound"}
+# The measures that say which picture is best. Flicker is not among them: a blurred picture flickers least.
 _BEST: dict[str, Callable[[Iterable[float]], float]] = {"psnr": max, "psnr_corrected": max, "flip": min, "relmse": min}
 
 

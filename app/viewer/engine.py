@@ -266,7 +266,8 @@ class Engine:
             "albedo": _shared(pair.mean("albedo")),
             "normal": _shared(pair.mean("normal")),
         }
-        decibels = {"denoised": measured.psnr_shown, "noisy": measured.psnr_noisy} if measured else {}
+        psnr = (measured.psnr_noisy_corrected, measured.psnr_shown_corrected) if measured else None
+        decibels = dict(zip(("noisy", "denoised"), psnr, strict=True)) if psnr else {}
         estimate: Estimate | None = result.estimate
         if not training.trained:  # a fresh network has nothing to show
             layers["denoised"], estimate = layers["noisy"], None
@@ -294,9 +295,9 @@ class Engine:
         )
         if not preview:
             stages = result.milliseconds | {"train": training.milliseconds}
-            psnr = (measured.psnr_noisy, measured.psnr_shown, measured.noise_floor) if measured else None
+            numbers = (*psnr, measured.noise_floor) if psnr and measured else None
             estimated = estimate.psnr if estimate else None
-            self.series.append(Sample(pair.index, psnr, estimated, training.report.loss, stages))
+            self.series.append(Sample(pair.index, numbers, estimated, training.report.loss, stages))
         self._wake()
 
     def _switch(self, options: WalkOptions) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -12,11 +13,11 @@ import numpy as np
 
 from noisewalk.app.upload import as_array
 from noisewalk.app.viewer.controls import FOV_RANGE, FlyCamera, Steering, reprojection
-from noisewalk.app.viewer.display import Display, DisplaySettings
+from noisewalk.app.viewer.display import EXPOSURE_RANGE, Display, DisplaySettings
 from noisewalk.app.viewer.engine import Engine
 from noisewalk.app.viewer.file_jobs import FileJobs, read_path, write_screenshot
 from noisewalk.app.viewer.flight import Flight
-from noisewalk.app.viewer.messages import Picture, SceneFacts, Wish
+from noisewalk.app.viewer.messages import Picture, SceneFacts, Wish, printable
 from noisewalk.app.viewer.preferences import Preferences, save_preferences
 
 if TYPE_CHECKING:
@@ -194,7 +195,7 @@ class Viewer:
 
     def expose(self, stops: float) -> None:
         """Brighter or darker."""
-        self.view.exposure = float(np.clip(self.view.exposure + stops, -12.0, 12.0))
+        self.view.exposure = float(np.clip(self.view.exposure + stops, *EXPOSURE_RANGE))
 
     def open_scene(self, scene: str) -> None:
         """Opens another scene; the old one stays if that fails."""
@@ -301,11 +302,11 @@ class Viewer:
 
     def toast(self, text: str) -> None:
         """A line that goes away by itself."""
-        self.toasts = [*self.toasts, (text, time.monotonic() + TOAST_SECONDS)][-MAX_TOASTS:]
+        self.toasts = [*self.toasts, (printable(text), time.monotonic() + TOAST_SECONDS)][-MAX_TOASTS:]
 
     def report(self, error: str) -> None:
         """An error, shown until it is confirmed."""
-        self.errors.append(error)
+        self.errors.append(printable(error))
 
     def close(self) -> bool:
         """Saves what is to be saved and ends the threads; False where one of them did not end in time."""
@@ -317,9 +318,9 @@ class Viewer:
 
     def _can_be_read(self, file: Path) -> bool:
         """Says so where it cannot: from a pipe or a device, reading may never come to an end."""
-        there = file.is_file()
+        there = os.path.isfile(file)  # unlike Path's, it takes any name
         if not there:
-            self.report(f"{file}: {'not a regular file' if file.exists() else 'no such file'}")
+            self.report(f"{file}: {'not a regular file' if os.path.exists(file) else 'no such file'}")
         return there
 
     def _with_files(self, job: Callable[[], T], done: Callable[[T], None]) -> None:
