@@ -27,7 +27,7 @@ LOG_SECONDS = 30.0
 
 
 class Talk:
-    """Notes and progress of one command, silent with `quiet`; warnings are always said."""
+    """Notes and progress of one command. With `quiet` there are none; warnings are always printed."""
 
     def __init__(self, output: Output) -> None:
         self.output = output
@@ -43,7 +43,7 @@ class Talk:
         self._stderr.print(f"noisewalk: warning: {text}", markup=False)
 
     def progress(self) -> Progress:
-        """A progress display; tasks carry a field `note`."""
+        """A progress display. Each task has a field `note`, a text."""
         return _Progress(
             TextColumn("{task.description}"),
             BarColumn(bar_width=16),
@@ -97,7 +97,7 @@ class _Progress(Progress):
 
 
 class StopSignal:
-    """Notes the first Ctrl-C or SIGTERM, so that the work in hand ends well; a second Ctrl-C ends at once."""
+    """Notes the first Ctrl-C or SIGTERM, so that the work in hand can end well. A second Ctrl-C ends it at once."""
 
     def __init__(self, message: str) -> None:
         self._message = message
@@ -112,7 +112,7 @@ class StopSignal:
             signal.signal(number, handler)
 
     def check(self) -> None:
-        """Raises Interrupted where a stop was asked for."""
+        """Raises Interrupted if a stop was asked for."""
         if self.requested:
             raise Interrupted
 

@@ -1,4 +1,4 @@
-"""What outlives the window: exposure, speed, recent scenes, layout. A damaged file costs the preferences, no more."""
+"""What is kept when the window closes: exposure, speed, recent scenes, layout. A damaged file gives the defaults."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ class Preferences:
     layout: str = field(default="", repr=False)
 
     def with_recent(self, scene: str) -> Preferences:
-        """The scene in front of the recent ones, once."""
+        """The same, with this scene first among the recent ones."""
         return replace(self, recent=(scene, *(s for s in self.recent if s != scene))[:MAX_RECENT])
 
 
 def load_preferences(file: Path = FILE) -> Preferences:
-    """What was saved; defaults for whatever is missing or makes no sense."""
+    """What was saved. What is missing or makes no sense gets its default."""
     try:
         stored = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):

@@ -24,10 +24,10 @@ from noisewalk.app.options import WalkOptions
 from noisewalk.app.upload import try_interop
 from noisewalk.app.viewer.display import MODES, Area, Display, DisplaySettings, colors
 from noisewalk.app.viewer.engine import Engine
-from noisewalk.app.viewer.history import History, Sample
 from noisewalk.app.viewer.interface import Interface
-from noisewalk.app.viewer.messages import Message, Picture, SceneFacts, Status
+from noisewalk.app.viewer.messages import Message, Picture, SceneFacts, Status, Viewpoint
 from noisewalk.app.viewer.preferences import Preferences
+from noisewalk.app.viewer.series import Sample, Series
 from noisewalk.app.viewer.viewer import Viewer
 from noisewalk.denoiser.estimate import Estimate
 from noisewalk.renderer.camera_path import CameraPath, look_at
@@ -56,8 +56,7 @@ def picture(size: tuple[int, int] = (48, 32), reference: bool = True, steps: int
     return Picture(
         number=7,
         layers=layers,
-        to_world=POSE.to_world,
-        fov_y=50.0,
+        viewpoint=Viewpoint(POSE.to_world, 50.0),
         preview=False,
         path_frame=None,
         decibels={"denoised": 27.31, "noisy": 22.08} if reference else {},
@@ -76,7 +75,7 @@ class StillEngine(Engine):
 
     def __init__(self, shown: Picture | None, status: Status) -> None:
         options = WalkOptions()
-        self.history, self.knobs = History(), Engine.knobs_of(options)
+        self.series, self.knobs = Series(), Engine.knobs_of(options)
         self.shown, self.state = shown, status
         self.told: list[Message] = []
 
@@ -107,7 +106,7 @@ def facts() -> SceneFacts:
     return SceneFacts(
         name="cornell",
         file="cornell",
-        views={"1: camera": (POSE.to_world, 50.0), "2: window": (POSE.to_world, 30.0)},
+        views={"1: camera": Viewpoint(POSE.to_world, 50.0), "2: window": Viewpoint(POSE.to_world, 30.0)},
         distance=4.0,
         path=CameraPath((POSE, look_at((1, 1, 4), (0, 1, 0), 50.0)), 25.0, 40.0),
         width=48,
@@ -127,7 +126,7 @@ def running(shown: Picture, measured: bool = True, status: Status | None = None)
     for number in range(60):
         psnr = (22.0 + 0.3 * np.sin(number), 12.0 + 16 * (1 - np.exp(-number / 20)), 34.0)
         stages = {"render": 210.0, "denoise": 30.0, "measure": 3.0, "train": 180.0 + 20 * (number % 3)}
-        engine.history.append(
+        engine.series.append(
             Sample(number, psnr if measured and number % 10 < 8 else None, psnr[1] + 0.7, 40 / (1 + number), stages)
         )
     return Viewer(engine, Preferences())
