@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from typing import Any
 
@@ -33,6 +34,8 @@ def walk(options: WalkOptions, talk: Talk) -> int:
         if resolved.targets == "clean":
             twin = CleanTwin(resolved.model, session, {})
         content = {"scene_hash": session.scene.content_hash, "path_hash": session.path.digest()}
+        if resolved.weights is not None:
+            content["weights_hash"] = hashlib.sha256(resolved.weights.read_bytes()).hexdigest()
         run = open_run(resolved, session.scene.name, content)
         try:
             with StopSignal("stopping; once more to stop at once") as stop:

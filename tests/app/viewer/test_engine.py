@@ -79,7 +79,7 @@ def test_a_resting_camera_gets_pictures_training_and_a_growing_reference(start: 
     assert measured.reference_spp >= 16 and measured.noise_floor
     pictures = [as_array(measured.layers[name]) for name in ("noisy", "reference")]
     t = [np.power(v / (1 + v), 1 / 2.2) for v in pictures]
-    mse = np.square(t[0].astype(np.float64) - t[1]).mean()
+    mse = np.square(t[0].astype(np.float64) - t[1]).mean() - 10 ** (-measured.noise_floor / 10)
     assert measured.decibels["noisy"] == pytest.approx(-10 * np.log10(mse), abs=1e-3)
     complete = next_picture(engine, lambda p: p.reference_spp >= 64)
     assert next_picture(engine).reference_spp == complete.reference_spp  # it is not rendered on and on
