@@ -9,9 +9,9 @@ from typing import Any
 
 from imgui_bundle import imgui
 
-from noisewalk.app.viewer.controls import FOV_RANGE, MAX_SPEED, MIN_SPEED
-from noisewalk.app.viewer.display import ERRORS, MODES, TONES
-from noisewalk.app.viewer.viewer import Viewer
+from noisewalk.app.flying.controls import FOV_RANGE, MAX_SPEED, MIN_SPEED
+from noisewalk.app.flying.view import ERRORS, MODES, TONES
+from noisewalk.app.flying.viewer import Viewer
 from noisewalk.renderer.bundled import bundled_scenes
 
 MAX_ITERATIONS, MAX_SPP, MAX_CROP = 64, 256, 1024

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from noisewalk.app.flying import file_jobs
+from noisewalk.app.flying.engine import MAX_ORDERS, Engine
+from noisewalk.app.flying.file_jobs import MAX_WAITING, FileJobs
+from noisewalk.app.flying.preferences import Preferences
+from noisewalk.app.flying.viewer import Viewer
 from noisewalk.app.options import WalkOptions
-from noisewalk.app.viewer import file_jobs
-from noisewalk.app.viewer.engine import MAX_ORDERS, Engine
-from noisewalk.app.viewer.file_jobs import MAX_WAITING, FileJobs
-from noisewalk.app.viewer.preferences import Preferences
-from noisewalk.app.viewer.viewer import Viewer
 from noisewalk.renderer.camera_path import CameraPath, look_at, save_path
 from tests.desktop import wait_for
 

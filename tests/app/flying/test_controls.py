@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from noisewalk.app.viewer.controls import MAX_PITCH, FlyCamera, Steering, reprojection
-from noisewalk.app.viewer.display import Area, View
-from noisewalk.app.viewer.flight import MAX_KEYFRAMES, RECORD_SECONDS, Flight
-from noisewalk.app.viewer.history import LENGTH, History, Sample
-from noisewalk.app.viewer.preferences import Preferences, load_preferences, save_preferences
+from noisewalk.app.flying.controls import MAX_PITCH, FlyCamera, Steering, reprojection
+from noisewalk.app.flying.flight import MAX_KEYFRAMES, RECORD_SECONDS, Flight
+from noisewalk.app.flying.history import LENGTH, History, Sample
+from noisewalk.app.flying.preferences import Preferences, load_preferences, save_preferences
+from noisewalk.app.flying.view import View
+from noisewalk.app.viewer.display import Area
 from noisewalk.renderer.camera_path import CameraPath, load_path, look_at, save_path
 
 PROPER = look_at((0, 1, 4), (0, 1, 0), 50.0).to_world

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
-from noisewalk.app.viewer.messages import SceneFacts
+from noisewalk.app.flying.messages import SceneFacts
 from noisewalk.denoiser import DenoiserError
 from noisewalk.renderer import RendererError
 
