@@ -16,6 +16,8 @@ from noisewalk.app.memory import keep_freed_memory
 from noisewalk.app.options import (
     BENCH_MINUTES,
     BENCH_REPEATS,
+    BROWSER_HOST,
+    BROWSER_PORT,
     COMPARED_FRAMES,
     CONTENDERS,
     FRAME_SIZE,
@@ -36,6 +38,7 @@ DEFAULTS = WalkOptions()
 WALK_CHOICES = ("model", "targets", "weights", "reference-every")
 USAGE = """\
 noisewalk SCENE [options]              fly through the scene in a window (F1 lists the keys)
+noisewalk SCENE --browser [options]    the same in a browser, also from another machine
 noisewalk SCENE --headless [options]   walk a path, train and denoise, leave a run folder
 noisewalk compare SCENE... [options]   our models and Open Image Denoise on the same walk
 noisewalk variants SCENE [options]     the paper's loss variants on the same walk (its figure 6)
@@ -93,14 +96,23 @@ class _Parser(argparse.ArgumentParser):
 def _walk(words: list[str]) -> int:
     parser = _walk_parser("noisewalk", *WALK_CHOICES)
     parser.add_argument("--headless", action="store_true", help="walk the path without a window")
+    parser.add_argument("--browser", action="store_true", help="fly in a browser instead of a window")
+    parser.add_argument("--host", help=f"that --browser listens on; default: {BROWSER_HOST}: this machine only")
+    parser.add_argument("--port", type=_whole(0, 65535), help=f"default: {BROWSER_PORT}; 0: any free one")
     parser.add_argument("--out", type=Path, metavar="DIR", help="run folder; default: runs/SCENE, numbered")
     given = parser.parse_args(words)
     options, talk = _walk_options(given), _talk(given)
+    if given.browser and given.headless:
+        raise UsageError("--browser and --headless: choose one of them")
+    if not given.browser and (given.host is not None or given.port is not None):
+        raise UsageError("--host and --port are for --browser")
     if not given.headless:
         if given.out is not None:
             raise UsageError("--out is for --headless: the viewer leaves no run folder")
         if options.targets != DEFAULTS.targets:
             raise UsageError("--targets is for --headless: the viewer has no references to train on")
+        if given.browser:
+            return _browse(options, given, talk)
         try:
             from noisewalk.app.viewer.window import view
         except ModuleNotFoundError as error:
@@ -110,6 +122,15 @@ def _walk(words: list[str]) -> int:
     from noisewalk.app.walk.headless import walk
 
     return walk(options, talk)
+
+
+def _browse(options: WalkOptions, given: argparse.Namespace, talk: Talk) -> int:
+    try:
+        from noisewalk.app.browser.server import browse
+    except ModuleNotFoundError as error:
+        hint = "run scripts/setup browser"
+        raise UsageError(f"--browser needs the package '{error.name}': {hint}") from error
+    return browse(options, given.host or BROWSER_HOST, BROWSER_PORT if given.port is None else given.port, talk)
 
 
 def _reference(words: list[str]) -> int:

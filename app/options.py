@@ -18,6 +18,7 @@ COMPARED_FRAMES = 200
 TARGETS = ("noisy", "clean")
 BENCH_REPEATS = 20
 BENCH_MINUTES = 5
+BROWSER_HOST, BROWSER_PORT = "127.0.0.1", 8080
 
 # Who takes part in a comparison: what is different from a walk's own options.
 CONTENDERS: dict[str, dict[str, Any]] = {

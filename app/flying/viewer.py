@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 RESTING_SECONDS = 0.25  # after the last move, the camera rests
 TOAST_SECONDS = 6.0
 MAX_TOASTS = 5
+MAX_ITERATIONS, MAX_SPP, MAX_CROP = 64, 256, 1024  # of the knobs
 SCENE_FILES, PATH_FILES, WEIGHT_FILES = ("*.xml",), ("*.json",), ("*.safetensors",)
 
 T = TypeVar("T")

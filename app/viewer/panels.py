@@ -11,10 +11,9 @@ from imgui_bundle import imgui
 
 from noisewalk.app.flying.controls import FOV_RANGE, MAX_SPEED, MIN_SPEED
 from noisewalk.app.flying.view import ERRORS, MODES, TONES
-from noisewalk.app.flying.viewer import Viewer
+from noisewalk.app.flying.viewer import MAX_CROP, MAX_ITERATIONS, MAX_SPP, Viewer
 from noisewalk.renderer.bundled import bundled_scenes
 
-MAX_ITERATIONS, MAX_SPP, MAX_CROP = 64, 256, 1024
 _LOGARITHMIC = imgui.SliderFlags_.logarithmic | imgui.SliderFlags_.always_clamp
 _OPEN = imgui.TreeNodeFlags_.default_open
 
