@@ -20,9 +20,11 @@ from noisewalk.app.options import (
     BROWSER_PORT,
     COMPARED_FRAMES,
     CONTENDERS,
+    FILMS,
     FRAME_SIZE,
     GUIDES,
     REFERENCE_SPP,
+    SPLITS,
     TARGETS,
     Output,
     PretrainOptions,
@@ -35,12 +37,13 @@ if TYPE_CHECKING:
     from noisewalk.app.console import Talk
 
 DEFAULTS = WalkOptions()
-WALK_CHOICES = ("model", "targets", "weights", "reference-every")
+WALK_CHOICES = ("model", "targets", "frames", "weights", "reference-every")
 USAGE = """\
 noisewalk SCENE [options]              fly through the scene in a window (F1 lists the keys)
 noisewalk SCENE --browser [options]    the same in a browser, also from another machine
 noisewalk SCENE --headless [options]   walk a path, train and denoise, leave a run folder
 noisewalk compare SCENE... [options]   our models and Open Image Denoise on the same walk
+noisewalk video RUN|SCENE -o FILE      the denoised flight as .mp4, or as numbered .png or .exr
 noisewalk variants SCENE [options]     the paper's loss variants on the same walk (its figure 6)
 noisewalk bench [SCENE] [options]      how long each stage of a frame takes here, and why not less
 noisewalk reference SCENE [options]    render the references of a path ahead of time
@@ -141,7 +144,7 @@ def _reference(words: list[str]) -> int:
 
 
 def _compare(words: list[str]) -> int:
-    parser = _walk_parser("noisewalk compare", "targets", "weights", scenes="+")
+    parser = _walk_parser("noisewalk compare", "targets", "frames", "weights", scenes="+")
     names = list(CONTENDERS)
     parser.add_argument("--models", nargs="+", choices=names, default=names, help="default: all")
     parser.add_argument("--out", type=Path, metavar="DIR", help="folder; default: comparisons/001, ...")
@@ -153,13 +156,26 @@ def _compare(words: list[str]) -> int:
 
 
 def _variants(words: list[str]) -> int:
-    parser = _walk_parser("noisewalk variants", "reference-every")
+    parser = _walk_parser("noisewalk variants", "frames", "reference-every")
     parser.add_argument("--out", type=Path, metavar="DIR", help="folder; default: variants/001, ...")
     parser.set_defaults(frames=COMPARED_FRAMES)
     given = parser.parse_args(words)
     from noisewalk.app.compare.variants import variants
 
     return variants(_walk_options(given), _talk(given))
+
+
+def _video(words: list[str]) -> int:
+    parser = _walk_parser("noisewalk video", "model", "weights")
+    parser.add_argument("-o", "--output", type=_film, required=True, metavar="FILE", help="flight.mp4, .png or .exr")
+    parser.add_argument("--split", choices=SPLITS, help="show this in the right half, for comparison")
+    parser.add_argument("--fps", type=_whole(1, 240), help="pictures a second; default: the path's own")
+    given = parser.parse_args(words)
+    try:
+        from noisewalk.app.video.shoot import video
+    except ModuleNotFoundError as error:
+        raise UsageError(f"noisewalk video needs the package '{error.name}': run scripts/setup video") from error
+    return video(_walk_options(given), given.output, given.split, given.fps, _talk(given))
 
 
 def _bench(words: list[str]) -> int:
@@ -251,6 +267,7 @@ def _doctor(words: list[str]) -> int:
 COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "compare": _compare,
     "variants": _variants,
+    "video": _video,
     "bench": _bench,
     "reference": _reference,
     "scenes": _scenes,
@@ -277,7 +294,8 @@ def _walk_parser(prog: str, *choices: str, scenes: str | None = None) -> argpars
     if "targets" in choices:
         targets = "default: %(default)s; clean: train a twin on references as well, to compare with (figure 8)"
         parser.add_argument("--targets", choices=TARGETS, default=d.targets, help=targets)
-    parser.add_argument("--frames", type=_whole(1, 10**6), default=d.frames, help="default: %(default)s")
+    if "frames" in choices:
+        parser.add_argument("--frames", type=_whole(1, 10**6), default=d.frames, help="default: %(default)s")
     size = "default: {} with a GPU, {} without".format(*FRAME_SIZE)
     parser.add_argument("--width", type=_whole(1, 8192), help=f"pixels; {size}")
     parser.add_argument("--height", type=_whole(1, 8192), help=f"pixels; {size}")
@@ -361,6 +379,12 @@ def _size(text: str) -> tuple[int, int]:
     width, by, height = text.partition("x")
     pixels = _whole(1, 8192)
     return pixels(width), pixels(height if by else width)
+
+
+def _film(text: str) -> Path:
+    if Path(text).suffix not in FILMS:
+        raise argparse.ArgumentTypeError(f"'{text}' does not end in {', '.join(FILMS[:-1])} or {FILMS[-1]}")
+    return Path(text)
 
 
 def _learning_rate(text: str) -> float:

@@ -21,7 +21,7 @@ def as_array(image: Any) -> np.ndarray:
 @contextlib.contextmanager
 def beside_rendering(image: Any) -> Iterator[Any]:
     """CUDA's default stream waits for all that is queued there. Yields the stream; None on the CPU."""
-    if not image.is_cuda:
+    if isinstance(image, np.ndarray) or not image.is_cuda:
         yield None
         return
     import torch

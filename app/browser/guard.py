@@ -57,6 +57,10 @@ def bound_uploads(client: viser.ClientHandle) -> None:
         if message.size_bytes > MAX_UPLOAD_BYTES or len(uploads) >= MAX_UPLOADS:
             body = f"{message.size_bytes / 2**20:.0f} MiB: the most is {MAX_UPLOAD_BYTES >> 20}, {MAX_UPLOADS} at once"
             client.add_notification("Not taken", body, color="red")
+            # Else the page would wait for it for good.
+            connection.queue_message(
+                messages.FileTransferPartAck(message.source_component_uuid, message.transfer_uuid, 0, 0)
+            )
         else:
             gui._handle_file_transfer_start(client_id, message)
 

@@ -49,7 +49,9 @@ class Panel:
         self._hand_over = gui.add_button("hand over the wheel", visible=False)
         self._click(self._ask, ask)
         self._click(self._hand_over, hand_over)
-        self._graph = gui.add_uplot(_points(None), _series(), aspect=1.8, title="PSNR (dB) over frames")
+        self._graph = gui.add_uplot(
+            _points(None), _series(), scales=_scales(None), aspect=1.8, title="PSNR (dB) over frames"
+        )
         with gui.add_folder("Picture"):
             self._picture(downloads)
         self._flying = [gui.add_folder(label) for label in ("Camera", "Path", "Training")]
@@ -81,7 +83,9 @@ class Panel:
 
     def draw(self, curves: Curves) -> None:
         """The graph of what was measured so far."""
-        self._graph.data = _points(curves)
+        points = _points(curves)
+        self._set("scales", self._graph, "scales", _scales(points))
+        self._graph.data = points
 
     def _set(self, name: str, handle: Any, attribute: str, value: Any) -> None:
         """Where it is something new: what a visitor is just changing must not be set back."""
@@ -221,6 +225,14 @@ def _points(curves: Curves | None) -> tuple[np.ndarray, ...]:
     step = -(-len(curves.frame) // MOST_POINTS)
     first = (len(curves.frame) - 1) % step  # such that the last is among them
     return tuple(line[first::step] for line in (curves.frame, *(getattr(curves, name) for name in CURVES)))
+
+
+def _scales(points: tuple[np.ndarray, ...] | None) -> dict[str, uplot.Scale]:
+    """uPlot cannot find the range of what has gaps."""
+    known = np.concatenate(points[1:]) if points else np.zeros(0)
+    known = known[np.isfinite(known)]
+    low, high = (np.floor(known.min()), np.ceil(known.max())) if len(known) else (0.0, 1.0)
+    return {"x": {"time": False}, "y": {"range": (float(low), float(max(high, low + 1)))}}
 
 
 def _series() -> tuple[uplot.Series, ...]:

@@ -67,7 +67,13 @@ class Browser:
         self._shown_number = -1
         self._due = {"panel": 0.0, "graph": 0.0}
         self.visitors_so_far = 0
-        server.gui.configure_theme(dark_mode=True, show_logo=False, show_share_button=False, control_width="large")
+        server.gui.configure_theme(
+            control_layout="collapsible",
+            control_width="large",
+            dark_mode=True,
+            show_logo=False,
+            show_share_button=False,
+        )
         server.gui.set_panel_label("noisewalk")
         self._opening: viser.GuiMarkdownHandle | None = server.gui.add_markdown("opening ...")
         server.on_client_connect(self._connected)

@@ -21,6 +21,7 @@ from noisewalk.app.flying.view import BACKGROUND, View
 ANSWER_SECONDS = 10.0  # then the next picture is sent all the same
 PLACING_SECONDS = 1.0  # until a browser's camera is where it was put; what it says before is of the old place
 ASPECTS = (0.2, 5.0)
+SMALLEST = 128  # pixels: no link is that bad
 
 
 class Visitor:
@@ -108,8 +109,8 @@ class Visitor:
     def _scaled(self, pixels: np.ndarray, preview: bool) -> np.ndarray:
         """No larger than the link carries and the browser shows; previews are small already."""
         height, width = pixels.shape[:2]
-        scale = min(self.link.scale, max(1, self.client.camera.image_height) / height)
-        if scale == 1.0 or preview:
+        scale = min(max(self.link.scale, SMALLEST / height), self.client.camera.image_height / height)
+        if scale >= 1.0 or preview:
             return pixels
         size = max(1, round(width * scale)), max(1, round(height * scale))
         return np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.BOX))

@@ -64,8 +64,10 @@ def _aces(value: torch.Tensor) -> torch.Tensor:
 
 
 def _heat(error: torch.Tensor, view: View) -> torch.Tensor:
-    ramp = torch.as_tensor(colors(256) / 255, dtype=torch.float32, device=error.device)
-    return ramp[(error / view.error_scale * 255).round().clamp(0, 255).long()]
+    ramp = torch.as_tensor(colors(1021) / 255, dtype=torch.float32, device=error.device)
+    # As a texture of 256 colours, whose middles the shader finds colours between.
+    place = (error / view.error_scale).clamp(0.002, 0.998) * 256 - 0.5
+    return ramp[(place * 4).round().long()]
 
 
 _TONES = {"paper": tone_map, "srgb": _srgb, "aces": _aces}

@@ -20,6 +20,7 @@ import torch
 from imgui_bundle import imgui
 from PIL import Image
 
+from noisewalk.app.flying.develop import develop
 from noisewalk.app.flying.engine import Engine
 from noisewalk.app.flying.history import History, Sample
 from noisewalk.app.flying.messages import Message, Picture, SceneFacts, Status
@@ -252,6 +253,15 @@ def test_a_screenshot_leaves_nothing_on_the_gpu(gl: Any) -> None:
     display.image(picture(), View())
     gc.collect()
     assert not [thing for thing in gl.objects if hasattr(thing, "release")]
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_pixels_without_gl_are_those_of_the_shader(gl: Any, mode: str) -> None:
+    for tone, split in (("paper", 0.3), ("srgb", 0.501), ("aces", 1.0)):
+        view = View(left=mode, right="noisy", split_on=True, split=split, exposure=0.7, tone=tone, error_scale=0.3)
+        for shown in (picture(), picture(reference=False)):
+            difference = np.abs(develop(shown, view).astype(int) - Display(gl).image(shown, view))
+            assert difference.max() <= 2, (tone, split)
 
 
 @pytest.mark.parametrize("scale", [1.0, 2.0])
