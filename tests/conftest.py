@@ -146,6 +146,17 @@ def desktop(request: pytest.FixtureRequest) -> Iterator[Any]:
     started.close()
 
 
+@pytest.fixture(scope="session")
+def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """A headless Chromium, a selenium driver."""
+    _needed(shutil.which("chromium") is None or shutil.which("chromedriver") is None, "Chromium")
+    from tests.browser import open_chromium
+
+    started = open_chromium(tmp_path_factory.mktemp("profile"))
+    yield started
+    started.quit()
+
+
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
@@ -153,10 +164,10 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 def noisewalk(cache_dir: Path, tmp_path: Path) -> Run:
     """Runs the real command line in a child process, in a folder of its own."""
 
-    def run(*words: str | Path, timeout: float = 300) -> subprocess.CompletedProcess[str]:
+    def run(*words: str | Path, timeout: float = 300, cwd: Path = tmp_path) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "noisewalk", *map(str, words)]
         return subprocess.run(
-            command, cwd=tmp_path, env=child_environment(cache_dir), capture_output=True, text=True, timeout=timeout
+            command, cwd=cwd, env=child_environment(cache_dir), capture_output=True, text=True, timeout=timeout
         )
 
     return run

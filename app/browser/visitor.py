@@ -16,7 +16,7 @@ from noisewalk.app.browser.axes import Axes, Matrix
 from noisewalk.app.browser.link import Link
 from noisewalk.app.flying.develop import develop
 from noisewalk.app.flying.messages import Picture
-from noisewalk.app.flying.view import BACKGROUND, View
+from noisewalk.app.flying.view import BACKGROUND, DisplaySettings
 
 ANSWER_SECONDS = 10.0  # then the next picture is sent all the same
 PLACING_SECONDS = 1.0  # until a browser's camera is where it was put; what it says before is of the old place
@@ -31,7 +31,7 @@ class Visitor:
     """
 
     def __init__(self, client: viser.ClientHandle, newest: Callable[[], Picture | None]) -> None:
-        self.client, self.view, self.link = client, View(), Link()
+        self.client, self.view, self.link = client, DisplaySettings(), Link()
         self.looks_around = False
         self._newest = newest
         self._news = threading.Event()
@@ -86,7 +86,7 @@ class Visitor:
         self._told = np.array(camera.position), np.array(camera.wxyz)
 
     def _send(self) -> None:
-        shown: tuple[int, View, float] | None = None
+        shown: tuple[int, DisplaySettings, float] | None = None
         while not self._gone:
             self._news.wait()
             self._news.clear()

@@ -9,14 +9,14 @@ import numpy as np
 import torch
 
 from noisewalk.app.flying.messages import Picture
-from noisewalk.app.flying.view import BACKGROUND, View, colors
+from noisewalk.app.flying.view import BACKGROUND, DisplaySettings, colors
 from noisewalk.app.layers import beside_rendering
 from noisewalk.denoiser.features import tone_map
 
 NOTHING = tuple(1.6 * channel for channel in BACKGROUND)  # where a layer is missing
 
 
-def develop(picture: Picture, view: View) -> np.ndarray:
+def develop(picture: Picture, view: DisplaySettings) -> np.ndarray:
     """The whole picture as it is looked at, at its own size: (H, W, 3) uint8."""
     width = picture.layers["denoised"].shape[1]
     # Columns whose middle lies to the left of the split show the left mode.
@@ -28,7 +28,7 @@ def develop(picture: Picture, view: View) -> np.ndarray:
         return pixels.cpu().numpy()
 
 
-def _shown(layers: dict[str, Any], mode: str, part: slice, view: View) -> torch.Tensor:
+def _shown(layers: dict[str, Any], mode: str, part: slice, view: DisplaySettings) -> torch.Tensor:
     needed = ("denoised", "reference") if mode == "error" else (mode,)
     if any(name not in layers for name in needed):
         height = layers["denoised"].shape[0]
@@ -63,7 +63,7 @@ def _aces(value: torch.Tensor) -> torch.Tensor:
     return _srgb(value * (2.51 * value + 0.03) / (value * (2.43 * value + 0.59) + 0.14))
 
 
-def _heat(error: torch.Tensor, view: View) -> torch.Tensor:
+def _heat(error: torch.Tensor, view: DisplaySettings) -> torch.Tensor:
     ramp = torch.as_tensor(colors(1021) / 255, dtype=torch.float32, device=error.device)
     # As a texture of 256 colours, whose middles the shader finds colours between.
     place = (error / view.error_scale).clamp(0.002, 0.998) * 256 - 0.5

@@ -33,7 +33,7 @@ _INFERNO = np.array(
 
 
 @dataclass
-class View:
+class DisplaySettings:
     """How the picture is looked at. exposure in stops; split in [0, 1] of the picture's area, used when `split_on`.
 
     zoom 1 fits the area; center is what lies in its middle, in the picture's [0, 1].

@@ -19,7 +19,7 @@ from noisewalk.app.flying.file_jobs import FileJobs, read_path, write_screenshot
 from noisewalk.app.flying.flight import Flight
 from noisewalk.app.flying.messages import Picture, SceneFacts, Wish
 from noisewalk.app.flying.preferences import Preferences, save_preferences
-from noisewalk.app.flying.view import View
+from noisewalk.app.flying.view import DisplaySettings
 from noisewalk.app.layers import as_array
 
 if TYPE_CHECKING:
@@ -52,7 +52,9 @@ class Viewer:
         self.engine, self.preferences = engine, preferences
         self.knobs = engine.knobs
         self.camera, self.flight = FlyCamera(), Flight()
-        self.view = View(exposure=preferences.exposure, tone=preferences.tone, error_scale=preferences.error_scale)
+        self.view = DisplaySettings(
+            exposure=preferences.exposure, tone=preferences.tone, error_scale=preferences.error_scale
+        )
         self.camera.speed, self.flight.loop = preferences.speed, preferences.loop
         self.scene: SceneFacts | None = None
         self.panels_shown = True
@@ -275,7 +277,7 @@ class Viewer:
         """After this frame."""
         self.quitting = True
 
-    def screenshot(self, draw: Callable[[Picture, View], np.ndarray]) -> None:
+    def screenshot(self, draw: Callable[[Picture, DisplaySettings], np.ndarray]) -> None:
         """The picture as `draw` shows it as PNG, and all its layers as EXR, both numbered, in the current folder."""
         self.screenshot_wanted = False
         picture, scene = self.picture, self.scene

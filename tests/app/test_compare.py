@@ -8,19 +8,17 @@ import math
 import re
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
-from noisewalk.app.compare.comparison import flip, milestones, starts_of
-from noisewalk.app.compare.report import most_different
+from noisewalk.app.compare.comparison import distinct_names, flip, milestones, starts_of
 from noisewalk.app.errors import UsageError
 from noisewalk.app.options import CONTENDERS
 from noisewalk.denoiser.features import tone_map
 from noisewalk.denoiser.metrics import relative_mse, temporal_noise_power, temporal_psnr
 from noisewalk.denoiser.models import build_model
 from noisewalk.denoiser.weights import save_weights
-from tests.conftest import SAME_RUN, Run, last_json
+from tests.conftest import SAME_RUN, TINY_XML, Run, last_json
 
 WALK = ("--frames", "3", "--width", "48", "--height", "32", "--spp", "2", "--crop", "32", "--reference-spp", "64")
 
@@ -63,15 +61,6 @@ def test_flip_is_zero_for_the_same_picture_and_grows_with_the_error() -> None:
     assert same == 0 and near is not None and far is not None and 0 < near < far < 1
 
 
-def test_the_crop_is_where_pictures_differ_most() -> None:
-    one, other = np.zeros((100, 90, 3)), np.zeros((100, 90, 3))
-    other[70:74, 20:24] = 1.0
-    other[5, 80] = 2.0
-    top, left = most_different(one, other, size=16)
-    assert top <= 70 and top + 16 >= 74 and left <= 20 and left + 16 >= 24
-    assert most_different(one[:5, :7], other[:5, :7], size=16) == (0, 0)
-
-
 def test_the_table_has_the_last_frame() -> None:
     assert milestones(200) == [1, 10, 50, 100, 200]
     assert milestones(60) == [1, 10, 50, 60] and milestones(1) == [1]
@@ -105,6 +94,31 @@ def test_cold_starts_have_no_weights(tmp_path: Path) -> None:
         starts_of(["kernel-cold", "paper"], file)
 
 
+def test_scenes_of_one_name_are_told_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = ["a/kitchen/v3.xml", "b/kitchen/v3.xml", "b/hall/scene.xml", "c/hall.xml", "c/scene.xml"]
+    for file in files:
+        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / file).touch()
+    monkeypatch.chdir(tmp_path / "c")
+    named = ["cornell", "../a/kitchen/v3.xml", *(str(tmp_path / file) for file in files[1:4]), "."]
+    names = ["cornell", "a/kitchen/v3", "b/kitchen/v3", "b/hall", "c/hall", "c"]
+    assert distinct_names(named) == names
+    with pytest.raises(UsageError, match=r"hall\.xml: named twice"):
+        distinct_names(["hall.xml", str(tmp_path / "c" / "hall.xml")])
+
+
+def test_two_files_of_one_name_have_a_page_each(noisewalk: Run, tmp_path: Path) -> None:
+    for folder, radiance in (("old", "12"), ("new", "5")):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "v3.xml").write_text(TINY_XML.replace('value="12"', f'value="{radiance}"'))
+    still = (*WALK, "--width", "32", "--iterations", "0", "--frames", "1", "--models", "paper")
+    done = noisewalk("compare", "old/v3.xml", "new/v3.xml", *still, "--json")
+    assert done.returncode == 0, done.stderr
+    assert {row["scene"] for row in last_json(done)["rows"]} == {"old/v3", "new/v3"}
+    page = (tmp_path / "comparisons" / "001" / "report.html").read_text()
+    assert "<h2>old/v3</h2>" in page and "<h2>new/v3</h2>" in page
+
+
 def test_a_comparison_measures_the_same_frames_as_a_walk(noisewalk: Run, tiny_xml: Path, tmp_path: Path) -> None:
     done = noisewalk("compare", tiny_xml, *WALK, "--json", "--targets", "clean")
     assert done.returncode == 0, done.stderr
@@ -122,7 +136,7 @@ def test_a_comparison_measures_the_same_frames_as_a_walk(noisewalk: Run, tiny_xm
     assert float(rows["oidn", 3]["psnr"]) > float(rows["noisy", 3]["psnr"]) + 1
     assert all(0 < float(row["flip"]) < 1 and float(row["relmse"]) > 0 for row in rows.values())
     page = (folder / "report.html").read_text()
-    assert "PSNR = -10 log10" in page and page.count("<img") == 1 + 2 * (1 + len(methods))
+    assert "PSNR = -10 log10" in page and page.count("<img") == 1 + 1 + len(methods)  # curves, reference
     assert all(source.startswith("data:") for source in re.findall(r"src='([^']*)'", page)) and "http" not in page
 
     # A walk of the same settings shows the same pictures.
