@@ -140,10 +140,13 @@ def _browse(options: WalkOptions, given: argparse.Namespace, talk: Talk) -> int:
 
 
 def _reference(words: list[str]) -> int:
-    given = walk_parser("noisewalk reference", *WALK_CHOICES).parse_args(words)  # as of the walk to come
+    parser = walk_parser("noisewalk reference", *WALK_CHOICES)  # as of the walk to come
+    where = "let Dask's scheduler at this address hand the work out, or start N workers here"
+    parser.add_argument("--cluster", metavar="ADDRESS|local[:N]", help=where)
+    given = parser.parse_args(words)
     from noisewalk.app.tools import reference
 
-    return reference(walk_options(given), talk_of(given))
+    return reference(walk_options(given), given.cluster, talk_of(given))
 
 
 def _compare(words: list[str]) -> int:

@@ -91,7 +91,7 @@ class ReferenceCache:
         """
         accumulation = self.accumulation(camera)
         progress(accumulation.spp)
-        pass_spp = min(-(-spp // 2), max(1, SAMPLES_PER_PASS // (self._size[0] * self._size[1])))
+        pass_spp = self.pass_spp(spp)
         try:
             while accumulation.spp < spp:
                 accumulation.add(pass_spp)
@@ -99,6 +99,10 @@ class ReferenceCache:
         finally:
             accumulation.save()
         return accumulation.reference()
+
+    def pass_spp(self, spp: int) -> int:
+        """Samples per pixel of each half in the passes of a reference of `spp`."""
+        return min(-(-spp // 2), max(1, SAMPLES_PER_PASS // (self._size[0] * self._size[1])))
 
     def accumulation(self, camera: Camera) -> Accumulation:
         """This view's reference as far as it is rendered, to go on with. Raises CacheError for a corrupt file."""
@@ -153,8 +157,18 @@ class ReferenceCache:
         return 2 * self._size[0] * self._size[1] * 3 * 4
 
 
+def render_pass(view: View, camera: Camera, index: int, spp: int) -> list[np.ndarray]:
+    """Both halves of pass `index`, (H, W, 3) float32 each, with `spp` samples per pixel each."""
+    view.look(camera)
+    passes = [(view.scene.integrator, reference_seed(index, half)) for half in (0, 1)]
+    return [np.array(image) for image in view.render(passes, spp)]
+
+
 class Accumulation:
-    """One view's reference while it grows. `spp`: samples per pixel so far, of both halves together."""
+    """One view's reference while it grows.
+
+    spp: samples per pixel so far, of both halves together. passes: so far, which is the number of the next one.
+    """
 
     def __init__(
         self, cache: ReferenceCache, view: View, camera: Camera, halves: list[np.ndarray], per_half: int, passes: int
@@ -168,16 +182,20 @@ class Accumulation:
     def spp(self) -> int:
         return 2 * self._per_half
 
+    @property
+    def passes(self) -> int:
+        return self._passes
+
     def reference(self) -> Reference:
         """The mean of what is there."""
         return Reference(self._halves[0].astype(np.float32), self._halves[1].astype(np.float32), self.spp)
 
     def add(self, pass_spp: int) -> None:
         """Renders `pass_spp` more samples per pixel for each half; saves every few seconds."""
-        self._view.look(self.camera)
-        integrator = self._view.scene.integrator
-        seeds = [reference_seed(self._passes, half) for half in (0, 1)]
-        rendered = [np.array(image) for image in self._view.render([(integrator, seed) for seed in seeds], pass_spp)]
+        self.take(render_pass(self._view, self.camera, self._passes, pass_spp), pass_spp)
+
+    def take(self, rendered: list[np.ndarray], pass_spp: int) -> None:
+        """Adds the next pass, wherever it was rendered; saves every few seconds."""
         self._per_half, self._passes = self._per_half + pass_spp, self._passes + 1
         share = pass_spp / self._per_half
         # A broken sample, as from a sky with infinite texels, must not break the reference for good.

@@ -6,6 +6,7 @@ import hashlib
 import json
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,7 +39,8 @@ class Scene:
     views:        the views of all sensors that can be flown, by name, each at the size of its own film crop.
     start:        the first of them, that of `sensor`.
     path:         the fly-through that the scene brings as path.json, or None.
-    content_hash: of everything that decides the picture but the camera: XML, all files it names, integrator.
+    files:        the XML and all that it includes and names.
+    content_hash: of everything that decides the picture but the camera: those files, integrator.
     warnings:     what Mitsuba would pass over in silence, one line each.
     """
 
@@ -51,6 +53,7 @@ class Scene:
     film: Film
     views: dict[str, Camera]
     path: CameraPath | None
+    files: tuple[Path, ...]
     content_hash: str
     warnings: tuple[str, ...]
 
@@ -96,6 +99,7 @@ def open_scene(name: str, variant: str, max_depth: int | None = None) -> Scene:
     if views[0][0].crop_size != views[0][0].size:
         warnings.append(f"{file}: the film is cropped: past frames are not found again, orbits miss their point")
     path_file = file.parent / "path.json"
+    files = (*(Path(str(f)) for f in state.files), *named_files)
     return Scene(
         name=scene_name(file),
         file=file,
@@ -106,7 +110,8 @@ def open_scene(name: str, variant: str, max_depth: int | None = None) -> Scene:
         film=views[0][0],
         views={_sensor_name(s, i): camera for i, (s, (_, camera)) in enumerate(zip(sensors, views, strict=True))},
         path=load_path(path_file) if path_file.is_file() else None,
-        content_hash=_content_hash([*(Path(str(f)) for f in state.files), *named_files], integrator_settings),
+        files=files,
+        content_hash=_content_hash(files, integrator_settings),
         warnings=tuple(warnings),
     )
 
@@ -229,7 +234,7 @@ def _pair(vector: Any) -> tuple[int, int]:
     return int(vector[0]), int(vector[1])
 
 
-def _content_hash(files: list[Path], integrator_settings: dict[str, Any]) -> str:
+def _content_hash(files: Sequence[Path], integrator_settings: dict[str, Any]) -> str:
     digest = hashlib.sha256(json.dumps(integrator_settings, sort_keys=True, default=str).encode())
     for file in files:
         with open(file, "rb") as stream:

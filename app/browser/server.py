@@ -186,7 +186,7 @@ class Browser:
         assert self._axes
         pose = self._visitors[number].steered(self._axes)
         if pose is not None:
-            self._viewer.camera.move_to(pose, self._viewer.camera.fov_y)
+            self._viewer.camera.pose = pose
             self._wheel.moved(now)
 
     def _show(self, now: float) -> None:
