@@ -11,11 +11,14 @@ import logging
 import warnings
 import zipfile
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 from distributed import Client, Future, LocalCluster, wait
+from distributed.client import CancelledError
+from distributed.comm import CommClosedError
 
 from noisewalk.app.cluster_worker import Passes, Refusal, render_pass, versions
 from noisewalk.app.console import StopSignal, Talk
@@ -31,10 +34,11 @@ AHEAD = 2  # tasks for each of the cluster's threads: one in hand, one that wait
 
 @dataclass(frozen=True)
 class Task:
-    """Pass `number` of the view that `accumulation` adds up."""
+    """Pass `number` of the view that `accumulation` adds up, with `spp` samples per pixel for each half."""
 
     accumulation: Accumulation
     number: int
+    spp: int
 
 
 class Cluster:
@@ -44,11 +48,12 @@ class Cluster:
     """
 
     def __init__(self, address: str) -> None:
-        logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what must be known is said by us
+        for name in [name for name in logging.root.manager.loggerDict if name.startswith("distributed")]:
+            logging.getLogger(name).setLevel(logging.CRITICAL)  # what must be known is said by us
         self._address = address
         self._own: LocalCluster | None = None
         try:
-            self._client = Client(self._start(address), timeout=CONNECT_SECONDS, set_as_default=False)
+            self._client = Client(self._start(address), timeout=CONNECT_SECONDS)
             self._client.wait_for_workers(1, timeout=CONNECT_SECONDS)
         except (OSError, ValueError, TimeoutError) as error:
             cause = "no worker has come" if hasattr(self, "_client") else "no scheduler answers there"
@@ -79,15 +84,14 @@ class Cluster:
             self._own.close()
 
     def render(
-        self, session: Session, tasks: Iterator[Task], pass_spp: int, done: Callable[[Task], None], talk: Talk,
-        stop: StopSignal,
-    ) -> None:  # fmt: skip
+        self, session: Session, tasks: Iterator[Task], done: Callable[[Task], None], talk: Talk, stop: StopSignal
+    ) -> None:
         """Renders all tasks, and adds up each view's passes in their order; `done` is called after each.
 
         Raises Interrupted where `stop` asks for it, UsageError where the cluster cannot go on. What is added up then is
         in the accumulations.
         """
-        jobs = _Jobs(self._client, self._address, session, pass_spp, talk)
+        jobs = _Jobs(self._client, self._address, session, talk)
         try:
             while jobs.fill(tasks):
                 stop.check()
@@ -100,9 +104,9 @@ class Cluster:
 class _Jobs:
     """Tasks that are out, and passes that have come back before those that they are added to."""
 
-    def __init__(self, client: Client, address: str, session: Session, pass_spp: int, talk: Talk) -> None:
+    def __init__(self, client: Client, address: str, session: Session, talk: Talk) -> None:
         options, scene = session.options, session.scene
-        self._client, self._address, self._pass_spp, self._talk = client, address, pass_spp, talk
+        self._client, self._address, self._talk = client, address, talk
         self._session = session
         self._passes = Passes(
             scene.file.name,
@@ -119,48 +123,54 @@ class _Jobs:
             # A task, not scattered data: a worker that dies with the only copy does not take the scene with it.
             self._scene = client.submit(bytes, packed(scene), key=f"scene-{scene.content_hash}")
         self._out: dict[Future, Task] = {}
-        self._early: dict[Task, bytes] = {}
+        self._early: dict[tuple[Accumulation, int], tuple[Task, bytes]] = {}
         self._refused: dict[str, str] = {}
         self._number = 0
 
     def fill(self, tasks: Iterator[Task]) -> bool:
         """Hands out as many as the cluster can take; False where nothing is left to wait for."""
-        room = AHEAD * max(1, sum(self._client.nthreads().values())) - len(self._out)
-        for _ in range(room):
-            task = next(tasks, None)
-            if task is None:
-                break
+        with self._scheduler():
+            room = AHEAD * max(1, sum(self._client.nthreads().values())) - len(self._out)
+        for task in islice(tasks, max(0, room)):
             self._submit(task)
         return bool(self._out)
 
     def finished(self) -> Iterator[Task]:
         """Waits a little; yields what was added up meanwhile."""
-        try:
-            ready = wait(list(self._out), timeout=POLL_SECONDS, return_when="FIRST_COMPLETED").done
-        except TimeoutError:
-            ready = set()
-        if self._client.status != "running":
-            raise UsageError(f"cluster {self._address}: the scheduler is gone; what is done stays done")
-        for future in ready:
-            task = self._out.pop(future)
-            if future.status != "finished":
-                raise UsageError(f"cluster {self._address}: a task failed: {future.exception()}")
-            result = future.result()
+        for task, result in self._results():
             if isinstance(result, Refusal):
                 self._refuse(result)
                 self._submit(task)
             else:
                 yield from self._add(task, result)
 
+    def _results(self) -> list[tuple[Task, bytes | Refusal]]:
+        with self._scheduler(), suppress(TimeoutError):
+            ready = wait(list(self._out), timeout=POLL_SECONDS, return_when="FIRST_COMPLETED").done
+            for future in ready:
+                if future.status == "error":
+                    raise UsageError(f"cluster {self._address}: a task failed: {future.exception()}")
+            return [(self._out.pop(future), future.result()) for future in ready]
+        return []
+
+    @contextmanager
+    def _scheduler(self) -> Iterator[None]:
+        """What fails in here fails since it is away."""
+        try:
+            yield
+        except (CommClosedError, CancelledError) as error:
+            raise UsageError(f"cluster {self._address}: the scheduler is gone; what is done stays done") from error
+
     def cancel(self) -> None:
         """Takes back what is still out."""
-        with suppress(OSError, TimeoutError):
+        with suppress(OSError, TimeoutError, CancelledError):
             self._client.cancel(list(self._out), force=True)
 
     def _submit(self, task: Task) -> None:
         workers = None
         if self._refused:
-            workers = [address for address in self._client.nthreads() if address not in self._refused]
+            with self._scheduler():
+                workers = [address for address in self._client.nthreads() if address not in self._refused]
             if not workers:
                 raise UsageError(f"cluster {self._address}: no worker can be used: {'; '.join(self._refused.values())}")
         self._number += 1
@@ -171,7 +181,7 @@ class _Jobs:
             self._passes,
             task.accumulation.camera,
             task.number,
-            self._pass_spp,
+            task.spp,
             key=f"{name}-{task.number}-{self._number}",
             workers=workers,
         )
@@ -184,13 +194,12 @@ class _Jobs:
 
     def _add(self, task: Task, result: bytes) -> Iterator[Task]:
         """Adds it up where it is the view's next pass, and those that had to wait for it."""
-        self._early[task] = result
-        following = Task(task.accumulation, task.accumulation.passes)
-        while following in self._early:
-            halves = np.frombuffer(self._early.pop(following), np.float32).reshape(self._shape)
-            following.accumulation.take(list(halves), self._pass_spp)
-            yield following
-            following = Task(task.accumulation, task.accumulation.passes)
+        accumulation = task.accumulation
+        self._early[accumulation, task.number] = task, result
+        while waiting := self._early.pop((accumulation, accumulation.passes), None):
+            task, result = waiting
+            accumulation.take(list(np.frombuffer(result, np.float32).reshape(self._shape)), task.spp)
+            yield task
 
 
 def packed(scene: Scene) -> bytes:

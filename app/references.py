@@ -31,7 +31,7 @@ def render_references(
     spp = session.options.reference_spp
     session.references.make_room_for(len(frames))
     if session.options.targets == "clean":
-        missing = sum(session.references.accumulation(session.camera(i)).spp < spp for i in frames)
+        missing = sum(session.references.accumulation(session.camera(i), spp).spp < spp for i in frames)
         talk.note(f"clean targets: {len(frames)} references of {spp} spp, {missing} of them yet to be rendered")
     render = _render_here if cluster is None else partial(_render_there, cluster)
     with talk.progress() as progress:
@@ -60,32 +60,33 @@ def _render_there(address: str, session: Session, frames: list[int], show: Show,
         from noisewalk.app.cluster import Cluster, Task
     except ModuleNotFoundError as error:
         raise UsageError(f"--cluster needs the package '{error.name}': run scripts/setup cluster") from error
-    spp, pass_spp = session.options.reference_spp, session.references.pass_spp(session.options.reference_spp)
-    growing: dict[Task, Accumulation] = {}  # by the last task of each view
+    references, spp = session.references, session.options.reference_spp
+    growing: dict[Accumulation, int] = {}  # and the number of their last pass
     complete = 0
 
     def tasks() -> Iterator[Task]:
         nonlocal complete
         for frame in frames:
-            accumulation = session.references.accumulation(session.camera(frame))
-            first, missing = accumulation.passes, -((accumulation.spp - spp) // (2 * pass_spp))
-            if missing <= 0:
-                complete += 1
+            accumulation = references.accumulation(session.camera(frame), spp)
+            first, missing = accumulation.passes, references.pass_spp(accumulation.spp, spp)
+            if missing:
+                growing[accumulation] = first + len(missing) - 1
             else:
-                growing[Task(accumulation, first + missing - 1)] = accumulation
-            yield from (Task(accumulation, first + number) for number in range(missing))
+                complete += 1
+            yield from (Task(accumulation, first + number, pass_spp) for number, pass_spp in enumerate(missing))
 
     def done(task: Task) -> None:
         nonlocal complete
-        if growing.pop(task, None) is not None:
+        if growing[task.accumulation] == task.number:
+            del growing[task.accumulation]
             task.accumulation.save()
             complete += 1
         show(complete, f"{len(growing)} views in hand")
 
     cluster = Cluster(address)
     try:
-        cluster.render(session, tasks(), pass_spp, done, talk, stop)
+        cluster.render(session, tasks(), done, talk, stop)
     finally:
-        for accumulation in growing.values():
+        for accumulation in growing:
             accumulation.save()  # as far as it is
         cluster.close()

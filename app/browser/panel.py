@@ -14,7 +14,7 @@ from viser import uplot
 from noisewalk.app.browser.downloads import Downloads
 from noisewalk.app.browser.visitor import Visitor
 from noisewalk.app.flying.controls import FOV_RANGE
-from noisewalk.app.flying.history import STAGES, Curves
+from noisewalk.app.flying.series import STAGES, Curves
 from noisewalk.app.flying.view import MODES, TONES
 from noisewalk.app.flying.viewer import MAX_CROP, MAX_ITERATIONS, MAX_SPP, Viewer
 
@@ -204,7 +204,7 @@ def _state(viewer: Viewer, visitor: Visitor) -> str:
         return engine.status.failure or engine.status.note
     decibels = [f"{name} {value:.2f} dB" for name, value in picture.decibels.items()] or [viewer.unmeasured(picture)]
     estimate = [f"estimate {picture.estimate}"] if picture.estimate else []
-    curves = engine.history.curves().milliseconds
+    curves = engine.series.curves().milliseconds
     last = np.diff(curves[:, -1:], axis=0, prepend=0.0)[:, 0] if curves.shape[1] else np.zeros(0)
     stages = [f"{name} {ms:.0f}" for name, ms in zip(STAGES, last, strict=False)]
     link = visitor.link

@@ -203,7 +203,7 @@ class Browser:
                 self._panels[number].refresh(number == self._wheel.pilot, self._wheel.pilot, self._wheel.asking)
         if now >= self._due["graph"]:
             self._due["graph"] = now + GRAPH_SECONDS
-            curves = self._viewer.engine.history.curves()
+            curves = self._viewer.engine.series.curves()
             for panel in self._panels.values():
                 panel.draw(curves)
 

@@ -37,7 +37,7 @@ _MEASURES = (
     ("brightness", "brightness", 3),
 )
 _CURVES = (_MEASURES[1], _MEASURES[3])
-# What says which picture is best, and how to choose it. Flicker does not: a blurred picture has the least.
+# The measures that say which picture is best. Flicker is not among them: a blurred picture flickers least.
 _BEST: dict[str, Callable[[Iterable[float]], float]] = {"psnr": max, "psnr_corrected": max, "flip": min, "relmse": min}
 
 

@@ -14,6 +14,7 @@ MAX_PITCH = math.radians(89.0)
 FAST = 4.0
 MIN_SPEED, MAX_SPEED = 1e-3, 1e3  # of the viewing distance, per second
 SPEED_STEP = 1.2
+MAX_CLICKS = 100.0  # of the wheel at once
 FOV_RANGE = (5.0, 140.0)
 LOOK_DEGREES = 90.0  # for a drag across the height of the picture
 
@@ -90,7 +91,8 @@ class FlyCamera:
 
     def faster(self, clicks: float) -> None:
         """Changes the speed, by the wheel."""
-        self.speed = float(np.clip(self.speed * SPEED_STEP**clicks, MIN_SPEED, MAX_SPEED))
+        factor = SPEED_STEP ** float(np.clip(clicks, -MAX_CLICKS, MAX_CLICKS))
+        self.speed = float(np.clip(self.speed * factor, MIN_SPEED, MAX_SPEED))
 
     @property
     def units_per_second(self) -> float:

@@ -20,9 +20,9 @@ import numpy as np
 
 from noisewalk.app.errors import Interrupted
 from noisewalk.app.flying.autosave import Autosave
-from noisewalk.app.flying.history import History, Sample
 from noisewalk.app.flying.live_reference import LiveReference
 from noisewalk.app.flying.messages import Knobs, Message, Picture, SceneFacts, Status, Wish
+from noisewalk.app.flying.series import Sample, Series
 from noisewalk.app.options import WalkOptions
 from noisewalk.denoiser import DenoiserError
 from noisewalk.renderer import RenderCancelled, RendererError
@@ -50,7 +50,7 @@ class Engine:
     """
 
     def __init__(self, options: WalkOptions, wake: Callable[[], None] = lambda: None) -> None:
-        self.history = History()
+        self.series = Series()
         self.knobs = self.knobs_of(options)
         self._wake = wake
         self._options = options
@@ -272,7 +272,8 @@ class Engine:
             "albedo": _shared(pair.mean("albedo")),
             "normal": _shared(pair.mean("normal")),
         }
-        decibels = {"denoised": measured.psnr_shown, "noisy": measured.psnr_noisy} if measured else {}
+        psnr = (measured.psnr_noisy_corrected, measured.psnr_shown_corrected) if measured else None
+        decibels = dict(zip(("noisy", "denoised"), psnr, strict=True)) if psnr else {}
         estimate: Estimate | None = result.estimate
         if not training.trained:  # a fresh network has nothing to show
             layers["denoised"], estimate = layers["noisy"], None
@@ -300,9 +301,9 @@ class Engine:
         )
         if not preview:
             stages = result.milliseconds | {"train": training.milliseconds}
-            psnr = (measured.psnr_noisy, measured.psnr_shown, measured.noise_floor) if measured else None
+            numbers = (*psnr, measured.noise_floor) if psnr and measured else None
             estimated = estimate.psnr if estimate else None
-            self.history.append(Sample(pair.index, psnr, estimated, training.report.loss, stages))
+            self.series.append(Sample(pair.index, numbers, estimated, training.report.loss, stages))
         self._wake()
 
     def _switch(self, options: WalkOptions) -> None:
@@ -321,7 +322,7 @@ class Engine:
         if left is not None:
             left.leave()
         self._wish = Wish(self._wish.knobs)
-        self.history.clear()
+        self.series.clear()
         self._status = Status("running", "first frame: compiling kernels", opened.facts)
         for warning in opened.facts.warnings:
             self._tell(warning)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 RECORD_SECONDS = 0.5  # between recorded keyframes
 MAX_KEYFRAMES = 1000
 FPS = 25.0
+SECONDS_RANGE = (0.0, 3600.0)  # of a path; one frame at least
 
 
 class Flight:
@@ -149,7 +150,8 @@ class Flight:
     def set_seconds(self, seconds: float) -> None:
         """Flies the path in another time."""
         assert self.path
-        self.path, self.edited = replace(self.path, seconds=min(max(1 / self.path.fps, seconds), 3600.0)), True
+        seconds = min(max(1 / self.path.fps, seconds), SECONDS_RANGE[1])
+        self.path, self.edited = replace(self.path, seconds=seconds), True
         self.frame = min(self.frame, len(self.path) - 1)
 
     def _spacing(self) -> float:

@@ -35,7 +35,7 @@ class LiveReference:
         """
         if not self._shows(camera):
             self.keep(frame_spp)
-            if moving or not self._cache.file(camera).exists():
+            if moving or self._cache.best(camera) is None:
                 return None
             self._accumulation = self._cached(camera)
         return self._accumulation.reference() if self._accumulation and self._says_enough(frame_spp) else None
@@ -76,6 +76,6 @@ class LiveReference:
         try:
             return self._cache.accumulation(camera)
         except CacheError as error:
-            self._cache.file(camera).unlink(missing_ok=True)
+            error.file.unlink(missing_ok=True)
             self._tell(f"{error} (deleted)")
             return None

@@ -12,6 +12,12 @@ if TYPE_CHECKING:
     from noisewalk.denoiser.estimate import Estimate
     from noisewalk.renderer.camera_path import CameraPath
 
+
+def printable(text: str) -> str:
+    """What ImGui can draw: bytes of a file's name that are no text become question marks."""
+    return text.encode("utf-8", "replace").decode()
+
+
 Phase = Literal["opening", "running", "failed", "closed"]
 
 
@@ -65,7 +71,7 @@ class SceneFacts:
 class Picture:
     """One frame to show. layers: (H, W, 3) float32 arrays or CUDA tensors by name, linear; `reference` may be absent.
 
-    decibels: PSNR of layers `noisy` and `denoised`, where a reference is good enough to measure with.
+    decibels: corrected PSNR of layers `noisy` and `denoised`, where a reference is good enough to measure with.
     estimate: of the error of `denoised`; its map is the layer `estimated_error`. Both absent while the network is
               untrained; the number also from previews.
     trained:  whether the network has learned anything, here or before; `denoised` is the noisy average until then.

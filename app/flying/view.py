@@ -19,6 +19,7 @@ MODES = {
 }
 BACKGROUND = (0.075, 0.08, 0.09)
 TONES = {"paper": "paper's T", "srgb": "sRGB", "aces": "ACES-like"}
+EXPOSURE_RANGE = (-12.0, 12.0)  # stops
 ERRORS = {  # the modes in false colours, and what they are
     "error": "|T(denoised) - T(reference)|",
     "estimated_error": "|T(denoised) - T(truth)|, estimated",

@@ -17,9 +17,9 @@ from noisewalk.app.flying.controls import FOV_RANGE, FlyCamera, Steering, reproj
 from noisewalk.app.flying.engine import Engine
 from noisewalk.app.flying.file_jobs import FileJobs, read_path, write_screenshot
 from noisewalk.app.flying.flight import Flight
-from noisewalk.app.flying.messages import Picture, SceneFacts, Wish
+from noisewalk.app.flying.messages import Picture, SceneFacts, Wish, printable
 from noisewalk.app.flying.preferences import Preferences, save_preferences
-from noisewalk.app.flying.view import DisplaySettings
+from noisewalk.app.flying.view import EXPOSURE_RANGE, DisplaySettings
 from noisewalk.app.layers import as_array
 
 if TYPE_CHECKING:
@@ -198,7 +198,7 @@ class Viewer:
 
     def expose(self, stops: float) -> None:
         """Brighter or darker."""
-        self.view.exposure = float(np.clip(self.view.exposure + stops, -12.0, 12.0))
+        self.view.exposure = float(np.clip(self.view.exposure + stops, *EXPOSURE_RANGE))
 
     def open_scene(self, scene: str) -> None:
         """Opens another scene; the old one stays if that fails."""
@@ -305,11 +305,11 @@ class Viewer:
 
     def toast(self, text: str) -> None:
         """A line that goes away by itself."""
-        self.toasts = [*self.toasts, (text, time.monotonic() + TOAST_SECONDS)][-MAX_TOASTS:]
+        self.toasts = [*self.toasts, (printable(text), time.monotonic() + TOAST_SECONDS)][-MAX_TOASTS:]
 
     def report(self, error: str) -> None:
         """An error, shown until it is confirmed."""
-        self.errors.append(error)
+        self.errors.append(printable(error))
 
     def close(self) -> bool:
         """Saves what is to be saved and ends the threads; False where one of them did not end in time."""
@@ -334,9 +334,9 @@ class Viewer:
 
     def _can_be_read(self, file: Path) -> bool:
         """Says so where it cannot: from a pipe or a device, reading may never come to an end."""
-        there = file.is_file()
+        there = os.path.isfile(file)  # unlike Path's, it takes any name
         if not there:
-            self.report(f"{file}: {'not a regular file' if file.exists() else 'no such file'}")
+            self.report(f"{file}: {'not a regular file' if os.path.exists(file) else 'no such file'}")
         return there
 
     def _with_files(self, job: Callable[[], T], done: Callable[[T], None]) -> None:

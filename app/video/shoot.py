@@ -182,11 +182,11 @@ def _identity(session: Session, output: Path, split: str | None) -> dict[str, An
 
 def _cached(session: Session, camera: Camera) -> Reference | None:
     """The reference of this view where the cache has a whole one: none is rendered for a caption."""
-    assert session.options.reference_spp
-    if not session.references.file(camera).exists():
+    spp = session.options.reference_spp
+    if not session.references.file(camera, spp).exists():
         return None
     try:
-        accumulation = session.references.accumulation(camera)
+        accumulation = session.references.accumulation(camera, spp)
     except CacheError:
         return None
-    return accumulation.reference() if accumulation.spp >= session.options.reference_spp else None
+    return accumulation.reference() if accumulation.spp >= spp else None

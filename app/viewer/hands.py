@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from imgui_bundle import imgui
 
-from noisewalk.app.flying.controls import Steering
+from noisewalk.app.flying.controls import MAX_CLICKS, Steering
 from noisewalk.app.flying.view import MODES
 from noisewalk.app.flying.viewer import Viewer
 from noisewalk.app.viewer.display import Area
@@ -47,7 +47,8 @@ class Hands:
         if not io.want_capture_mouse:
             self._press(viewer, area, io)
             if io.mouse_wheel and io.key_ctrl:
-                area.zoom_at(viewer.view, viewer.size, x, y, ZOOM_STEP**io.mouse_wheel)
+                clicks = min(max(io.mouse_wheel, -MAX_CLICKS), MAX_CLICKS)
+                area.zoom_at(viewer.view, viewer.size, x, y, ZOOM_STEP**clicks)
             elif io.mouse_wheel:
                 viewer.camera.faster(io.mouse_wheel)
             if over_split(viewer, area, x):

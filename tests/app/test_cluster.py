@@ -68,12 +68,12 @@ def views(session: Session) -> list[Accumulation]:
 
 
 def all_passes(accumulations: list[Accumulation]) -> list[Task]:
-    return [Task(accumulation, number) for accumulation in accumulations for number in range(PASSES)]
+    return [Task(accumulation, number, PASS_SPP) for accumulation in accumulations for number in range(PASSES)]
 
 
 def render(session: Session, cluster: Cluster, tasks: list[Task], done: object = lambda task: None) -> None:
     with StopSignal("") as stop:
-        cluster.render(session, iter(tasks), PASS_SPP, done, QUIET, stop)  # type: ignore[arg-type]
+        cluster.render(session, iter(tasks), done, QUIET, stop)  # type: ignore[arg-type]
 
 
 def test_a_worker_that_dies_costs_no_bit(session: Session, machines: Machines) -> None:
@@ -128,7 +128,7 @@ def test_ctrl_c_takes_tasks_back(session: Session, machines: Machines) -> None:
         def stop_now(task: Task) -> None:
             stop.requested = True
 
-        cluster.render(session, iter(all_passes(views(session))), PASS_SPP, stop_now, QUIET, stop)
+        cluster.render(session, iter(all_passes(views(session))), stop_now, QUIET, stop)
     cluster.close()
 
 

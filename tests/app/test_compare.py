@@ -67,7 +67,7 @@ def test_the_table_has_the_last_frame() -> None:
 
 
 def test_weights_go_to_the_contenders_whose_model_they_are(noisewalk: Run, tiny_xml: Path, tmp_path: Path) -> None:
-    # Weights that nobody else has: the paper's network, its last layer 0 and so its picture black.
+    # Weights that are easy to know again: the last layer of the paper's network is 0, and so its picture is black.
     network = build_model("paper", torch.device("cpu"))
     black = {name: 0 * value if "dec_conv1c" in name else value for name, value in network.state_dict().items()}
     save_weights(tmp_path / "black.safetensors", "paper", black, {"steps": 1})
