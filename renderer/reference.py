@@ -103,14 +103,18 @@ class ReferenceCache:
         """
         accumulation = self.accumulation(camera, spp)
         progress(accumulation.spp)
-        pass_spp = max(1, SAMPLES_PER_PASS // (self._size[0] * self._size[1]))
         try:
-            while accumulation.spp < spp:
-                accumulation.add(min(pass_spp, -(-(spp - accumulation.spp) // 2)))
+            for pass_spp in self.pass_spp(accumulation.spp, spp):
+                accumulation.add(pass_spp)
                 progress(accumulation.spp)
         finally:
             accumulation.save()
         return accumulation.reference()
+
+    def pass_spp(self, done: int, spp: int) -> list[int]:
+        """Samples per pixel of each half, pass by pass, that are missing to a reference of `spp` where `done` are."""
+        most, missing = max(1, SAMPLES_PER_PASS // (self._size[0] * self._size[1])), max(0, -(-(spp - done) // 2))
+        return [most] * (missing // most) + ([missing % most] if missing % most else [])
 
     def accumulation(self, camera: Camera, spp: int | None = None) -> Accumulation:
         """This view's reference of `spp` as far as it is rendered, to go on with; without spp, from the best there is.
@@ -169,8 +173,17 @@ class ReferenceCache:
         return 2 * self._size[0] * self._size[1] * 3 * 4
 
 
+def render_pass(sensor: Sensor, camera: Camera, index: int, spp: int) -> list[np.ndarray]:
+    """Both halves of pass `index`, (H, W, 3) float32 each, with `spp` samples per pixel each."""
+    passes = [(sensor.scene.integrator, reference_seed(index, half)) for half in (0, 1)]
+    return [np.array(image) for image in sensor.render(camera, passes, spp)]
+
+
 class Accumulation:
-    """One view's reference while it grows. `spp`: samples per pixel so far, of both halves together."""
+    """One view's reference while it grows.
+
+    spp: samples per pixel so far, of both halves together. passes: so far, which is the number of the next one.
+    """
 
     def __init__(
         self,
@@ -191,14 +204,20 @@ class Accumulation:
     def spp(self) -> int:
         return 2 * self._per_half
 
+    @property
+    def passes(self) -> int:
+        return self._passes
+
     def reference(self) -> Reference:
         """The mean of what is there."""
         return Reference(self._halves[0], self._halves[1], self.spp)
 
     def add(self, pass_spp: int) -> None:
         """Renders `pass_spp` more samples per pixel for each half; saves every few seconds."""
-        passes = [(self._sensor.scene.integrator, reference_seed(self._passes, half)) for half in (0, 1)]
-        rendered = [np.array(image) for image in self._sensor.render(self.camera, passes, pass_spp)]
+        self.take(render_pass(self._sensor, self.camera, self._passes, pass_spp), pass_spp)
+
+    def take(self, rendered: list[np.ndarray], pass_spp: int) -> None:
+        """Adds the next pass, wherever it was rendered; saves every few seconds."""
         self._per_half, self._passes = self._per_half + pass_spp, self._passes + 1
         share = pass_spp / self._per_half
         # In float32, as it is saved: what goes on after a kill must come to the very same numbers.
