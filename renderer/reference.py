@@ -27,6 +27,7 @@ from noisewalk.renderer.scene import Scene
 FORMAT = "noisewalk reference 2"
 MAX_BYTES = 4 * 2**30
 SAVE_SECONDS = 5.0
+ABANDONED_SECONDS = 3600.0  # after which a temporary file is what a killed process left
 SAMPLES_PER_PASS = 2**22
 HEADER_BYTES = 1024  # more than a file has beside its pixels
 
@@ -162,8 +163,9 @@ class ReferenceCache:
         """Deletes the longest unused references, and what a killed process left, until one more fits."""
         oldest_first = sorted(cached_files(self._folder), key=lambda cached: cached.used)
         total = sum(cached.size for cached in oldest_first)
-        for file, size, used in oldest_first:
-            abandoned = file.suffix == ".tmp" and time.time() - used > 3600
+        for cached in oldest_first:
+            file, size, _ = cached
+            abandoned = file.suffix == ".tmp" and not being_written(cached)
             if abandoned or (total + self._bytes() > self._max_bytes and file != keep):
                 total -= size
                 file.unlink(missing_ok=True)
@@ -263,3 +265,8 @@ def cached_files(folder: Path) -> list[CachedFile]:
                 status = file.stat()
                 found.append(CachedFile(file, status.st_size, status.st_mtime))
     return found
+
+
+def being_written(cached: CachedFile) -> bool:
+    """Whether another process may be writing this file at the moment, as far as clocks can tell."""
+    return cached.file.suffix == ".tmp" and abs(time.time() - cached.used) < ABANDONED_SECONDS
