@@ -51,29 +51,14 @@ class Cluster:
         for name in [name for name in logging.root.manager.loggerDict if name.startswith("distributed")]:
             logging.getLogger(name).setLevel(logging.CRITICAL)  # what must be known is said by us
         self._address = address
-        self._own: LocalCluster | None = None
+        self._own = _local_cluster(address)
         try:
-            self._client = Client(self._start(address), timeout=CONNECT_SECONDS)
+            self._client = Client(self._own or address, timeout=CONNECT_SECONDS)
             self._client.wait_for_workers(1, timeout=CONNECT_SECONDS)
         except (OSError, ValueError, TimeoutError) as error:
             cause = "no worker has come" if hasattr(self, "_client") else "no scheduler answers there"
             self.close()
             raise UsageError(f"cluster {address}: {cause}") from error
-
-    def _start(self, address: str) -> LocalCluster | str:
-        name, _, count = address.partition(":")
-        if name != "local":
-            return address
-        if count and not (count.isdecimal() and int(count) > 0):
-            raise UsageError(f"--cluster {address}: local:N takes a number of workers")
-        self._own = LocalCluster(
-            n_workers=int(count) if count else None,
-            threads_per_worker=1,
-            dashboard_address=None,
-            silence_logs=logging.CRITICAL,
-            preload=["noisewalk.app.cluster_worker"],
-        )
-        return self._own
 
     def close(self) -> None:
         """Lets go of the cluster; ends it where it is our own."""
@@ -200,6 +185,21 @@ class _Jobs:
             task, result = waiting
             accumulation.take(list(np.frombuffer(result, np.float32).reshape(self._shape)), task.spp)
             yield task
+
+
+def _local_cluster(address: str) -> LocalCluster | None:
+    name, _, count = address.partition(":")
+    if name != "local":
+        return None
+    if count and not (count.isdecimal() and int(count) > 0):
+        raise UsageError(f"--cluster {address}: local:N takes a number of workers")
+    return LocalCluster(
+        n_workers=int(count) if count else None,
+        threads_per_worker=1,
+        dashboard_address=None,
+        silence_logs=logging.CRITICAL,
+        preload=["noisewalk.app.cluster_worker"],
+    )
 
 
 def packed(scene: Scene) -> bytes:

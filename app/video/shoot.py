@@ -32,6 +32,8 @@ OF_A_RUN = ("model", "guide", "cold", "width", "height", "spp", "max_depth", "se
 def video(options: WalkOptions, output: Path, split: str | None, fps: float | None, talk: Talk) -> int:
     """Makes, or goes on with, one film (.mp4) or series of pictures (.png, .exr); returns the exit code."""
     require_folder(output)
+    if output.suffix == ".mp4" and output.exists():
+        raise UsageError(f"{output}: exists already, and is not overwritten")
     if split == "oidn":
         require_guide()
     if split is not None and output.suffix == ".exr":
@@ -150,9 +152,8 @@ class Shoot:
             if read_json(state) != json.loads(json.dumps(self._identity)):
                 raise UsageError(f"{self._folder}: an unfinished flight of other settings: delete it, or go on with it")
             return
-        target = self._output if self._film else self._file(0)
-        if target.exists():
-            raise UsageError(f"{target}: exists already, and is not overwritten")
+        if self._file(0).exists():
+            raise UsageError(f"{self._file(0)}: exists already, and is not overwritten")
         self._folder.mkdir(exist_ok=True)
         write_json(state, self._identity)
 

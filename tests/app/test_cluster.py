@@ -100,7 +100,7 @@ def test_a_worker_that_dies_costs_no_bit(session: Session, machines: Machines) -
         assert one.reference().mean.std() > 0.01
 
 
-def test_other_versions_are_refused_by_name_and_a_lost_scheduler_is_one_line(
+def test_what_ends_it_is_one_line_other_versions_ctrl_c_a_lost_scheduler(
     session: Session, machines: Machines, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cluster = Cluster(machines.address)
@@ -108,6 +108,12 @@ def test_other_versions_are_refused_by_name_and_a_lost_scheduler_is_one_line(
         patch.setattr(cluster_module, "versions", lambda: (("mitsuba", "2.0.0"),))
         with pytest.raises(UsageError, match=r"no worker can be used: tcp://.*: mitsuba 3.*, not 2\.0\.0"):
             render(session, cluster, all_passes(views(session)))
+    with StopSignal("") as stop, pytest.raises(Interrupted):
+
+        def stop_now(task: Task) -> None:
+            stop.requested = True
+
+        cluster.render(session, iter(all_passes(views(session))), stop_now, QUIET, stop)
     started = views(session)
 
     def stop_there(task: Task) -> None:
@@ -119,17 +125,6 @@ def test_other_versions_are_refused_by_name_and_a_lost_scheduler_is_one_line(
     cluster.close()
     with pytest.raises(UsageError, match=f"cluster {machines.address}: no scheduler answers there"):
         Cluster(machines.address)
-
-
-def test_ctrl_c_takes_tasks_back(session: Session, machines: Machines) -> None:
-    cluster = Cluster(machines.address)
-    with StopSignal("") as stop, pytest.raises(Interrupted):
-
-        def stop_now(task: Task) -> None:
-            stop.requested = True
-
-        cluster.render(session, iter(all_passes(views(session))), stop_now, QUIET, stop)
-    cluster.close()
 
 
 def test_the_command_line_leaves_the_same_files(tiny_xml: Path, noisewalk: Run, tmp_path: Path) -> None:

@@ -11,11 +11,9 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 from noisewalk.app.video.film import write_film
-from noisewalk.denoiser.features import tone_map
 from noisewalk.renderer.backend import Backend
 from tests.conftest import Run, child_environment, last_json
 from tests.desktop import wait_for
@@ -77,15 +75,11 @@ def test_a_stopped_flight_goes_on_and_ends_as_one_that_was_not(
     _, errors = child.communicate(timeout=120)
     assert child.returncode == 130 and "goes on from here" in errors, errors
     assert not (tmp_path / "stopped.mp4").exists()
-    other = noisewalk(*words, "-o", "stopped.mp4", "--seed", "7")
-    assert other.returncode == 2 and "an unfinished flight of other settings" in other.stderr
     again = noisewalk(*words, "-o", "stopped.mp4")
     assert again.returncode == 0 and "going on at frame" in again.stderr, again.stderr
     assert not part.exists() and not list(tmp_path.glob("*.lock"))
     for one, two in zip(frames_of(tmp_path / "whole.mp4"), frames_of(tmp_path / "stopped.mp4"), strict=True):
         assert (one == two).all()
-    once_more = noisewalk(*words, "-o", "stopped.mp4")
-    assert once_more.returncode == 2 and "exists already" in once_more.stderr
 
 
 def test_a_run_is_filmed_with_what_it_has_learned(
@@ -100,21 +94,20 @@ def test_a_run_is_filmed_with_what_it_has_learned(
     assert pictures.returncode == 0, pictures.stderr
     files = sorted(tmp_path.glob("shot-*.exr"))
     assert len(files) == 8 and not (tmp_path / "shot.exr.part").exists()
-    series = noisewalk("video", "run", "--path", path_json, "-o", "shot.png")
-    assert series.returncode == 0, series.stderr
-    layers = dict(mi.Bitmap(str(files[-1])).split())
-    linear = torch.from_numpy(np.array(layers["<root>"]))
-    drawn = np.asarray(Image.open(sorted(tmp_path.glob("shot-*.png"))[-1]).convert("RGB")).astype(int)
-    # The same weights and the same noise: the same picture, as EXR and as PNG.
-    assert np.abs(drawn - (tone_map(linear) * 255).round().numpy()).max() <= 1
-    refused = noisewalk("video", "run", "-o", "shot.exr", "--split", "noisy")
-    assert refused.returncode == 2 and "--split is for" in refused.stderr
+    layers = {name: np.array(layer) for name, layer in mi.Bitmap(str(files[-1])).split()}
+    assert layers["<root>"].shape == layers["noisy"].shape == (32, 32, 3)
+
+    def roughness(image: np.ndarray) -> float:
+        return float(np.abs(np.diff(np.minimum(image, 1.0), axis=0)).mean())
+
+    assert 0 < roughness(layers["<root>"]) < 0.7 * roughness(layers["noisy"])
 
 
-def test_a_film_that_cannot_be_is_one_line(noisewalk: Run, tiny_xml: Path) -> None:
+def test_a_film_that_cannot_be_is_one_line(noisewalk: Run, tiny_xml: Path, tmp_path: Path) -> None:
+    (tmp_path / "there.mp4").write_bytes(b"mine")
     for words, cause in (
         (("-o", "film.avi"), "does not end in"),
-        (("-o", "nowhere/film.mp4"), "there is no folder"),
+        (("-o", "there.mp4"), "exists already, and is not overwritten"),
     ):
         failed = noisewalk("video", tiny_xml, *words)
         assert failed.returncode == 2 and cause in failed.stderr and "Traceback" not in failed.stderr
