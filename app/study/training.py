@@ -26,7 +26,7 @@ from noisewalk.renderer import RenderCancelled
 QUIET = Talk(Output(quiet=True))
 NEVER = StopSignal("")
 MEASUREMENTS = 6  # along a study
-RAMP_DOWN = 0.5  # of the steps at the end, in which the learning rate goes smoothly to zero
+RAMP_DOWN = 0.3  # of the steps at the end, as in the authors' program: the learning rate goes smoothly to zero
 
 
 @dataclass(eq=False)
