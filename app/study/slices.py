@@ -17,7 +17,7 @@ from noisewalk.app.options import StudyOptions
 from noisewalk.app.study.pictures import EXTRA_HINT, Pictures, split
 
 NIFTI = (".nii", ".nii.gz", ".mgz")
-MIDDLE = (0.25, 0.8)  # of a volume's slices, from below: the others show little
+MIDDLE = (0.25, 0.72)  # of a volume's slices, from below: the others show little
 TESTED = (0.45, 0.6)  # where there is one volume only
 GAP = 0.04  # between those slices and the others, which would show nearly the same
 PHANTOMS, PHANTOM_SLICES = 12, 24
