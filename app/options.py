@@ -20,6 +20,7 @@ SIDE_STEP = 8
 REFERENCE_SPP = (2048, 512)
 COMPARED_FRAMES = 200
 TARGETS = ("noisy", "clean")
+CAPTURES = 200  # noisy pictures in all, in the study budget
 BENCH_REPEATS = 20
 BENCH_MINUTES = 5
 
@@ -157,6 +158,7 @@ class StudyOptions:
     steps: int | None = None
     crop: int | None = None
     batch: int = 1
+    captures: int = CAPTURES
     seed: int = 0
     sweep: bool = False
     device: str = "auto"

@@ -12,7 +12,7 @@ from noisewalk.app.errors import EXIT_INTERRUPTED, EXIT_USAGE, UsageError
 from noisewalk.app.files import new_folder
 from noisewalk.app.options import StudyOptions
 from noisewalk.app.study.report import FORMULA, result, sweep_table, table, write_result, write_study, write_sweep
-from noisewalk.app.study.table import ROWS, STUDIES, Study, impulses
+from noisewalk.app.study.table import ROWS, STUDIES, Study, budget, impulses
 from noisewalk.app.study.training import Measured, measure
 from noisewalk.denoiser import DenoiserError
 from noisewalk.renderer import RendererError
@@ -57,6 +57,8 @@ def _rows(options: StudyOptions) -> tuple[Study, ...]:
         raise UsageError(f"--sweep is for the study impulse, not for {options.name}")
     if options.sweep:
         return tuple(replace(impulses(share), name=f"impulse-{share:.0%}".rstrip("%")) for share in SWEPT)
+    if options.name == "budget":
+        return (budget(options.captures),)
     if options.name == "all":
         return ROWS
     if options.name not in STUDIES:

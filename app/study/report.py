@@ -29,7 +29,7 @@ def table(done: Measured) -> str:
         lines.append(f"  {name:<16}{_number(psnr.get(name)):>8}{_number(done.study.paper.get(name)):>8}")
     lines.append(f"  to come out: {done.study.expected}")
     steps, batch, side = done.study.scale
-    command = f"--steps {steps} --batch {batch} --crop {side}"
+    command = f"{done.study.more}--steps {steps} --batch {batch} --crop {side}"
     lines.append(
         f"  took {_duration(done.seconds)}; the paper's scale, {command}: {_duration(paper_seconds(done))} here"
     )
