@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ PHANTOMS, PHANTOM_SLICES = 12, 24
 ELLIPSOIDS = 24
 
 
-def brains(options: StudyOptions, crop: int, talk: Talk) -> Pictures:
+def brains(options: StudyOptions, crop: int, talk: Talk, check: Callable[[], None]) -> Pictures:
     """Slices (1, crop, crop) of `--volumes`, of nilearn's template, or else of phantoms. Raises UsageError."""
     if options.volumes is not None:
         volumes = _read_volumes(options.volumes, talk)

@@ -13,12 +13,11 @@ from typing import Any
 
 import torch
 
-from noisewalk.app.console import Talk
-from noisewalk.app.options import CAPTURES, StudyOptions
+from noisewalk.app.options import CAPTURES
 from noisewalk.app.study import rooms
 from noisewalk.app.study.classic import anscombe_bm3d, bm3d
 from noisewalk.app.study.draws import Corruption, Draw, captured, clean, itself, noisy
-from noisewalk.app.study.pictures import Pictures, photographs
+from noisewalk.app.study.pictures import Load, photographs
 from noisewalk.app.study.slices import brains
 from noisewalk.denoiser import corruptions
 from noisewalk.denoiser.blindspot import BlindSpotModel
@@ -60,7 +59,7 @@ class Study:
     test: Corruption
     paper: Mapping[str, float]
     expected: str
-    pictures: Callable[[StudyOptions, int, Talk], Pictures] = photographs
+    pictures: Load = photographs
     channels: int = 3
     classic: Mapping[str, Callable[[torch.Tensor], torch.Tensor]] = field(default_factory=dict)
     truth: Callable[[torch.Tensor], torch.Tensor] = lambda picture: picture

@@ -79,7 +79,7 @@ def measure(
     steps, crop = options.steps or study.steps, options.crop or study.crop
     done = Measured(study, {"steps": steps, "crop": crop, "batch": options.batch, "seed": options.seed})
     try:
-        pictures = study.pictures(options, crop, talk)
+        pictures = study.pictures(options, crop, talk, stop.check)
         done.pictures = pictures.about
         tests = _tests(study, pictures, crop, options.seed)
         _measure_others(done, tests, talk)
