@@ -11,7 +11,7 @@ from noisewalk.app.console import StopSignal, Talk
 from noisewalk.app.errors import EXIT_INTERRUPTED, EXIT_USAGE, UsageError
 from noisewalk.app.files import new_folder
 from noisewalk.app.options import StudyOptions
-from noisewalk.app.study.report import FORMULA, result, sweep_table, table, write_result, write_study, write_sweep
+from noisewalk.app.study.report import FORMULA, page, result, sweep_table, table, write_result, write_study, write_sweep
 from noisewalk.app.study.table import ROWS, STUDIES, Study, budget, impulses
 from noisewalk.app.study.training import Measured, measure
 from noisewalk.denoiser import DenoiserError
@@ -41,7 +41,7 @@ def study(options: StudyOptions, talk: Talk) -> int:
     folder = new_folder(options.out, "studies")
     found, failed = _run(rows, folder, options, talk)
     if len(rows) > 1:
-        talk.note("\n\n".join(table(done) for done in found))
+        talk.note(page(found))
     if options.sweep and found:
         talk.note(sweep_table(found))
         write_sweep(folder / "curves.png", found, SWEPT)

@@ -36,6 +36,16 @@ def table(done: Measured) -> str:
     return "\n".join(lines)
 
 
+def page(found: Sequence[Measured]) -> str:
+    """All studies in a line each: our dB, and the paper's in brackets."""
+    lines = ["PSNR in dB, the paper's in brackets"]
+    for done in found:
+        paper = {name: f" ({value:.2f})" for name, value in done.study.paper.items()}
+        cells = [f"{name} {_number(value)}{paper.get(name, '')}" for name, value in done.psnr.items()]
+        lines.append(f"  {done.study.name:<12}{', '.join(cells)}")
+    return "\n".join(lines)
+
+
 def paper_seconds(done: Measured) -> float:
     """What training all variants at the paper's scale would take at the speed of this one; NaN before it began."""
     steps = max((points[-1][0] for points in done.curves.values()), default=0)

@@ -207,6 +207,7 @@ def test_a_sweep_trains_for_each_share(
     out, told = capsys.readouterr()
     names = [f"impulse-{percent}" for percent in (10, 30, 50, 70, 90)]
     assert [one["study"] for one in json.loads(out)["studies"]] == names and "figure 5" in told
+    assert "PSNR in dB, the paper's in brackets" in told
     assert all((tmp_path / "studies" / "001" / name / "strip.png").exists() for name in names)
     assert Image.open(tmp_path / "studies" / "001" / "curves.png").width > 500
 
