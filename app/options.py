@@ -57,6 +57,33 @@ class WalkOptions:
 
 
 @dataclass(frozen=True)
+class DenoiseOptions:
+    """One shot of frames that another renderer has made.
+
+    half: names second halves; layers: `ROLE=NAME,...`; also: further color layers.
+    passes: the last one writes; where there are several, it learns no more.
+    memory: in GiB; half of what the device has where it is None.
+    """
+
+    frames: tuple[str, ...]
+    half: tuple[str, ...] | None = None
+    layers: str = ""
+    also: tuple[str, ...] = ()
+    model: str = WalkOptions.model
+    guide: str = WalkOptions.guide
+    cold: bool = WalkOptions.cold
+    weights: Path | None = None
+    passes: int = 1
+    iterations: int = WalkOptions.iterations
+    seed: int = 0
+    device: str = "auto"
+    memory: float | None = None
+    output: Path = Path("denoised")
+    noisy: bool = False
+    png: bool = False
+
+
+@dataclass(frozen=True)
 class PretrainOptions:
     """How much to pretrain on. `data` keeps the rendered clips, so that the next run need not render them again."""
 

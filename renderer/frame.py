@@ -49,14 +49,15 @@ class Frame:
 class NoisyPair:
     """Two independent renderings `a` and `b` of one view, `spp` samples per pixel each; `index` is the frame number.
 
+    camera: what saw both; without it, or without positions, past frames are of no use to the present one.
     clean: (H, W, 3) float32 linear radiance to train towards, independent of both; without it, the other half is.
     """
 
     a: Frame
     b: Frame
-    camera: Camera
-    spp: int
-    index: int
+    camera: Camera | None = None
+    spp: int = 1
+    index: int = 0
     clean: torch.Tensor | None = None
 
     def to(self, device: torch.device) -> NoisyPair:

@@ -102,13 +102,13 @@ def write_screenshot(scene: SceneFacts, pixels: np.ndarray, layers: dict[str, np
     """
     from PIL import Image
 
-    from noisewalk.renderer.exr import write_exr
+    from noisewalk.renderer.exr import write_layers
 
     stem = _unused(f"{scene.name}-")
     Image.fromarray(pixels).save(f"{stem}.png")
     names = ("denoised", "noisy", "half", "reference", "albedo", "estimated_error")
-    images = {"" if name == "denoised" else f"{name}.": layers[name] for name in names if name in layers}
-    write_exr(Path(f"{stem}.exr"), images, layers["normal"], scene.variant)
+    images = {"" if name == "denoised" else name: layers[name] for name in names if name in layers}
+    write_layers(Path(f"{stem}.exr"), images | {"sh_normal": layers["normal"]})
     return f"saved {stem}.png and {stem}.exr in {Path.cwd()}"
 
 
