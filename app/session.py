@@ -15,6 +15,7 @@ from noisewalk.app.options import FRAME_SIZE, REFERENCE_SPP, WalkOptions
 from noisewalk.denoiser import GUIDED_MODELS
 from noisewalk.denoiser.estimate import Estimate, estimate_error
 from noisewalk.denoiser.guide import guide_is_installed
+from noisewalk.denoiser.inputs import PreparedPair
 from noisewalk.denoiser.metrics import noise_floor, psnr
 from noisewalk.denoiser.online import OnlineDenoiser, Pacing, choose_device
 from noisewalk.denoiser.trainer import TrainingReport, TrainingSettings
@@ -172,9 +173,10 @@ class Session:
         watch = Stopwatch()
         pair = self.render(camera, index, check)
         watch.lap("render")
+        prepared = self.denoiser.prepare(pair)
         if train:
-            self.denoiser.submit(pair)
-        return self._result(pair, reference, watch)
+            self.denoiser.submit(prepared)
+        return self._result(pair, prepared, reference, watch)
 
     def render(self, camera: Camera, index: int, check: Callable[[], None] = lambda: None) -> NoisyPair:
         """Only renders frame `index`; `check` as in `advance`. Raises Interrupted on Ctrl-C."""
@@ -189,7 +191,7 @@ class Session:
         width, height = (max(1, round(pixels * PREVIEW_SCALE)) for pixels in (camera.width, camera.height))
         pair = self._tracer_of(width, height, spp=1).render_pair(replace(camera, width=width, height=height), index)
         watch.lap("render")
-        return self._result(pair, None, watch, remember=False)
+        return self._result(pair, self.denoiser.prepare(pair, remember=False), None, watch)
 
     def _tracer_of(self, width: int, height: int, spp: int) -> PathTracer:
         """Kept from frame to frame, with what Dr.Jit has recorded for it."""
@@ -202,13 +204,13 @@ class Session:
         """Writes the network as published, with what it was trained on. From any thread. Raises OSError."""
         self.denoiser.save(file, {"scene": self.scene.name, "scene_hash": self.scene.content_hash})
 
-    def _result(self, pair: NoisyPair, reference: Reference | None, watch: Stopwatch, remember: bool = True) -> Result:
+    def _result(self, pair: NoisyPair, prepared: PreparedPair, reference: Reference | None, watch: Stopwatch) -> Result:
         weights = self.denoiser.weights()
         watch.lap("train")
-        denoised = self.denoiser.denoise_both(pair, remember)
+        denoised = self.denoiser.denoise_both(prepared)
         watch.lap("denoise")
         shown = denoised.shown
-        halves = torch.stack([pair.a.color, pair.b.color]).to(shown.device)
+        halves = prepared.noisy
         noisy = halves.mean(dim=0)
         measurement = measure(noisy, shown, reference) if reference is not None else None
         estimate = estimate_error(halves, denoised.halves)

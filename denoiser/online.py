@@ -11,9 +11,10 @@ import torch
 
 from noisewalk.denoiser import DenoiserError
 from noisewalk.denoiser.checkpoint import load_checkpoint, save_checkpoint
-from noisewalk.denoiser.features import finite, from_planes, guide_of
-from noisewalk.denoiser.inputs import Halves, InputMaker
+from noisewalk.denoiser.features import finite
+from noisewalk.denoiser.inputs import InputMaker, PreparedPair
 from noisewalk.denoiser.models import build_model
+from noisewalk.denoiser.planes import GUIDE, from_planes, part
 from noisewalk.denoiser.streams import Recorded, recorder_of
 from noisewalk.denoiser.trainer import Trainer, TrainingSettings
 from noisewalk.denoiser.weights import WeightsError, load_weights, save_weights
@@ -62,7 +63,7 @@ class OnlineDenoiser:
 
     guided: the kernel model also sees what Open Image Denoise makes of each half. Raises DenoiserError without it.
 
-    Frames may come from any renderer:
+    A pair is prepared once, and then submitted, denoised or both. Frames may come from any renderer:
 
     >>> import torch
     >>> from noisewalk.denoiser.online import OnlineDenoiser
@@ -75,8 +76,9 @@ class OnlineDenoiser:
     >>> with OnlineDenoiser(pacing="lockstep") as denoiser:
     ...     for index in range(2):
     ...         pair = NoisyPair(render(2 * index), render(2 * index + 1), camera, spp=8, index=index)
-    ...         denoiser.submit(pair)
-    ...         picture = denoiser.denoise(pair)
+    ...         prepared = denoiser.prepare(pair)
+    ...         denoiser.submit(prepared)
+    ...         picture = denoiser.denoise(prepared)
     >>> picture.shape
     torch.Size([32, 48, 3])
     """
@@ -127,34 +129,39 @@ class OnlineDenoiser:
         """Begins anew, as it began at first, after the iterations in hand."""
         self._worker.apply(lambda trainer: trainer.restart())
 
-    def submit(self, pair: NoisyPair) -> None:
-        """Hands a pair to training. Raises RuntimeError where that has failed."""
-        self._worker.submit(self.halves(pair))
+    def prepare(self, pair: NoisyPair, remember: bool = True) -> PreparedPair:
+        """What the model takes of a pair, on the training device: its features, a guide's opinion, the history.
 
-    def halves(self, pair: NoisyPair, remember: bool = True) -> Halves:
-        """What the model sees of each half; of the last pair it is kept. `remember` as of `denoise`."""
-        return self._inputs.halves(pair, remember)
+        `remember`: later frames may look back at this one (not where it is a preview). Then its index must be above
+        that of the newest frame that is remembered, else DenoiserError: the network would see its own target.
+        """
+        return self._inputs.prepare(pair, remember)
+
+    def forget(self) -> None:
+        """Empties the history, so that any index may come next: for a second pass over the same frames."""
+        self._inputs.history = None
+
+    def submit(self, prepared: PreparedPair) -> None:
+        """Hands a pair to training. Raises RuntimeError where that has failed."""
+        self._worker.submit(prepared)
 
     def weights(self) -> PublishedWeights:
         """The weights that `denoise` would use now."""
         return self._worker.latest()
 
-    def denoise(self, pair: NoisyPair, remember: bool = True) -> torch.Tensor:
-        """The picture of both denoised halves: (H, W, 3) float32 linear radiance >= 0 on the training device.
+    def denoise(self, prepared: PreparedPair) -> torch.Tensor:
+        """The picture of both denoised halves: (H, W, 3) float32 linear radiance >= 0 on the training device."""
+        return self.denoise_both(prepared).shown
 
-        `remember`: later frames may look back at this one (not where it is a preview of another size).
-        """
-        return self.denoise_both(pair, remember).shown
-
-    def denoise_both(self, pair: NoisyPair, remember: bool = True) -> Denoised:
+    def denoise_both(self, prepared: PreparedPair) -> Denoised:
         """As `denoise`, and each denoised half by itself."""
-        planes = self.halves(pair, remember).both
+        planes = prepared.both
         with torch.no_grad():
             self._load(self.weights().parameters)
             denoised, share = self._recorded(planes)
-        shown, guide = denoised, self._inputs.guide_of_both(pair)
-        if guide is not None:
-            shown = denoised + share * (guide - guide_of(planes))
+        shown = denoised
+        if prepared.guide_of_both is not None:
+            shown = denoised + share * (prepared.guide_of_both - part(planes, GUIDE))
         return Denoised(from_planes(denoised), finite(from_planes(shown).mean(dim=0)).clamp(min=0.0))
 
     def _load(self, parameters: Mapping[str, torch.Tensor]) -> None:

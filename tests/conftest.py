@@ -146,6 +146,17 @@ def desktop(request: pytest.FixtureRequest) -> Iterator[Any]:
     started.close()
 
 
+@pytest.fixture(scope="session")
+def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """A headless Chromium, a selenium driver."""
+    _needed(shutil.which("chromium") is None or shutil.which("chromedriver") is None, "Chromium")
+    from tests.browser import open_chromium
+
+    started = open_chromium(tmp_path_factory.mktemp("profile"))
+    yield started
+    started.quit()
+
+
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 

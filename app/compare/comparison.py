@@ -182,29 +182,33 @@ def milestones(frames: int) -> list[int]:
 
 
 def table(rows: Sequence[Row]) -> str:
-    """Corrected PSNR and tPSNR per method and measured frame, for each scene and as the mean over scenes."""
+    """Corrected PSNR, FLIP and corrected tPSNR per method and measured frame, for each scene and as the mean of all."""
     lines = []
     width = max((len(row.method) for row in rows), default=0) + 1
     scenes = list(dict.fromkeys(row.scene for row in rows))
     for scene in (*scenes, "mean of all scenes") if len(scenes) > 1 else scenes:
         chosen = [row for row in rows if row.scene == scene or scene not in scenes]
         frames = sorted({row.frame for row in chosen})
-        lines.append(
-            f"{scene}: PSNR / tPSNR, corrected, in dB after frame {', '.join(map(str, frames))}; train + denoise ms"
-        )
+        after = ", ".join(map(str, frames))
+        lines.append(f"{scene}: PSNR / FLIP / tPSNR (dB, corrected) after frame {after}; train + denoise ms")
         for method in dict.fromkeys(row.method for row in chosen):
-            cells = []
-            for frame in frames:
-                here = [row for row in chosen if row.method == method and row.frame == frame]
-                moving = [row.tpsnr_corrected for row in here if row.tpsnr_corrected is not None]
-                flicker = f"{statistics.fmean(moving):.1f}" if moving else "-"
-                cells.append(
-                    f"{statistics.fmean(row.psnr_corrected for row in here):6.2f} / {flicker:<5}" if here else 15 * " "
-                )
             own = [row for row in chosen if row.method == method]
+            cells = "".join(_cell([row for row in own if row.frame == frame]) for frame in frames)
             train, denoise = (statistics.median(getattr(row, part) for row in own) for part in _TIMES)
-            lines.append(f"  {method:<{width}}" + "".join(cells) + f" {train:6.0f} + {denoise:.0f}")
+            lines.append(f"  {method:<{width}}{cells} {train:6.0f} + {denoise:.0f}")
     return "\n".join(lines)
+
+
+def _cell(rows: Sequence[Row]) -> str:
+    """The means over scenes; a dash for what nobody measured."""
+    measures = (("psnr_corrected", 6, 2), ("flip", 5, 3), ("tpsnr_corrected", 4, 1))
+    means = [_mean([getattr(row, measure) for row in rows], width, digits) for measure, width, digits in measures]
+    return "  " + " / ".join(means)
+
+
+def _mean(values: Sequence[float | None], width: int, digits: int) -> str:
+    known = [value for value in values if value is not None]
+    return f"{statistics.fmean(known):{width}.{digits}f}" if known else f"{'-':>{width}}"
 
 
 _TIMES = ("train_ms", "denoise_ms")

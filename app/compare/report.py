@@ -5,8 +5,10 @@ from __future__ import annotations
 import base64
 import html
 import io
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +18,6 @@ from PIL import Image
 from noisewalk.app.options import CONTENDERS
 from noisewalk.renderer.files import written_aside
 
-CROP = 64
-CROP_ZOOM = 3
 COLORS = {
     "noisy": "#b8621b",
     "oidn": "#5b8c3a",
@@ -37,22 +37,8 @@ _MEASURES = (
     ("brightness", "brightness", 3),
 )
 _CURVES = (_MEASURES[1], _MEASURES[3])
-# The best value has the least of this; by itself, a value is an error.
-_OFF: dict[str, Callable[[float], float]] = {
-    "psnr": lambda value: -value,
-    "psnr_corrected": lambda value: -value,
-    "tpsnr": lambda value: -value,
-    "tpsnr_corrected": lambda value: -value,
-    "brightness": lambda value: abs(value - 1),
-}
-_STYLE = """
-body { font: 15px/1.5 system-ui, sans-serif; color: #1c1e21; margin: 2em auto; max-width: 1200px; padding: 0 1em; }
-table { border-collapse: collapse; margin: .6em 0 1.4em; } td, th { padding: .15em .8em; text-align: right; }
-th { border-bottom: 1px solid #999; font-weight: 600; } td:first-child, th:first-child { text-align: left; }
-.best { font-weight: 700; } .row { display: flex; flex-wrap: wrap; gap: 8px; } figure { margin: 0 0 1em; }
-figcaption { font-size: 13px; color: #555; } code { font-size: 13px; }
-img { image-rendering: pixelated; max-width: 100%; }
-"""
+# What says which picture is best, and how to choose it. Flicker does not: a blurred picture has the least.
+_BEST: dict[str, Callable[[Iterable[float]], float]] = {"psnr": max, "psnr_corrected": max, "flip": min, "relmse": min}
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,7 +53,7 @@ class Page:
 def write_report(file: Path, rows: Sequence[dict[str, Any]], pages: Sequence[Page], about: dict[str, Any]) -> None:
     """Writes tables, curves and pictures. Raises OSError."""
     title = html.escape(about["title"])
-    parts = [f"<!doctype html><meta charset='utf-8'><title>{title}</title>", f"<style>{_STYLE}</style>"]
+    parts = [f"<!doctype html><meta charset='utf-8'><title>{title}</title>", f"<style>{_asset('report.css')}</style>"]
     parts.append(f"<h1>{title}</h1>")
     for page in pages:
         own = [row for row in rows if row["scene"] == page.scene]
@@ -79,18 +65,9 @@ def write_report(file: Path, rows: Sequence[dict[str, Any]], pages: Sequence[Pag
     for name in ("settings", "machine", "versions"):
         text = ", ".join(f"{key} {value}" for key, value in about.get(name, {}).items())
         parts.append(f"<p>{name}: <code>{html.escape(text)}</code></p>")
+    parts.append(f"<script>{_asset('report.js')}</script>")
     with written_aside(file) as temporary:
         temporary.write_text("\n".join(parts), encoding="utf-8")
-
-
-def most_different(one: np.ndarray, other: np.ndarray, size: int = CROP) -> tuple[int, int]:
-    """Top and left of the window in which two pictures (H, W, 3) differ most."""
-    difference = np.abs(one.astype(np.float64) - other).sum(axis=-1)
-    sums = np.pad(difference.cumsum(axis=0).cumsum(axis=1), ((1, 0), (1, 0)))
-    rows, columns = (min(size, side) for side in difference.shape)
-    windows = sums[rows:, columns:] - sums[:-rows, columns:] - sums[rows:, :-columns] + sums[:-rows, :-columns]
-    top, left = np.unravel_index(windows.argmax(), windows.shape)
-    return int(top), int(left)
 
 
 def _table(rows: Sequence[dict[str, Any]], measure: str, title: str, digits: int) -> str:
@@ -98,8 +75,8 @@ def _table(rows: Sequence[dict[str, Any]], measure: str, title: str, digits: int
     if not frames:
         return ""
     values = {(row["method"], row["frame"]): row[measure] for row in rows if row[measure] is not None}
-    off = _OFF.get(measure, float)
-    leaders = {f: min((value for (_, frame), value in values.items() if frame == f), key=off) for f in frames}
+    best = _BEST.get(measure, lambda _: math.nan)
+    leaders = {f: best(value for (_, frame), value in values.items() if frame == f) for f in frames}
     head = "".join(f"<th>frame {frame}</th>" for frame in frames)
     body = []
     for method in dict.fromkeys(row["method"] for row in rows):
@@ -134,21 +111,39 @@ def _curves(rows: Sequence[dict[str, Any]]) -> str:
 
 
 def _pictures(page: Page) -> str:
+    """All pictures beside each other. With a script, any two also lie under a slider."""
     ours = next((name for name in page.images if name in CONTENDERS), "noisy")
     other = "oidn" if "oidn" in page.images else "reference"
-    top, left = most_different(page.images[ours], page.images[other])
-    window = slice(top, top + CROP), slice(left, left + CROP)
-    whole, crops = [], []
-    for name, image in page.images.items():
-        caption = f"<figcaption>{html.escape(name)}</figcaption>"
-        whole.append(f"<figure>{_embedded(_png(image), name)}{caption}</figure>")
-        crop = np.repeat(np.repeat(image[window], CROP_ZOOM, axis=0), CROP_ZOOM, axis=1)
-        crops.append(f"<figure>{_embedded(_png(crop), name)}{caption}</figure>")
-    where = f"where {ours} and {other} differ most: {CROP} pixels from ({left}, {top})"
-    return (
-        f"<p>frame {page.frame}</p><div class='row'>{''.join(whole)}</div>"
-        f"<p>{where}</p><div class='row'>{''.join(crops)}</div>"
+    height, width = page.images[ours].shape[:2]
+    frame = f"<div class='frame' style='aspect-ratio: {width} / {height}'>"
+    panes = "".join(
+        f"<figure>{frame}{_embedded(_png(image), name)}</div><figcaption>{html.escape(name)}</figcaption></figure>"
+        for name, image in page.images.items()
     )
+    return f"""<p>frame {page.frame}</p>
+<section class='pictures'>
+<div class='interactive' hidden>
+<div class='choice'>
+{_choice("left", page.images, ours)}
+<label><input type='checkbox' class='errors'> error against the reference</label>
+{_choice("right", page.images, other)}
+</div>
+{frame.replace("'frame'", "'frame split'")}
+<div class='left'></div><div class='right'></div><div class='line'></div>
+</div>
+<input class='cut' type='range' min='0' max='100' value='50' step='0.1' aria-label='where the pictures meet'>
+<p class='hint'>Wheel: zoom. Drag: move. Double click: all of it. The pictures below follow.</p></div>
+<div class='all'>{panes}</div>
+</section>"""
+
+
+def _choice(side: str, names: Iterable[str], chosen: str) -> str:
+    options = "".join(f"<option{' selected' * (name == chosen)}>{html.escape(name)}</option>" for name in names)
+    return f"<select class='of-{side}' aria-label='picture on the {side}'>{options}</select>"
+
+
+def _asset(name: str) -> str:
+    return (files("noisewalk.app.compare") / name).read_text(encoding="utf-8")
 
 
 def _png(image: np.ndarray) -> bytes:

@@ -21,9 +21,9 @@ import numpy as np
 from noisewalk.app.errors import Interrupted
 from noisewalk.app.options import WalkOptions
 from noisewalk.app.viewer.autosave import Autosave
-from noisewalk.app.viewer.history import History, Sample
 from noisewalk.app.viewer.live_reference import LiveReference
 from noisewalk.app.viewer.messages import Knobs, Message, Picture, SceneFacts, Status, Wish
+from noisewalk.app.viewer.series import Sample, Series
 from noisewalk.denoiser import DenoiserError
 from noisewalk.renderer import RenderCancelled, RendererError
 from noisewalk.renderer.bundled import bundled_scenes
@@ -50,7 +50,7 @@ class Engine:
     """
 
     def __init__(self, options: WalkOptions, wake: Callable[[], None] = lambda: None) -> None:
-        self.history = History()
+        self.series = Series()
         self.knobs = self.knobs_of(options)
         self._wake = wake
         self._options = options
@@ -296,7 +296,7 @@ class Engine:
             stages = result.milliseconds | {"train": training.milliseconds}
             psnr = (measured.psnr_noisy, measured.psnr_shown, measured.noise_floor) if measured else None
             estimated = estimate.psnr if estimate else None
-            self.history.append(Sample(pair.index, psnr, estimated, training.report.loss, stages))
+            self.series.append(Sample(pair.index, psnr, estimated, training.report.loss, stages))
         self._wake()
 
     def _switch(self, options: WalkOptions) -> None:
@@ -315,7 +315,7 @@ class Engine:
         if left is not None:
             left.leave()
         self._wish = Wish(self._wish.knobs)
-        self.history.clear()
+        self.series.clear()
         self._status = Status("running", "first frame: compiling kernels", opened.facts)
         for warning in opened.facts.warnings:
             self._tell(warning)

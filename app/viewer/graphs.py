@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from imgui_bundle import imgui, implot
 
-from noisewalk.app.viewer.history import STAGES, Curves
 from noisewalk.app.viewer.messages import Picture
+from noisewalk.app.viewer.series import STAGES, Curves
 from noisewalk.app.viewer.viewer import Viewer
 
 DENOISED, NOISY, FLOOR = (0.42, 0.72, 1.0), (1.0, 0.66, 0.3), (0.55, 0.57, 0.6)
@@ -27,7 +27,7 @@ def draw_graphs(title: str, viewer: Viewer) -> None:
     opened, _ = imgui.begin(title)
     if opened:
         scale = imgui.get_style().font_scale_dpi
-        curves = viewer.engine.history.curves()
+        curves = viewer.engine.series.curves()
         if imgui.begin_child("numbers", imgui.ImVec2(NUMBERS_WIDTH * scale, 0)):
             _numbers(viewer, viewer.picture)
         imgui.end_child()

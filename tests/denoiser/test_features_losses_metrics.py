@@ -7,10 +7,11 @@ import math
 import pytest
 import torch
 
-from noisewalk.denoiser.features import MAX_INVERTED, finite, frame_planes, inverse_tone_map, network_input, tone_map
+from noisewalk.denoiser.features import MAX_INVERTED, finite, inverse_tone_map, network_input, tone_map
 from noisewalk.denoiser.losses import hdr_loss, l2_loss
 from noisewalk.denoiser.metrics import brightness, noise_floor, noise_power, psnr
 from noisewalk.denoiser.paper import VARIANTS, PaperModel, Variant
+from noisewalk.denoiser.planes import ALBEDO, CHANNELS, NORMAL, frame_planes
 from noisewalk.renderer.frame import Frame
 
 
@@ -36,8 +37,8 @@ def test_network_input_is_in_its_range_and_layout() -> None:
     planes = network_input(frame_planes(frame))
     assert planes.shape == (1, 9, 5, 7)
     assert planes.abs().max() <= 0.5
-    torch.testing.assert_close(planes[0, 3:6, 2, 4], frame.albedo[2, 4] - 0.5)
-    torch.testing.assert_close(planes[0, 6:9, 2, 4], frame.normal[2, 4] / 2)
+    torch.testing.assert_close(planes[0, ALBEDO, 2, 4], frame.albedo[2, 4] - 0.5)
+    torch.testing.assert_close(planes[0, NORMAL, 2, 4], frame.normal[2, 4] / 2)
 
 
 def test_finite_blackens_only_the_broken_pixels() -> None:
@@ -83,7 +84,7 @@ def test_hdr_loss_survives_outputs_near_the_pole(output: float) -> None:
 @pytest.mark.parametrize("broken", [float("nan"), float("inf"), -float("inf")])
 @pytest.mark.parametrize("variant", VARIANTS, ids=lambda variant: variant.name)
 def test_losses_ignore_broken_target_pixels(variant: Variant, broken: float) -> None:
-    model, planes, target = PaperModel(variant), torch.rand(1, 16, 4, 4), torch.rand(1, 3, 4, 4)
+    model, planes, target = PaperModel(variant), torch.rand(1, CHANNELS, 4, 4), torch.rand(1, 3, 4, 4)
     target[0, 1, 2, 2] = broken
     losses = []
     for other in (0.0, 100.0):  # in the other channels of the broken pixel: they count nothing either

@@ -1,4 +1,4 @@
-"""Camera, flight, history, preferences and picture area of the viewer: no window, no GL, no threads."""
+"""Camera, flight, series, preferences and picture area of the viewer: no window, no GL, no threads."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import pytest
 from noisewalk.app.viewer.controls import MAX_PITCH, FlyCamera, Steering, reprojection
 from noisewalk.app.viewer.display import Area, View
 from noisewalk.app.viewer.flight import MAX_KEYFRAMES, RECORD_SECONDS, Flight
-from noisewalk.app.viewer.history import LENGTH, History, Sample
 from noisewalk.app.viewer.preferences import Preferences, load_preferences, save_preferences
+from noisewalk.app.viewer.series import LENGTH, Sample, Series
 from noisewalk.renderer.camera_path import CameraPath, load_path, look_at, save_path
 
 PROPER = look_at((0, 1, 4), (0, 1, 0), 50.0).to_world
@@ -186,22 +186,22 @@ def test_keyframes_are_added_replaced_and_deleted() -> None:
     assert empty.keyframes == 1 and empty.path and len(empty.path) >= 1
 
 
-def test_history_is_bounded_and_leaves_gaps_where_nothing_was_measured() -> None:
-    history = History()
+def test_the_series_is_bounded_and_leaves_gaps_where_nothing_was_measured() -> None:
+    series = Series()
     for number in range(LENGTH + 5):
         psnr = (10.0, 20.0, 30.0) if number % 2 else None
-        history.append(
+        series.append(
             Sample(number, psnr, 21.0 if number % 3 else None, 0.5, {"render": 2.0, "denoise": 1.0, "train": 4.0})
         )
-    curves = history.curves()
+    curves = series.curves()
     assert len(curves.frame) == LENGTH and curves.frame[0] == 5 and curves.frame[-1] == LENGTH + 4
     assert np.isnan(curves.denoised[::2]).sum() in (0, LENGTH // 2) and np.nanmax(curves.denoised) == 20.0
     assert np.nanmin(curves.estimate) == np.nanmax(curves.estimate) == 21.0
     assert np.isnan(curves.estimate).sum() == sum(number % 3 == 0 for number in range(5, LENGTH + 5))
     assert curves.milliseconds[:, 0].tolist() == [2.0, 3.0, 3.0, 7.0]
-    assert history.curves() is curves
-    history.clear()
-    assert len(history.curves().frame) == 0
+    assert series.curves() is curves
+    series.clear()
+    assert len(series.curves().frame) == 0
 
 
 def test_preferences_come_back_and_damage_costs_only_what_is_damaged(tmp_path: Path) -> None:

@@ -24,10 +24,10 @@ from noisewalk.app.options import WalkOptions
 from noisewalk.app.upload import try_interop
 from noisewalk.app.viewer.display import MODES, Area, Display, View, colors
 from noisewalk.app.viewer.engine import Engine
-from noisewalk.app.viewer.history import History, Sample
 from noisewalk.app.viewer.interface import Interface
 from noisewalk.app.viewer.messages import Message, Picture, SceneFacts, Status
 from noisewalk.app.viewer.preferences import Preferences
+from noisewalk.app.viewer.series import Sample, Series
 from noisewalk.app.viewer.viewer import Viewer
 from noisewalk.denoiser.estimate import Estimate
 from noisewalk.renderer.camera_path import CameraPath, look_at
@@ -76,7 +76,7 @@ class StillEngine(Engine):
 
     def __init__(self, shown: Picture | None, status: Status) -> None:
         options = WalkOptions()
-        self.history, self.knobs = History(), Engine.knobs_of(options)
+        self.series, self.knobs = Series(), Engine.knobs_of(options)
         self._picture, self._status, self._frame_ms = shown, status, 431.0
         self.told: list[Message] = []
 
@@ -115,7 +115,7 @@ def running(shown: Picture, measured: bool = True) -> Viewer:
     for number in range(60):
         psnr = (22.0 + 0.3 * np.sin(number), 12.0 + 16 * (1 - np.exp(-number / 20)), 34.0)
         stages = {"render": 210.0, "denoise": 30.0, "measure": 3.0, "train": 180.0 + 20 * (number % 3)}
-        engine.history.append(
+        engine.series.append(
             Sample(number, psnr if measured and number % 10 < 8 else None, psnr[1] + 0.7, 40 / (1 + number), stages)
         )
     return Viewer(engine, Preferences())

@@ -105,9 +105,9 @@ def test_a_moving_camera_gets_small_frames_where_full_ones_are_slow(
     engine.show(Wish(engine.knobs, pose, 50.0, moving=True))
     preview = next_picture(engine, lambda p: p.preview)
     assert preview.layers["noisy"].shape == (6, 8, 3) and preview.to_world is pose and not preview.decibels
-    frames = len(engine.history.curves().frame)
+    frames = len(engine.series.curves().frame)
     next_picture(engine, lambda p: p.preview)
-    assert len(engine.history.curves().frame) == frames  # previews are not in the graphs
+    assert len(engine.series.curves().frame) == frames  # previews are not in the graphs
     engine.show(Wish(engine.knobs, pose, 50.0, moving=False))
     full = next_picture(engine, lambda p: not p.preview)
     assert full.layers["noisy"].shape == (24, 32, 3) and full.to_world is pose

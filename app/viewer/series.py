@@ -41,7 +41,7 @@ class Curves:
     milliseconds: np.ndarray
 
 
-class History:
+class Series:
     """Filled by the session thread, read by the window; the oldest of LENGTH samples goes first."""
 
     def __init__(self) -> None:
