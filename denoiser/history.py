@@ -72,11 +72,11 @@ class History:
 
 
 def accumulate(pair: NoisyPair, past: torch.Tensor) -> History | None:
-    """The history with this pair in it. None without positions.
+    """The history with this pair in it. None without positions or a camera.
 
     past: (H, W, 4) radiance and age, what `reproject` found of the history before.
     """
-    if pair.a.position is None or pair.b.position is None:
+    if pair.a.position is None or pair.b.position is None or pair.camera is None:
         return None
     position, albedo, normal = map(pair.mean, ("position", "albedo", "normal"))
     color = (finite(pair.a.color) + finite(pair.b.color)) / 2  # a broken pixel must not break the sum

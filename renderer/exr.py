@@ -205,4 +205,3 @@ def _as_type(pixels: np.ndarray, kind: np.dtype) -> np.ndarray:
         largest = float(np.finfo(kind).max)
         return pixels.clip(-largest, largest).astype(kind)
     return pixels.clip(0, np.iinfo(kind).max).astype(kind)
-

@@ -80,6 +80,7 @@ class Optix:
         return 0.0
 
     def show(self, pair: NoisyPair) -> Shown:
+        assert pair.camera is not None
         frame = Frame(*map(pair.mean, ("color", "albedo", "normal")))
         return Shown(*timed(lambda: self._denoiser(frame, pair.camera).cpu()))
 

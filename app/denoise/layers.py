@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from noisewalk.app.errors import UsageError
 
 # What renderers call a layer, the best first; lower case, a space for _ and -, without the view layer before it.
-# Mitsuba's `aov`: names of one's own, R G B for the picture. Cycles, seen in files of Blender 5.3: "Noisy Image" is there
-# where it has denoised "Combined" itself; "Denoising Normal" is in camera space, "Normal" in world space. pbrt-v4's
-# `gbuffer` film: Albedo, P, N, Ns. Arnold's AOVs: denoise_albedo, N, P. RenderMan: Ci, albedo, normal.
+# Mitsuba's `aov`: names of one's own, R G B for the picture. Cycles, seen in files of Blender 5.3: "Noisy Image" is
+# there where it has denoised "Combined" itself; "Denoising Normal" is in camera space, "Normal" in world space. The
+# `gbuffer` film of pbrt-v4: Albedo, P, N, Ns. Arnold's AOVs: denoise_albedo, N, P. RenderMan: Ci, albedo, normal.
 NAMES: dict[str, tuple[str, ...]] = {
     "color": ("noisy image", "", "combined", "beauty", "ci", "rgba", "rgb", "color", "image"),
     "half": ("half", "half b", "half2", "color2", "color b", "beauty2", "beauty b", "rgba2"),
