@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import psutil
 import torch
 
 from noisewalk.app.clock import Stopwatch
@@ -18,7 +19,7 @@ from noisewalk.app.denoise.layers import parse_choice
 from noisewalk.app.denoise.made import Made, Maker
 from noisewalk.app.denoise.output import OutputFolder
 from noisewalk.app.denoise.sequence import find_shot, missing_numbers
-from noisewalk.app.denoise.tiles import cut
+from noisewalk.app.denoise.tiles import SMALLEST_BYTES, Tile, cut, side_within
 from noisewalk.app.errors import EXIT_INTERRUPTED, Interrupted, UsageError
 from noisewalk.app.options import DenoiseOptions, WalkOptions
 from noisewalk.app.session import choose_guide
@@ -26,6 +27,7 @@ from noisewalk.denoiser.online import OnlineDenoiser
 from noisewalk.denoiser.trainer import TrainingSettings
 
 CHECKPOINT_SECONDS = 20.0
+PROGRAM_BYTES = 2**30  # of the program and of a training step
 
 
 def denoise(options: DenoiseOptions, talk: Talk) -> int:
@@ -44,7 +46,8 @@ class _Shot:
         self, options: DenoiseOptions, frames: Frames, output: OutputFolder, denoiser: OnlineDenoiser, talk: Talk
     ) -> None:
         self._options, self._frames, self._output, self._talk = options, frames, output, talk
-        self._denoiser, self._maker = denoiser, Maker(denoiser, cut_for(options, frames, denoiser.device, talk))
+        self._denoiser = denoiser
+        self._maker = Maker(denoiser, _tiles(options, frames, denoiser.device, talk), frames.has_halves)
         self._settings = _settings(options, frames)
         self._written = 0
 
@@ -86,11 +89,11 @@ class _Shot:
         watch = Stopwatch()
         loaded = self._frames.read(index)
         watch.lap("read")
-        prepared = self._maker.prepare(loaded.pair, learns)
+        prepared = self._maker.prepare(loaded, learns)
         watch.lap("train")
         if not writes:
             return ""
-        made = self._maker.make(loaded, prepared, self._frames.has_halves)
+        made = self._maker.make(loaded, prepared, self._options.also)
         watch.lap("denoise")
         self._write(loaded, made)
         watch.lap("write")
@@ -147,8 +150,24 @@ class _Shot:
         return EXIT_INTERRUPTED if state == "interrupted" else 0
 
 
-def cut_for(options: DenoiseOptions, frames: Frames, device: torch.device, talk: Talk) -> Any:
-    return cut(frames.height, frames.width, max(frames.height, frames.width))
+def _tiles(options: DenoiseOptions, frames: Frames, device: torch.device, talk: Talk) -> list[Tile]:
+    """One where a frame fits into memory, else several. Raises UsageError where not even small ones do."""
+    memory = options.memory * 2**30 if options.memory else _half_of_memory(device)
+    needed = PROGRAM_BYTES + (frames.bytes_in_memory if device.type == "cpu" else 0)
+    side = side_within(memory - needed, frames.height, frames.width)
+    if side is None:
+        least = (needed + SMALLEST_BYTES) / 2**30
+        raise UsageError(f"{frames.shot[0].file}: frames of {frames.size} need {least:.1f} GiB at least (see --memory)")
+    tiles = cut(frames.height, frames.width, side)
+    if len(tiles) > 1:
+        talk.note(f"each frame in {len(tiles)} tiles, to stay within {memory / 2**30:.1f} GiB, and without history")
+    return tiles
+
+
+def _half_of_memory(device: torch.device) -> float:
+    if device.type == "cuda":
+        return torch.cuda.get_device_properties(device).total_memory / 2
+    return psutil.virtual_memory().total / 2
 
 
 @contextmanager
@@ -177,7 +196,7 @@ def _denoiser(options: DenoiseOptions, frames: Frames) -> Iterator[OnlineDenoise
 
 def _introduce(options: DenoiseOptions, frames: Frames, talk: Talk) -> None:
     shot = frames.shot
-    talk.note(f"{len(shot)} frames of {frames.width}x{frames.height}, {shot[0].file} to {shot[-1].file.name}")
+    talk.note(f"{len(shot)} frames of {frames.size}, {shot[0].file} to {shot[-1].file.name}")
     talk.note(str(frames.roles))
     for name, file in shot[0].features.items():
         talk.note(f"{name}: {file.name}, ...")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -23,18 +23,67 @@ from noisewalk.renderer.frame import Frame, NoisyPair
 FEATURES = ("albedo", "normal", "position")
 
 
+Three = tuple[np.ndarray, np.ndarray, np.ndarray]  # the channels of a layer, (H, W) each, as they are in the file
+Window = tuple[slice, slice]  # rows and columns
+WHOLE = (slice(None), slice(None))
+COLOR = ""  # the layer to denoise, among further ones by name
+
+
+@dataclass(frozen=True, eq=False)
+class Half:
+    """What is needed of one half, in the pixel types of its file. colors: by name, COLOR and further layers."""
+
+    colors: Mapping[str, Three]
+    features: Mapping[str, Three]
+
+    def frame(self, window: Window, layer: str) -> Frame:
+        """A window of it as a frame with this layer as color; positions are of the color in whole frames only."""
+        color = mended(_stacked(self.colors[layer], window))
+        nothing = torch.zeros_like(color)
+        albedo, normal = (
+            _stacked(self.features[name], window) if name in self.features else nothing for name in ("albedo", "normal")
+        )
+        return Frame(color, albedo.nan_to_num(0.0).clamp(0.0, 1.0), normal.nan_to_num(0.0).clamp(-1.0, 1.0))
+
+    @property
+    def position(self) -> torch.Tensor | None:
+        """(H, W, 3), 0 where it is not finite."""
+        return finite(_stacked(self.features["position"], WHOLE)) if "position" in self.features else None
+
+
 @dataclass(frozen=True, eq=False)
 class Loaded:
-    """One frame in memory.
+    """One frame in memory: the file of its first half, to be written again, and what is needed of both halves.
 
-    picture: the file of the first half, to be written again.
-    pair: both halves; where there is one only, it stands for both.
-    also: both halves of further color layers, by the names that a person gave them.
+    Where there is one half only, it stands for both.
     """
 
+    index: int
     picture: Exr
-    pair: NoisyPair
-    also: Mapping[str, tuple[torch.Tensor, torch.Tensor]]
+    a: Half
+    b: Half
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Height and width."""
+        height, width = self.a.colors[COLOR][0].shape
+        return height, width
+
+    def pair(self) -> NoisyPair:
+        """The whole frame, with the camera that saw it where its positions tell."""
+        a, b = self.a.position, self.b.position
+        camera = None if a is None or b is None else fit_camera(((a + b) / 2).numpy())
+        pair = self.part(WHOLE)
+        return replace(pair, a=replace(pair.a, position=a), b=replace(pair.b, position=b), camera=camera)
+
+    def part(self, window: Window, layer: str = COLOR) -> NoisyPair:
+        """A window of it, without what history needs: that is of the color in whole frames alone."""
+        return NoisyPair(self.a.frame(window, layer), self.b.frame(window, layer), index=self.index)
+
+    def noisy(self, layer: str = COLOR) -> torch.Tensor:
+        """(H, W, 3): the mean of both halves."""
+        a, b = (mended(_stacked(half.colors[layer], WHOLE)) for half in (self.a, self.b))
+        return (a + b) / 2
 
 
 class Frames:
@@ -47,7 +96,7 @@ class Frames:
     def __init__(self, shot: Sequence[ShotFrame], choice: Mapping[str, str], also: Sequence[str]) -> None:
         self.shot = shot
         first = header_of(shot[0].file)
-        self.height, self.width = first.height, first.width
+        self.height, self.width, self._channels = first.height, first.width, len(first.channels)
         views = [str(view) for view in first.attributes.get("multiView", [])]
         self.roles = find_roles(str(shot[0].file), first.channels, choice, views)
         layers = layers_of(first.channels)
@@ -55,6 +104,16 @@ class Frames:
         self.has_halves = shot[0].half is not None or "half" in self.roles.others
         for frame in shot:
             self._check(frame)
+
+    @property
+    def size(self) -> str:
+        """Width and height, to be shown."""
+        return f"{self.width}x{self.height}"
+
+    @property
+    def bytes_in_memory(self) -> int:
+        """Of one frame at most, while it is read: both files, and the picture that is made of them."""
+        return self.width * self.height * 4 * (2 * self._channels + 6)
 
     @property
     def features(self) -> list[str]:
@@ -67,11 +126,9 @@ class Frames:
         picture = read_picture(frame.file)
         half = picture if frame.half is None else read_picture(frame.half)
         color_of_half = self.roles.color if frame.half is not None else self.roles.others.get("half", self.roles.color)
-        a = self._frame(picture, self.roles.color, frame.features)
-        b = self._frame(half, color_of_half, (frame.half and features_beside(frame.half)) or frame.features)
-        camera = None if a.position is None else fit_camera(a.position.numpy())
-        also = {name: (_color(picture, one), _color(half, one)) for name, one in self._also.items()}
-        return Loaded(picture, NoisyPair(a, b, camera, spp=1, index=index), also)
+        a = self._half(picture, self.roles.color, frame.features)
+        b = self._half(half, color_of_half, (frame.half and features_beside(frame.half)) or frame.features)
+        return Loaded(index, picture, a, b)
 
     def write(
         self, loaded: Loaded, shown: torch.Tensor, also: Mapping[str, torch.Tensor], file: Path, keep_noisy: bool
@@ -82,7 +139,7 @@ class Frames:
         """
         picture, target = loaded.picture, self.roles.shown
         if keep_noisy:
-            noisy = loaded.pair.mean("color").numpy()
+            noisy = loaded.noisy().numpy()
             for index, component in enumerate("RGB"):
                 picture.add(target.three[0], f"noisy.{component}", noisy[..., index])
         _replace(picture, target, shown)
@@ -90,19 +147,16 @@ class Frames:
             _replace(picture, self._also[name], image)
         picture.write(file)
 
-    def _frame(self, picture: Exr, color: Layer, files: Mapping[str, Path]) -> Frame:
-        layers = self.roles.others
-        found = {}
+    def _half(self, picture: Exr, color: Layer, files: Mapping[str, Path]) -> Half:
+        features = {}
         for name in FEATURES:
-            if name in layers:
-                found[name] = _image(picture, layers[name])
+            if name in self.roles.others:
+                features[name] = _three(picture, self.roles.others[name])
             elif name in files:
-                found[name] = _image(beside := read_picture(files[name]), next(iter(_triples(beside.channels))))
-        nothing = np.zeros((self.height, self.width, 3), np.float32)
-        albedo = np.nan_to_num(found.get("albedo", nothing), nan=0.0).clip(0.0, 1.0)
-        normal = np.nan_to_num(found.get("normal", nothing), nan=0.0).clip(-1.0, 1.0)
-        position = finite(torch.from_numpy(found["position"])) if "position" in found else None
-        return Frame(_color(picture, color), torch.from_numpy(albedo), torch.from_numpy(normal), position)
+                beside = read_picture(files[name])
+                features[name] = _three(beside, _triples(beside.channels)[0])
+        colors = {name: _three(picture, layer) for name, layer in self._also.items()}
+        return Half(colors | {COLOR: _three(picture, color)}, features)
 
     def _check(self, frame: ShotFrame) -> None:
         wanted = [self.roles.color, *self.roles.others.values(), *self._also.values()]
@@ -151,13 +205,14 @@ def _triples(channels: Mapping[str, np.ndarray] | Sequence[str]) -> list[Layer]:
     return [layer for layer in layers_of(channels).values() if layer.triple is not None]
 
 
-def _image(picture: Exr, layer: Layer) -> np.ndarray:
-    """(H, W, 3) float32."""
-    return np.stack([picture.channels[channel] for channel in layer.three], axis=-1).astype(np.float32)
+def _three(picture: Exr, layer: Layer) -> Three:
+    x, y, z = (picture.channels[channel] for channel in layer.three)
+    return x, y, z
 
 
-def _color(picture: Exr, layer: Layer) -> torch.Tensor:
-    return mended(torch.from_numpy(_image(picture, layer)))
+def _stacked(channels: Three, window: Window) -> torch.Tensor:
+    """(h, w, 3) float32."""
+    return torch.from_numpy(np.stack([channel[window] for channel in channels], axis=-1).astype(np.float32))
 
 
 def _replace(picture: Exr, layer: Layer, image: torch.Tensor) -> None:

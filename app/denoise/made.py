@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 
 import torch
 
-from noisewalk.app.denoise.frames import Loaded
+from noisewalk.app.denoise.frames import COLOR, Loaded
 from noisewalk.app.denoise.tiles import Tile, in_tiles
 from noisewalk.denoiser.estimate import Estimate, estimate_error
 from noisewalk.denoiser.inputs import PreparedPair
 from noisewalk.denoiser.online import OnlineDenoiser
-from noisewalk.renderer.frame import NoisyPair
 
 SAME_SUM = 0.01  # layers add up to the color if they do so within this part of its mean
 TINY = 1e-6
@@ -30,49 +30,44 @@ class Made:
 class Maker:
     """Hands frames to a denoiser: whole, or in tiles. Tiles know no history, which is of whole frames."""
 
-    def __init__(self, denoiser: OnlineDenoiser, tiles: list[Tile]) -> None:
-        self._denoiser, self._tiles = denoiser, tiles
+    def __init__(self, denoiser: OnlineDenoiser, tiles: list[Tile], has_halves: bool) -> None:
+        self._denoiser, self._tiles, self._has_halves = denoiser, tiles, has_halves
 
-    def prepare(self, pair: NoisyPair, learns: bool) -> PreparedPair | None:
-        """Learns from a pair, where it should. Returns it prepared, if it is one piece."""
+    def prepare(self, loaded: Loaded, learns: bool) -> PreparedPair | None:
+        """Learns from a frame, where it should. Returns it prepared, if it is one piece."""
         if len(self._tiles) == 1:
-            prepared = self._denoiser.prepare(pair)
+            prepared = self._denoiser.prepare(loaded.pair())
             if learns:
                 self._denoiser.submit(prepared)
             return prepared
         # All tiles are learned from before the first is denoised: they must be denoised alike.
         for tile in self._tiles if learns else []:
-            self._denoiser.submit(self._denoiser.prepare(tile.of_pair(pair), remember=False))
+            self._denoiser.submit(self._part(loaded, tile, COLOR))
         return None
 
-    def make(self, loaded: Loaded, prepared: PreparedPair | None, has_halves: bool) -> Made:
-        """Denoises what `prepare` has returned, or the frame in tiles."""
-        pair = loaded.pair
-        shown, *halves = self._denoised(pair, prepared).split(3, dim=-1)
-        noisy = torch.stack([pair.a.color, pair.b.color])
-        estimate = estimate_error(noisy, torch.stack(halves)) if has_halves else None
-        layers = {name: (a + b) / 2 for name, (a, b) in loaded.also.items()}
-        also = {name: self._layer(pair, *both) for name, both in loaded.also.items()}
-        return Made(shown, adding_up(also, layers, shown, noisy.mean(dim=0)), estimate)
+    def make(self, loaded: Loaded, prepared: PreparedPair | None, layers: Sequence[str]) -> Made:
+        """Denoises what `prepare` has returned, or the frame in tiles, and further layers of it."""
+        estimates: list[Estimate] = []
 
-    def _layer(self, pair: NoisyPair, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-        """A further layer, denoised by what was learned of the color. What was seen before is of the color alone."""
-        of_layer = replace(
-            pair, a=replace(pair.a, color=a, position=None), b=replace(pair.b, color=b, position=None), camera=None
-        )
-        whole = self._denoiser.prepare(of_layer, remember=False) if len(self._tiles) == 1 else None
-        return self._denoised(of_layer, whole)[..., :3]
+        def color(tile: Tile) -> torch.Tensor:
+            piece = prepared or self._part(loaded, tile, COLOR)
+            denoised = self._denoiser.denoise_both(piece)
+            if self._has_halves:
+                estimates.append(estimate_error(piece.noisy, denoised.halves))
+            return denoised.shown
 
-    def _denoised(self, pair: NoisyPair, prepared: PreparedPair | None) -> torch.Tensor:
-        """(H, W, 9): the picture and both denoised halves."""
+        def layer(name: str, tile: Tile) -> torch.Tensor:
+            return self._denoiser.denoise(self._part(loaded, tile, name))
 
-        def make(tile: Tile) -> torch.Tensor:
-            pieces = prepared or self._denoiser.prepare(tile.of_pair(pair), remember=False)
-            denoised = self._denoiser.denoise_both(pieces)
-            return torch.cat([denoised.shown, *denoised.halves], dim=-1)
+        shape = loaded.shape
+        shown = in_tiles(self._tiles, shape, color)
+        also = {name: in_tiles(self._tiles, shape, partial(layer, name)) for name in layers}
+        if also:
+            also = adding_up(also, {name: loaded.noisy(name) for name in also}, shown, loaded.noisy())
+        return Made(shown, also, _mean(estimates) if estimates else None)
 
-        height, width = pair.a.color.shape[:2]
-        return in_tiles(self._tiles, height, width, make)
+    def _part(self, loaded: Loaded, tile: Tile, layer: str) -> PreparedPair:
+        return self._denoiser.prepare(loaded.part(tile.window, layer), remember=False)
 
 
 def adding_up(
@@ -82,7 +77,17 @@ def adding_up(
 
     Each was denoised by itself, and no network that divides and mixes keeps sums.
     """
-    if not layers or (sum(noisy.values()) - color).abs().mean() > SAME_SUM * color.abs().mean():
+    difference = torch.stack(list(noisy.values())).sum(dim=0) - color
+    if difference.abs().mean() > SAME_SUM * color.abs().mean():
         return dict(layers)
-    scale = (shown + TINY) / (sum(layers.values()) + TINY)
+    scale = (shown + TINY) / (torch.stack(list(layers.values())).sum(dim=0) + TINY)
     return {name: layer * scale for name, layer in layers.items()}
+
+
+def _mean(estimates: list[Estimate]) -> Estimate:
+    """That of a picture in tiles of nearly the same size."""
+    count = len(estimates)
+    if count == 1:
+        return estimates[0]
+    error = sum(estimate.error**2 for estimate in estimates) ** 0.5 / count
+    return Estimate(sum(estimate.mse for estimate in estimates) / count, error, torch.empty(0))

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise, product
 
 import torch
-
-from noisewalk.renderer.frame import Frame, NoisyPair
 
 # Pixels that a network looks around: 135 for five halvings and the kernels, 174 for Open Image Denoise's largest.
 CONTEXT = 192
 RAMP = 32  # pixels in which one tile fades into the next
 ALIGNED = 32  # tiles begin at multiples: networks halve pictures five times
 SMALLEST = 128
+# That denoising takes at its peak, beside what the program is: measured with the kernel model and Open Image Denoise.
+BYTES_A_PIXEL = 4000
+SMALLEST_BYTES = BYTES_A_PIXEL * (SMALLEST + 2 * CONTEXT) ** 2
 
 
 @dataclass(frozen=True)
@@ -28,16 +29,10 @@ class Tile:
     columns: slice
     weight: torch.Tensor
 
-    def of(self, image: torch.Tensor) -> torch.Tensor:
-        """The window of an image (H, W, C)."""
-        return image[self.rows, self.columns]
-
-    def of_pair(self, pair: NoisyPair) -> NoisyPair:
-        """The window of a pair, without what history needs: a camera sees whole frames."""
-        return replace(pair, a=self._of_frame(pair.a), b=self._of_frame(pair.b), camera=None)
-
-    def _of_frame(self, frame: Frame) -> Frame:
-        return Frame(self.of(frame.color), self.of(frame.albedo), self.of(frame.normal))
+    @property
+    def window(self) -> tuple[slice, slice]:
+        """Rows and columns."""
+        return self.rows, self.columns
 
 
 def cut(height: int, width: int, side: int) -> list[Tile]:
@@ -48,24 +43,22 @@ def cut(height: int, width: int, side: int) -> list[Tile]:
     ]
 
 
-def side_within(pixels: float, height: int, width: int) -> int:
-    """The largest side whose tiles, with what is around them, have at most so many pixels (but for SMALLEST)."""
+def side_within(memory: float, height: int, width: int) -> int | None:
+    """The largest side whose tiles, with what is around them, are denoised within so many bytes; None where none is."""
+    pixels = memory / BYTES_A_PIXEL
     if height * width <= pixels:
         return -(-max(height, width) // ALIGNED) * ALIGNED
-    return max(SMALLEST, int(pixels**0.5 - 2 * CONTEXT) // ALIGNED * ALIGNED)
+    side = int(pixels**0.5 - 2 * CONTEXT) // ALIGNED * ALIGNED
+    return side if side >= SMALLEST else None
 
 
-def in_tiles(tiles: list[Tile], height: int, width: int, make: Callable[[Tile], torch.Tensor]) -> torch.Tensor:
-    """(H, W, C): what `make` makes of each tile (h, w, C), faded into each other, on the CPU."""
+def in_tiles(tiles: list[Tile], shape: tuple[int, int], make: Callable[[Tile], torch.Tensor]) -> torch.Tensor:
+    """(H, W, 3): what `make` makes of each tile (h, w, 3), faded into each other, on the CPU."""
     if len(tiles) == 1:
         return make(tiles[0]).cpu()
-    picture: torch.Tensor | None = None
+    picture = torch.zeros(*shape, 3)
     for tile in tiles:
-        part = make(tile).cpu()
-        if picture is None:
-            picture = torch.zeros(height, width, part.shape[-1])
-        tile.of(picture).add_(part * tile.weight)
-    assert picture is not None
+        picture[tile.window].add_(make(tile).cpu() * tile.weight)
     return picture
 
 
