@@ -21,8 +21,8 @@ variance is taken there, and bias is multiplied by the slope D of T between s an
 with 0.01 added to radiances in the quotients. (With the slope at s alone, the delta method, a picture that is too
 bright or too dark as a whole is off by 2 dB, and a black one by 40.) What remains is a bias of its own: where bright
 spills over dark within the guess's window, and where fireflies survive the denoiser, (2) finds too little, and the
-picture is called better than it is. By how much: see "know how good the picture is" in the README. The limit put on
-single pixels costs less than 0.1 dB in the noisiest scene.
+picture is called better than it is; docs/guide.md says by how much. The limit put on single pixels costs less than
+0.1 dB in the noisiest scene.
 
 Where there is a guide, the picture that is shown is better than s by what the guide makes of both halves together (see
 `online.Denoised`): 0.1 to 0.4 dB at 256x256, of which this estimate knows nothing.
