@@ -65,9 +65,9 @@ class Exr:
         part.channels[own] = _channel(own, _as_type(pixels, old.pixels.dtype), old.pLinear)
 
     def add(self, beside: str, name: str, pixels: np.ndarray) -> None:
-        """One more channel, in the same part as the channel `beside`."""
-        part = self._places[beside][0]
-        part.channels[name] = _channel(name, pixels)
+        """One more channel, in the same part and the same type as the channel `beside`."""
+        part, own = self._places[beside]
+        part.channels[name] = _channel(name, _as_type(pixels, part.channels[own].pixels.dtype))
         self._places[name] = part, name
 
     def write(self, file: Path) -> None:

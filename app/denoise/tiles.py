@@ -44,8 +44,8 @@ def cut(height: int, width: int, side: int) -> list[Tile]:
 
 
 def side_within(memory: float, height: int, width: int) -> int | None:
-    """The largest side whose tiles, with what is around them, are denoised within so many bytes; None where none is."""
-    pixels = memory / BYTES_A_PIXEL
+    """The largest side whose tiles, with what is around them, take no more bytes to denoise; None where none does."""
+    pixels = max(memory, 0.0) / BYTES_A_PIXEL
     if height * width <= pixels:
         return -(-max(height, width) // ALIGNED) * ALIGNED
     side = int(pixels**0.5 - 2 * CONTEXT) // ALIGNED * ALIGNED
