@@ -9,7 +9,8 @@ from typing import Any
 import torch
 
 from noisewalk.app.clock import timed
-from noisewalk.app.session import Session, choose_guide
+from noisewalk.app.options import choose_guide
+from noisewalk.app.session import Session
 from noisewalk.denoiser.online import OnlineDenoiser
 from noisewalk.renderer.frame import NoisyPair
 
@@ -32,7 +33,8 @@ class OnlineModel:
         self.name = name
         options = replace(session.options, **changes)
         settings = replace(session.denoiser.settings, model=options.model, pretrained=not options.cold)
-        self.denoiser = OnlineDenoiser(settings, options.device, "lockstep", choose_guide(options) == "oidn")
+        guide = choose_guide(options.model, options.guide, session.machine)
+        self.denoiser = OnlineDenoiser(settings, options.device, "lockstep", guide == "oidn")
         if options.weights is not None:
             self.denoiser.load(options.weights)
 

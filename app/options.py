@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import platformdirs
 
+from noisewalk.denoiser import GUIDED_MODELS
+
 CACHE_DIR = Path(platformdirs.user_cache_dir("noisewalk"))
 
 GUIDES = ("auto", "oidn", "none")
-# (with a CUDA GPU, without): the paper's frame, and one that a processor can walk with.
+# (with a CUDA GPU, without): the side of the paper's frame, and of one that a processor can walk with.
 FRAME_SIZE = (512, 256)
+SIDE_STEP = 8
 REFERENCE_SPP = (2048, 512)
 COMPARED_FRAMES = 200
 TARGETS = ("noisy", "clean")
@@ -28,32 +32,101 @@ CONTENDERS: dict[str, dict[str, Any]] = {
 }
 
 
-@dataclass(frozen=True)
-class WalkOptions:
-    """One walk. The paper's values, where it gives them; the machine fills in frame size, reference spp and guide."""
+@dataclass(frozen=True, kw_only=True)
+class _Walk:
+    """What a person decides of a walk, whatever the machine. The paper's values, where it gives them."""
 
-    scene: str = "cornell"
     model: str = "kernel"
-    guide: str = "auto"  # auto, oidn or none; filled in
     cold: bool = False
     targets: str = "noisy"  # with clean ones, a twin of the model trains on references beside it
     frames: int = 1000
-    width: int | None = None
-    height: int | None = None
     spp: int = 8
     iterations: int = 8
     crop: int = 256
     learning_rate: float = 3e-4
     seed: int = 0
-    max_depth: int | None = None
+    max_depth: int | None = None  # the scene's own
     device: str = "auto"
     variant: str = "auto"
     path: Path | None = None
-    reference_spp: int | None = None
     reference_every: int = 50
     weights: Path | None = None
     out: Path | None = None
     cache_dir: Path = CACHE_DIR
+
+
+@dataclass(frozen=True, kw_only=True)
+class WalkOptions(_Walk):
+    """One walk as it was asked for. None and `auto` are for `resolve` to fill in."""
+
+    scene: str = "cornell"
+    width: int | None = None
+    height: int | None = None
+    reference_spp: int | None = None
+    guide: str = "auto"  # auto, oidn or none
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResolvedOptions(_Walk):
+    """One walk as it is done: frame size in pixels, reference spp; guide is oidn or none."""
+
+    scene: str
+    width: int
+    height: int
+    reference_spp: int
+    guide: str
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What decides where the options leave it open.
+
+    gpu: Mitsuba or torch runs on one. guide: Open Image Denoise is installed.
+    """
+
+    gpu: bool
+    guide: bool
+
+
+def resolve(options: WalkOptions, machine: Machine, film: tuple[int, int]) -> ResolvedOptions:
+    """Fills in what the options leave open. film: width and height of the scene's own picture, for the aspect."""
+    column = 0 if machine.gpu else 1
+    width, height = frame_size(options.width, options.height, film, FRAME_SIZE[column] ** 2)
+    given = {field.name: getattr(options, field.name) for field in fields(options)}
+    return ResolvedOptions(
+        **given
+        | {
+            "width": width,
+            "height": height,
+            "reference_spp": options.reference_spp or REFERENCE_SPP[column],
+            "guide": choose_guide(options.model, options.guide, machine),
+        }
+    )
+
+
+def choose_guide(model: str, guide: str, machine: Machine) -> str:
+    """`oidn` or `none`: whether the model has a use for Open Image Denoise, and it is wanted and installed."""
+    if model not in GUIDED_MODELS:
+        return "none"
+    return guide if guide != "auto" else "oidn" if machine.guide else "none"
+
+
+def frame_size(width: int | None, height: int | None, film: tuple[int, int], pixels: int) -> tuple[int, int]:
+    """Width and height of the frames: those given; one of them alone keeps the film's aspect.
+
+    With none given, the frame has about so many pixels, the film's aspect, and sides that are multiples of SIDE_STEP.
+    """
+    aspect = film[0] / film[1]
+    if width is not None:
+        return width, height or max(1, round(width / aspect))
+    if height is not None:
+        return max(1, round(height * aspect)), height
+    across, down = math.sqrt(pixels * aspect), math.sqrt(pixels / aspect)
+    return _multiple(across), _multiple(down)
+
+
+def _multiple(side: float) -> int:
+    return SIDE_STEP * max(1, round(side / SIDE_STEP))
 
 
 @dataclass(frozen=True)

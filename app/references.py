@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from noisewalk.app.console import StopSignal, Talk
-from noisewalk.app.options import WalkOptions
+from noisewalk.app.options import ResolvedOptions
 from noisewalk.app.session import Session
 
 
-def measured_frames(options: WalkOptions) -> list[int]:
+def measured_frames(options: ResolvedOptions) -> list[int]:
     """Those whose pictures are kept; with clean targets all, since all have a reference."""
     return list(range(options.frames)) if options.targets == "clean" else pictured_frames(options)
 
 
-def pictured_frames(options: WalkOptions) -> list[int]:
+def pictured_frames(options: ResolvedOptions) -> list[int]:
     """The first frame, every `reference_every`-th and the last: writing pictures takes longer than measuring."""
     return sorted({*range(0, options.frames, options.reference_every), options.frames - 1})
 
@@ -20,7 +20,6 @@ def pictured_frames(options: WalkOptions) -> list[int]:
 def render_references(session: Session, frames: list[int], talk: Talk, stop: StopSignal) -> None:
     """Makes sure that the cache has the references of these frames."""
     spp = session.options.reference_spp
-    assert spp
     session.references.make_room_for(len(frames))
     if session.options.targets == "clean":
         missing = sum(session.references.accumulation(session.camera(i)).spp < spp for i in frames)

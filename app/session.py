@@ -11,8 +11,7 @@ import torch
 from noisewalk.app.clock import Stopwatch
 from noisewalk.app.console import Talk
 from noisewalk.app.errors import Interrupted
-from noisewalk.app.options import FRAME_SIZE, REFERENCE_SPP, WalkOptions
-from noisewalk.denoiser import GUIDED_MODELS
+from noisewalk.app.options import Machine, WalkOptions, resolve
 from noisewalk.denoiser.estimate import Estimate, estimate_error
 from noisewalk.denoiser.guide import guide_is_installed
 from noisewalk.denoiser.inputs import PreparedPair
@@ -77,29 +76,10 @@ class Training:
     milliseconds: float
 
 
-def fill_in(options: WalkOptions, gpu: bool) -> WalkOptions:
-    """Options with the frame size and reference spp that suit a walk with or without a GPU."""
-    column = 0 if gpu else 1
-    return replace(
-        options,
-        width=options.width or options.height or FRAME_SIZE[column],
-        height=options.height or options.width or FRAME_SIZE[column],
-        reference_spp=options.reference_spp or REFERENCE_SPP[column],
-        guide=choose_guide(options),
-    )
-
-
-def choose_guide(options: WalkOptions) -> str:
-    """`oidn` or `none`: whether the model has a use for Open Image Denoise, and it is wanted and installed."""
-    if options.model not in GUIDED_MODELS:
-        return "none"
-    return options.guide if options.guide != "auto" else "oidn" if guide_is_installed() else "none"
-
-
 class Session:
     """A scene, its renderer, its denoiser and its references. Use from one thread; close when done.
 
-    gpu: whether Mitsuba or torch runs on one here; frame size and reference spp follow it.
+    machine: what decided `options` where the person left them open.
 
     Raises the modules' own ValueErrors where something named in the options cannot be used.
     """
@@ -107,14 +87,16 @@ class Session:
     def __init__(self, options: WalkOptions, pacing: Pacing) -> None:
         self.backend = choose_backend(options.variant, options.cache_dir)
         self.backend.activate()
-        self.gpu = self.backend.variant.startswith("cuda") or choose_device(options.device).type == "cuda"
-        self.options = options = fill_in(options, self.gpu)
-        assert options.width and options.height and options.reference_spp
+        gpu = self.backend.variant.startswith("cuda") or choose_device(options.device).type == "cuda"
+        self.machine = Machine(gpu, guide_is_installed())
         self.scene = open_scene(options.scene, self.backend.variant, options.max_depth)
+        film = self.scene.start.width, self.scene.start.height
+        self.options = resolved = resolve(options, self.machine, film)
         self.path = flight(self.scene, options.path)
         self._tracers: dict[tuple[int, int, int], PathTracer] = {}
         self.set_spp(options.spp)
-        self.references = ReferenceCache(reference_folder(options), self.scene, options.width, options.height)
+        folder = reference_folder(options.cache_dir)
+        self.references = ReferenceCache(folder, self.scene, resolved.width, resolved.height)
         self.denoiser = OnlineDenoiser(
             TrainingSettings(
                 model=options.model,
@@ -126,7 +108,7 @@ class Session:
             ),
             options.device,
             pacing,
-            guided=options.guide == "oidn",
+            guided=resolved.guide == "oidn",
         )
         if options.weights is not None:
             try:
@@ -141,12 +123,10 @@ class Session:
 
     def camera(self, index: int) -> Camera:
         """The view of frame `index` of the path."""
-        assert self.options.width and self.options.height
         return self.path.camera(index, self.options.width, self.options.height)
 
     def reference(self, camera: Camera, progress: Callable[[int], None] = lambda spp: None) -> Reference:
         """The cached reference of this view, rendered or continued where there is none or too little."""
-        assert self.options.reference_spp
         try:
             return self.references.get(camera, self.options.reference_spp, progress)
         except RenderCancelled as cancelled:
@@ -154,7 +134,6 @@ class Session:
 
     def set_spp(self, spp: int) -> None:
         """Samples per pixel of each half, from the next frame on."""
-        assert self.options.width and self.options.height
         self._tracers.clear()  # each holds on to what Dr.Jit has recorded for it
         self._tracer = self._tracer_of(self.options.width, self.options.height, spp)
 
@@ -253,11 +232,11 @@ def open_session(options: WalkOptions, talk: Talk) -> Session:
         talk.warn(warning)
     chosen = session.options
     talk.note(f"renderer: {session.backend.variant}: {session.backend.reason}\ntorch: {session.denoiser.device}")
-    if (options.width, options.height) == (None, None) and not session.gpu:
+    if (options.width, options.height) == (None, None) and not session.machine.gpu:
         talk.note(f"no GPU in use: frames of {chosen.width}x{chosen.height} (--width and --height change that)")
     return session
 
 
-def reference_folder(options: WalkOptions) -> Path:
+def reference_folder(cache_dir: Path) -> Path:
     """Where the references lie."""
-    return options.cache_dir / "references"
+    return cache_dir / "references"

@@ -28,7 +28,7 @@ def reference(options: WalkOptions, talk: Talk) -> int:
             except Interrupted:
                 talk.note("interrupted: the same command goes on from here")
                 return EXIT_INTERRUPTED
-        folder = reference_folder(session.options)
+        folder = reference_folder(session.options.cache_dir)
         talk.note(f"{len(frames)} references of {session.options.reference_spp} spp in {folder}")
         talk.result({"references": len(frames), "spp": session.options.reference_spp, "folder": str(folder)})
         return 0
@@ -62,9 +62,9 @@ def export(run: Path, file: Path, talk: Talk) -> int:
     return 0
 
 
-def cache(options: WalkOptions, clear: bool, talk: Talk) -> int:
+def cache(cache_dir: Path, clear: bool, talk: Talk) -> int:
     """Says how large the reference cache is, or clears it."""
-    folder = reference_folder(options)
+    folder = reference_folder(cache_dir)
     files = cached_files(folder)
     size = sum(cached.size for cached in files)
     if clear:

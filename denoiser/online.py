@@ -119,11 +119,9 @@ class OnlineDenoiser:
     def settings(self) -> TrainingSettings:
         return self._trainer.settings
 
-    def configure(self, settings: TrainingSettings) -> None:
-        """Trains with other settings from the next frame on; seed, model and start stay. Never waits."""
-        self._trainer.settings = replace(
-            settings, seed=self.settings.seed, model=self.settings.model, pretrained=self.settings.pretrained
-        )
+    def configure(self, *, iterations: int, crop: int, learning_rate: float) -> None:
+        """Trains with other settings from the next frame on (units as in TrainingSettings). Never waits."""
+        self._trainer.settings = replace(self.settings, iterations=iterations, crop=crop, learning_rate=learning_rate)
 
     def restart(self) -> None:
         """Begins anew, as it began at first, after the iterations in hand."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from importlib.resources import files
 from pathlib import Path
 
@@ -30,3 +31,10 @@ def find_scene(name: str) -> Path:
     if not file.is_file():
         raise SceneError(f"{name}: no such scene file, and no bundled scene of this name ({', '.join(bundled)})")
     return file
+
+
+def scene_name(file: Path) -> str:
+    """What a scene is called, and its files with it: after its file, or after the folder of a scene.xml."""
+    whole = Path(os.path.abspath(file))  # `scene.xml` and `../scene.xml` say nothing of their folder
+    name = whole.parent.name if whole.name == "scene.xml" else whole.stem
+    return name.strip(". ") or "scene"  # no folder may be called `..`

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from noisewalk.renderer.bundled import SceneError, find_scene
+from noisewalk.renderer.bundled import SceneError, find_scene, scene_name
 from noisewalk.renderer.camera_path import CameraPath, load_path
 from noisewalk.renderer.frame import Camera
 
@@ -95,10 +95,9 @@ def open_scene(name: str, variant: str, max_depth: int | None = None) -> Scene:
     views = [_film_and_camera(sensor) for sensor in sensors]
     if views[0][0].crop_size != views[0][0].size:
         warnings.append(f"{file}: the film is cropped: past frames are not found again, orbits miss their point")
-    name = file.parent.name if file.name == "scene.xml" else file.stem
     path_file = file.parent / "path.json"
     return Scene(
-        name=name,
+        name=scene_name(file),
         file=file,
         variant=variant,
         mi_scene=mi_scene,

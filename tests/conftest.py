@@ -164,10 +164,10 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 def noisewalk(cache_dir: Path, tmp_path: Path) -> Run:
     """Runs the real command line in a child process, in a folder of its own."""
 
-    def run(*words: str | Path, timeout: float = 300) -> subprocess.CompletedProcess[str]:
+    def run(*words: str | Path, timeout: float = 300, cwd: Path = tmp_path) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "noisewalk", *map(str, words)]
         return subprocess.run(
-            command, cwd=tmp_path, env=child_environment(cache_dir), capture_output=True, text=True, timeout=timeout
+            command, cwd=cwd, env=child_environment(cache_dir), capture_output=True, text=True, timeout=timeout
         )
 
     return run

@@ -19,7 +19,7 @@ import torch
 
 from noisewalk.app.bench.floors import NetworkCost, Rates, measure_rates, network_cost, padded_pixels
 from noisewalk.app.bench.stages import LABELS, Stages
-from noisewalk.app.bench.timings import Size, document, notes, table
+from noisewalk.app.bench.timings import Size, conditions, document, stage_table
 from noisewalk.app.bench.trace import write_trace
 from noisewalk.app.clock import synchronise
 from noisewalk.app.console import StopSignal, Talk
@@ -27,13 +27,13 @@ from noisewalk.app.doctor import machine, versions
 from noisewalk.app.errors import EXIT_INTERRUPTED, Interrupted
 from noisewalk.app.files import require_folder
 from noisewalk.app.memory import keep_freed_memory
-from noisewalk.app.options import WalkOptions
+from noisewalk.app.options import ResolvedOptions, WalkOptions
 from noisewalk.app.session import Session, open_session
 from noisewalk.denoiser import streams
 from noisewalk.renderer import RenderCancelled
 
 # Dr.Jit compiles in the first round and records in the second, torch does after its own warm-up.
-WARM_UP = streams.WARM_UP + 1
+WARM_UP_ROUNDS = streams.WARM_UP + 1
 # Of the time left for a size: what rounds of stages may take, and then overlapped frames of the rest; then the trace.
 ROUNDS_SHARE, OVERLAPPED_SHARE = 0.6, 0.5
 TRACED_FRAMES = 4
@@ -75,8 +75,8 @@ class Rounds:
         """Numbers of rounds, those of the warm-up included, within `share` of this share."""
         start = time.monotonic()
         end = start + share * self.share * (self.limit.deadline - start)
-        for index in range(WARM_UP + self.repeats):
-            if index > WARM_UP and time.monotonic() > end:
+        for index in range(WARM_UP_ROUNDS + self.repeats):
+            if index > WARM_UP_ROUNDS and time.monotonic() > end:
                 return  # lest what comes after them is missing
             yield index
 
@@ -124,7 +124,7 @@ def bench(
 
 
 def _print(measured: list[Size], about: dict[str, Any], talk: Talk) -> None:
-    text = "\n\n".join([*map(table, measured), notes(about)])
+    text = "\n\n".join([*map(stage_table, measured), conditions(about)])
     if talk.output.json:
         talk.note(text)
         talk.result(about | {"sizes": [document(size) for size in measured]})
@@ -142,15 +142,15 @@ def _one_size(
 ) -> None:
     session = open_session(options, talk)
     try:
-        options, device = session.options, session.denoiser.device
-        assert options.width and options.height
+        resolved, device = session.options, session.denoiser.device
         about["machine"] = machine(session.backend, device)
-        about["settings"] = {name: getattr(options, name) for name in ("spp", "iterations", "crop")}
+        about["settings"] = {name: getattr(resolved, name) for name in ("spp", "iterations", "crop")}
         rates = measure_rates(device)
         if torch.cuda.is_initialized():
             torch.cuda.reset_peak_memory_stats()  # what that took is not the program's
         about["rates"] = {"matrix_flops": rates.matrix, "copy_bytes": rates.copy}
-        size = Size(options.width, options.height, floors=_floors(options, rates, network_cost(options.model, device)))
+        floors = _floors(resolved, rates, network_cost(resolved.model, device))
+        size = Size(resolved.width, resolved.height, floors=floors)
         measured.append(size)
         stages = Stages(session)
         try:
@@ -176,9 +176,9 @@ def _rounds(stages: Stages, size: Size, rounds: Rounds, talk: Talk) -> None:
             for name in names:
                 rounds.limit.check()
                 took = _milliseconds(getattr(stages, name), index)
-                if index >= WARM_UP:
+                if index >= WARM_UP_ROUNDS:
                     size.rounds.setdefault(name, []).append(took)
-            progress.update(task, completed=max(0, index + 1 - WARM_UP))
+            progress.update(task, completed=max(0, index + 1 - WARM_UP_ROUNDS))
 
 
 def _overlapped(session: Session, stages: Stages, size: Size, rounds: Rounds, talk: Talk) -> None:
@@ -191,14 +191,14 @@ def _overlapped(session: Session, stages: Stages, size: Size, rounds: Rounds, ta
             start = time.perf_counter()
             stages.overlapped(index)
             took = 1e3 * (time.perf_counter() - start)
-            if index >= WARM_UP:
+            if index >= WARM_UP_ROUNDS:
                 size.rounds.setdefault("overlapped", []).append(took)
                 size.trained_share = (session.denoiser.weights().steps - steps) / (
-                    session.options.iterations * (index + 1 - WARM_UP)
+                    session.options.iterations * (index + 1 - WARM_UP_ROUNDS)
                 )
             else:
                 steps = session.denoiser.weights().steps
-            progress.update(task, completed=max(0, index + 1 - WARM_UP))
+            progress.update(task, completed=max(0, index + 1 - WARM_UP_ROUNDS))
 
 
 def _frames(stages: Stages) -> None:
@@ -214,8 +214,7 @@ def _milliseconds(stage: Callable[[int], None], index: int) -> float:
     return 1e3 * (time.perf_counter() - start)
 
 
-def _floors(options: WalkOptions, rates: Rates, cost: NetworkCost) -> dict[str, float]:
-    assert options.width and options.height
+def _floors(options: ResolvedOptions, rates: Rates, cost: NetworkCost) -> dict[str, float]:
     crop = padded_pixels(min(options.crop, options.width), min(options.crop, options.height))
     one = rates.seconds(cost.train.times(crop))
     image = 3 * 4 * options.width * options.height  # bytes

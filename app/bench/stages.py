@@ -44,7 +44,6 @@ class Stages:
 
     def __init__(self, session: Session) -> None:
         options = session.options
-        assert options.width and options.height
         self._session = session
         self._tracer = PathTracer(session.scene, options.width, options.height, options.spp, options.seed)
         self._trainer = Trainer(session.denoiser.settings, session.denoiser.device)

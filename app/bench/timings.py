@@ -49,7 +49,7 @@ class Size:
         return statistics.median(self.rounds[stage]) / floor if floor else None
 
 
-def table(size: Size) -> str:
+def stage_table(size: Size) -> str:
     """One size's stages: median, quartiles, floor, how many times the floor, the paper."""
     lines = [_line(f"{size.width}x{size.height}", "median ms", "quartiles", "floor", "x floor", "paper*")]
     for name in (name for name in LABELS if name in size.rounds):
@@ -64,7 +64,7 @@ def table(size: Size) -> str:
     return "\n".join(lines)
 
 
-def notes(about: dict[str, Any]) -> str:
+def conditions(about: dict[str, Any]) -> str:
     """What holds for all sizes."""
     lines = [f"{about['scene']}, model {about['model']}, {about['state']}", f"* {PAPER_NOTE}"]
     if "settings" in about:

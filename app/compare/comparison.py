@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 import statistics
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -14,7 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from noisewalk.app.compare.contenders import INSTALL_HINT, Contender, NoisyAverage, OpenImageDenoise, Optix
+from noisewalk.app.compare.contenders import COMPARE_HINT, Contender, NoisyAverage, OpenImageDenoise, Optix
 from noisewalk.app.compare.report import Page, write_report
 from noisewalk.app.console import StopSignal, Talk
 from noisewalk.app.doctor import machine, versions
@@ -40,10 +41,11 @@ from noisewalk.denoiser.metrics import (
     temporal_psnr,
 )
 from noisewalk.denoiser.weights import load_weights
-from noisewalk.renderer.bundled import find_scene
+from noisewalk.renderer.bundled import find_scene, scene_name
 from noisewalk.renderer.files import written_aside
 from noisewalk.renderer.reference import Reference
 
+_OF_A_SCENE = ("scene", "width", "height")  # of the settings; the others are the same for all
 TABLE_FRAMES = (1, 10, 50, 100, 200)  # how many frames are walked when it is measured; the last one is added
 FLIP_FORMULA = "FLIP = mean LDR-FLIP error (Andersson et al. 2020) of the tone-mapped images, at 67 pixels per degree"
 FORMULAS = (
@@ -95,18 +97,17 @@ class Comparison:
 
 def compare(options: WalkOptions, scenes: Sequence[str], models: Sequence[str], talk: Talk) -> int:
     """Walks each scene once with all contenders; leaves rows.csv, result.json and report.html in one folder."""
-    for scene in scenes:
-        find_scene(scene)  # before hours are spent on the others
+    distinct_names(scenes)  # before hours are spent on the first of them
     starts = starts_of(models, options.weights)
     folder = new_folder(options.out, "comparisons")
     missing = [package for package in ("pyoidn", "flip_evaluator") if find_spec(package) is None]
     if missing:
-        talk.warn(f"not installed, and left out of the comparison: {', '.join(missing)}: {INSTALL_HINT}")
+        talk.warn(f"not installed, and left out of the comparison: {', '.join(missing)}: {COMPARE_HINT}")
     walks = [replace(options, scene=scene) for scene in scenes]
     contenders = partial(_contenders, starts=starts, talk=talk)
     about = {"title": "noisewalk compare"}
     done = measure_walks(walks, contenders, milestones(options.frames), folder, about, talk)
-    talk.note(table(done.rows) + f"\n{done.about['state']}: {folder / 'report.html'}\n" + "\n".join(FORMULAS))
+    talk.note(score_table(done.rows) + f"\n{done.about['state']}: {folder / 'report.html'}\n" + "\n".join(FORMULAS))
     talk.result(done.result())
     return done.exit_code
 
@@ -124,16 +125,17 @@ def measure_walks(
     Leaves rows.csv, result.json and report.html in `folder`, also of what was measured before Ctrl-C or a failure.
     measured: counted from 1. about: goes into result.json; its `title` heads the page.
     """
-    done = Comparison(folder, {**about, "formulas": FORMULAS, "versions": versions(), "state": "failed"})
+    done = Comparison(folder, {**about, "formulas": FORMULAS, "versions": versions(), "sizes": {}, "state": "failed"})
     try:
         with StopSignal("stopping; what is measured is kept") as stop:
-            for options in walks:
+            for options, name in zip(walks, distinct_names([walk.scene for walk in walks]), strict=True):
                 session = open_session(replace(options, weights=None), talk)  # contenders load what is theirs
                 done.about["machine"] = machine(session.backend, session.denoiser.device)
                 settings = asdict(session.options) | {"weights": options.weights}
-                done.about["settings"] = {k: str(v) for k, v in settings.items() if k != "scene"}
+                done.about["settings"] = {k: str(v) for k, v in settings.items() if k not in _OF_A_SCENE}
+                done.about["sizes"][name] = "{width}x{height}".format(**settings)
                 try:
-                    _one_walk(session, contenders(session), measured, done, talk, stop)
+                    _one_walk(name, session, contenders(session), measured, done, talk, stop)
                 finally:
                     session.close()
         done.about["state"] = "complete"
@@ -143,6 +145,32 @@ def measure_walks(
         _write(done)
         write_report(folder / "report.html", [asdict(row) for row in done.rows], done.pages, done.about)
     return done
+
+
+def distinct_names(scenes: Sequence[str]) -> list[str]:
+    """What each scene is called; equal names get as much of their folders in front as tells them apart.
+
+    Raises SceneError where there is no such scene, UsageError where one is named twice.
+    """
+    files = [Path(os.path.abspath(find_scene(scene))) for scene in scenes]
+    for scene, file in zip(scenes, files, strict=True):
+        if files.count(file) > 1:
+            raise UsageError(f"{scene}: named twice")
+    return [_distinct_name(file, files) for file in files]
+
+
+def _distinct_name(file: Path, files: Sequence[Path]) -> str:
+    for depth in range(len(file.parts)):
+        name = _longer_name(file, depth)
+        if all(other == file or _longer_name(other, depth) != name for other in files):
+            return name
+    return str(file)
+
+
+def _longer_name(file: Path, depth: int) -> str:
+    """The scene's name behind `depth` folders that it lies in."""
+    above = (file.parent if file.name == "scene.xml" else file).parent
+    return "/".join([*above.parts[max(0, len(above.parts) - depth) :], scene_name(file)])
 
 
 def starts_of(models: Sequence[str], weights: Path | None) -> dict[str, dict[str, Any]]:
@@ -181,7 +209,7 @@ def milestones(frames: int) -> list[int]:
     return sorted({frame for frame in (*TABLE_FRAMES, frames) if frame <= frames})
 
 
-def table(rows: Sequence[Row]) -> str:
+def score_table(rows: Sequence[Row]) -> str:
     """Corrected PSNR, FLIP and corrected tPSNR per method and measured frame, for each scene and as the mean of all."""
     lines = []
     width = max((len(row.method) for row in rows), default=0) + 1
@@ -215,6 +243,7 @@ _TIMES = ("train_ms", "denoise_ms")
 
 
 def _one_walk(
+    scene: str,
     session: Session,
     chosen: Iterable[Contender],
     measured: Sequence[int],
@@ -222,7 +251,7 @@ def _one_walk(
     talk: Talk,
     stop: StopSignal,
 ) -> None:
-    frames, scene = session.options.frames, session.scene.name
+    frames = session.options.frames
     # tPSNR needs the frame before as well.
     compared = {index for frame in measured for index in (frame - 2, frame - 1) if index >= 0}
     contenders: list[Contender] = []

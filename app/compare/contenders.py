@@ -14,7 +14,7 @@ from noisewalk.denoiser.guide import open_image_denoise
 from noisewalk.renderer.frame import Frame, NoisyPair
 from noisewalk.renderer.optix import OptixDenoiser
 
-INSTALL_HINT = "run scripts/setup compare"
+COMPARE_HINT = "run scripts/setup compare"
 Value = TypeVar("Value")
 
 
@@ -73,7 +73,6 @@ class Optix:
     name = "optix"
 
     def __init__(self, session: Session) -> None:
-        assert session.options.width and session.options.height
         self._denoiser = OptixDenoiser(session.options.width, session.options.height)
 
     def learn(self, pair: NoisyPair) -> float:

@@ -57,12 +57,12 @@ def write_report(file: Path, rows: Sequence[dict[str, Any]], pages: Sequence[Pag
     parts.append(f"<h1>{title}</h1>")
     for page in pages:
         own = [row for row in rows if row["scene"] == page.scene]
-        parts.append(f"<h2>{html.escape(page.scene)}</h2>{_curves(own)}")
-        parts.extend(_table(own, *measure) for measure in _MEASURES)
+        parts.append(f"<h2>{html.escape(page.scene)}</h2>{_plots(own)}")
+        parts.extend(_measure_table(own, *measure) for measure in _MEASURES)
         parts.append(_pictures(page))
     parts.append("<h2>Formulas and settings</h2>")
     parts.extend(f"<p><code>{html.escape(formula)}</code></p>" for formula in about["formulas"])
-    for name in ("settings", "machine", "versions"):
+    for name in ("sizes", "settings", "machine", "versions"):
         text = ", ".join(f"{key} {value}" for key, value in about.get(name, {}).items())
         parts.append(f"<p>{name}: <code>{html.escape(text)}</code></p>")
     parts.append(f"<script>{_asset('report.js')}</script>")
@@ -70,7 +70,7 @@ def write_report(file: Path, rows: Sequence[dict[str, Any]], pages: Sequence[Pag
         temporary.write_text("\n".join(parts), encoding="utf-8")
 
 
-def _table(rows: Sequence[dict[str, Any]], measure: str, title: str, digits: int) -> str:
+def _measure_table(rows: Sequence[dict[str, Any]], measure: str, title: str, digits: int) -> str:
     frames = sorted({row["frame"] for row in rows if row[measure] is not None})
     if not frames:
         return ""
@@ -89,7 +89,7 @@ def _table(rows: Sequence[dict[str, Any]], measure: str, title: str, digits: int
     return f"<table><tr><th>{html.escape(title)}</th>{head}</tr>{''.join(body)}</table>"
 
 
-def _curves(rows: Sequence[dict[str, Any]]) -> str:
+def _plots(rows: Sequence[dict[str, Any]]) -> str:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

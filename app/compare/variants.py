@@ -35,13 +35,13 @@ def variants(options: WalkOptions, talk: Talk) -> int:
     done = measure_walks([walk], _contenders, measured, folder, about, talk)
     if done.rows:
         _write_pictures(done)
-        talk.note(table(done.rows))
+        talk.note(variant_table(done.rows))
     talk.note(f"{done.about['state']}: {folder / 'report.html'}, curves.png, strip.png\n" + "\n".join(FORMULAS))
     talk.result(done.result() | {"paper_psnr": PAPER_PSNR})
     return done.exit_code
 
 
-def table(rows: Sequence[Row]) -> str:
+def variant_table(rows: Sequence[Row]) -> str:
     """The last measured frame: each variant beside what the paper found."""
     settings = {
         v.name: (
@@ -77,6 +77,5 @@ def _write_pictures(done: Comparison) -> None:
     with written_aside(done.folder / "strip.png") as temporary:
         side_by_side(f"{page.scene} after frame {page.frame}", tiles).save(temporary, format="PNG")
     curves = {name: [(row.frame, row.psnr) for row in done.rows if row.method == name] for name in last}
-    settings = done.about["settings"]
-    title = f"{page.scene}, {settings['width']}x{settings['height']}, 2 x {settings['spp']} spp"
+    title = f"{page.scene}, {done.about['sizes'][page.scene]}, 2 x {done.about['settings']['spp']} spp"
     write_psnr_plot(done.folder / "curves.png", curves, title)

@@ -21,8 +21,8 @@ from noisewalk.app.denoise.output import OutputFolder
 from noisewalk.app.denoise.sequence import find_shot, missing_numbers
 from noisewalk.app.denoise.tiles import SMALLEST_BYTES, Tile, cut, side_within
 from noisewalk.app.errors import EXIT_INTERRUPTED, Interrupted, UsageError
-from noisewalk.app.options import DenoiseOptions, WalkOptions
-from noisewalk.app.session import choose_guide
+from noisewalk.app.options import DenoiseOptions, Machine, choose_guide
+from noisewalk.denoiser.guide import guide_is_installed
 from noisewalk.denoiser.online import OnlineDenoiser
 from noisewalk.denoiser.trainer import TrainingSettings
 
@@ -185,7 +185,8 @@ def _output(options: DenoiseOptions, frames: Frames) -> Iterator[OutputFolder]:
 @contextmanager
 def _denoiser(options: DenoiseOptions, frames: Frames) -> Iterator[OnlineDenoiser]:
     settings = TrainingSettings(options.model, not options.cold, options.iterations, seed=options.seed)
-    guide = choose_guide(WalkOptions(model=options.model, guide=options.guide))
+    machine = Machine(gpu=False, guide=guide_is_installed())
+    guide = choose_guide(options.model, options.guide, machine)
     with OnlineDenoiser(settings, options.device, "lockstep", guided=guide == "oidn") as denoiser:
         if options.weights is not None:
             denoiser.load(options.weights)

@@ -98,7 +98,7 @@ ERRORS = {  # the modes in false colours, and what they are
 
 
 @dataclass
-class View:
+class DisplaySettings:
     """How the picture is looked at. exposure in stops; split in [0, 1] of the picture's area, used when `split_on`.
 
     zoom 1 fits the area; center is what lies in its middle, in the picture's [0, 1].
@@ -128,22 +128,22 @@ class Area:
     width: float
     height: float
 
-    def scale(self, view: View, size: tuple[int, int]) -> float:
+    def scale(self, view: DisplaySettings, size: tuple[int, int]) -> float:
         """Units of the area for one pixel of a picture of `size` (width, height)."""
         return view.zoom * min(self.width / size[0], self.height / size[1])
 
-    def window(self, view: View, size: tuple[int, int]) -> tuple[float, float, float, float]:
+    def window(self, view: DisplaySettings, size: tuple[int, int]) -> tuple[float, float, float, float]:
         """What of the picture the area shows: offset and size in the picture's [0, 1]."""
         scale = self.scale(view, size)
         width, height = self.width / (scale * size[0]), self.height / (scale * size[1])
         return view.center[0] - width / 2, view.center[1] - height / 2, width, height
 
-    def to_picture(self, view: View, size: tuple[int, int], x: float, y: float) -> tuple[float, float]:
+    def to_picture(self, view: DisplaySettings, size: tuple[int, int], x: float, y: float) -> tuple[float, float]:
         """The place in the picture's [0, 1] under a point of the window; outside of it where nothing is."""
         left, top, width, height = self.window(view, size)
         return left + (x - self.x) / self.width * width, top + (y - self.y) / self.height * height
 
-    def zoom_at(self, view: View, size: tuple[int, int], x: float, y: float, factor: float) -> None:
+    def zoom_at(self, view: DisplaySettings, size: tuple[int, int], x: float, y: float, factor: float) -> None:
         """Zooms so that what is under the point stays there."""
         u, v = self.to_picture(view, size, x, y)
         view.zoom = min(max(view.zoom * factor, MIN_ZOOM), MAX_ZOOM)
@@ -177,7 +177,7 @@ class Display:
         height: int,
         area: Area,
         picture: Picture | None,
-        view: View,
+        view: DisplaySettings,
         size: tuple[int, int],
         warp: np.ndarray = np.eye(3),
     ) -> None:
@@ -209,11 +209,11 @@ class Display:
         self._context.disable(moderngl.BLEND | moderngl.CULL_FACE | moderngl.DEPTH_TEST)
         self._triangle.render(moderngl.TRIANGLES, vertices=3)
 
-    def image(self, picture: Picture, view: View) -> np.ndarray:
+    def image(self, picture: Picture, view: DisplaySettings) -> np.ndarray:
         """What is shown of the whole picture, at its own size: (H, W, 3) uint8, top row first."""
         height, width = picture.layers["denoised"].shape[:2]
         target = self._context.simple_framebuffer((width, height), components=3)
-        whole = View(**{**vars(view), "zoom": 1.0, "center": (0.5, 0.5)})
+        whole = DisplaySettings(**{**vars(view), "zoom": 1.0, "center": (0.5, 0.5)})
         try:
             self.draw(target, height, Area(0, 0, width, height), picture, whole, (width, height))
             rows = np.frombuffer(target.read(components=3, alignment=1), dtype=np.uint8)

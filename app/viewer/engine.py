@@ -26,7 +26,7 @@ from noisewalk.app.viewer.messages import Knobs, Message, Picture, SceneFacts, S
 from noisewalk.app.viewer.series import Sample, Series
 from noisewalk.denoiser import DenoiserError
 from noisewalk.renderer import RenderCancelled, RendererError
-from noisewalk.renderer.bundled import bundled_scenes
+from noisewalk.renderer.bundled import bundled_scenes, find_scene, scene_name
 
 if TYPE_CHECKING:
     from noisewalk.app.session import Result, Session
@@ -303,9 +303,9 @@ class Engine:
     def _switch(self, options: WalkOptions) -> None:
         """Opens a scene, and only then lets the old one go."""
         left, old_status = self._opened, self._status
-        name = Path(options.scene).stem if Path(options.scene).stem != "scene" else Path(options.scene).parent.name
-        self._status = replace(old_status, phase="opening", note=f"opening {name}", failure="")
         try:
+            note = f"opening {scene_name(find_scene(options.scene))}"
+            self._status = replace(old_status, phase="opening", note=note, failure="")
             opened = _Opened(options, self._tell)
         except (RendererError, DenoiserError, OSError, RuntimeError, ValueError, MemoryError) as error:
             self._status = old_status if left else replace(old_status, phase="failed", failure=str(error))
@@ -365,10 +365,7 @@ class _Opened:
         knobs = replace(wanted, spp=min(wanted.spp, self.facts.max_spp))
         if knobs == self._applied:
             return
-        from noisewalk.denoiser.trainer import TrainingSettings
-
-        settings = TrainingSettings(iterations=knobs.iterations, crop=knobs.crop, learning_rate=knobs.learning_rate)
-        self.session.denoiser.configure(settings)
+        self.session.denoiser.configure(iterations=knobs.iterations, crop=knobs.crop, learning_rate=knobs.learning_rate)
         if self._applied is None or knobs.spp != self._applied.spp:
             self.session.set_spp(knobs.spp)
         self._applied = knobs
@@ -398,7 +395,6 @@ def _facts(session: Session, weights: Path) -> SceneFacts:
     from noisewalk.renderer.rays import viewing_distance
 
     scene, options = session.scene, session.options
-    assert options.width and options.height and options.reference_spp
     session.path.camera(0, 1, 1)  # makes its splines on this thread: with many keyframes that takes seconds
     return SceneFacts(
         name=scene.name,
@@ -420,7 +416,6 @@ def _facts(session: Session, weights: Path) -> SceneFacts:
 def _camera(session: Session, to_world: np.ndarray, fov_y: float) -> Camera:
     from noisewalk.renderer.frame import Camera
 
-    assert session.options.width and session.options.height
     return Camera(to_world, fov_y, session.options.width, session.options.height)
 
 

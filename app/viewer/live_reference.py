@@ -19,7 +19,6 @@ class LiveReference:
     """One view's at a time, as far as it is rendered. Belongs to a session and its thread; `tell` says what fails."""
 
     def __init__(self, session: Session, tell: Callable[[str], None]) -> None:
-        assert session.options.reference_spp
         self._cache, self._wanted_spp = session.references, session.options.reference_spp
         self._tell = tell
         self._accumulation: Accumulation | None = None

@@ -12,7 +12,7 @@ import numpy as np
 
 from noisewalk.app.upload import as_array
 from noisewalk.app.viewer.controls import FOV_RANGE, FlyCamera, Steering, reprojection
-from noisewalk.app.viewer.display import Display, View
+from noisewalk.app.viewer.display import Display, DisplaySettings
 from noisewalk.app.viewer.engine import Engine
 from noisewalk.app.viewer.file_jobs import FileJobs, read_path, write_screenshot
 from noisewalk.app.viewer.flight import Flight
@@ -48,7 +48,9 @@ class Viewer:
         self.engine, self.preferences = engine, preferences
         self.knobs = engine.knobs
         self.camera, self.flight = FlyCamera(), Flight()
-        self.view = View(exposure=preferences.exposure, tone=preferences.tone, error_scale=preferences.error_scale)
+        self.view = DisplaySettings(
+            exposure=preferences.exposure, tone=preferences.tone, error_scale=preferences.error_scale
+        )
         self.camera.speed, self.flight.loop = preferences.speed, preferences.loop
         self.scene: SceneFacts | None = None
         self.panels_shown = True

@@ -38,11 +38,11 @@ def walk(options: WalkOptions, talk: Talk) -> int:
     session = open_session(options, talk)
     twin = None
     try:
-        options = session.options
-        if options.targets == "clean":
-            twin = CleanTwin(options.model, session, {})
+        resolved = session.options
+        if resolved.targets == "clean":
+            twin = CleanTwin(resolved.model, session, {})
         content = {"scene_hash": session.scene.content_hash, "path_hash": session.path.digest()}
-        run = open_run(options, session.scene.name, content)
+        run = open_run(resolved, session.scene.name, content)
         try:
             with StopSignal("stopping; once more to stop at once") as stop:
                 return _walk(session, twin, run, talk, stop)
@@ -63,9 +63,9 @@ def _walk(session: Session, twin: CleanTwin | None, run: RunFolder, talk: Talk, 
         talk.note(f"{run.folder}: going on at frame {first}")
     else:
         talk.note(f"run folder: {run.folder}")
-    run.start(first)
     about = {"versions": versions(), "machine": machine(session.backend, session.denoiser.device)}
-    run.write_state("running", **about)
+    run.write_state("running", **about)  # first: without it, the folder is nobody's
+    run.start(first)
     try:
         render_references(session, [i for i in measured_frames(session.options) if i >= first], talk, stop)
         _frames(session, twin, run, talk, stop, first)
@@ -103,7 +103,8 @@ def _frames(session: Session, twin: CleanTwin | None, run: RunFolder, talk: Talk
                     twin.learn(result.pair)
                     image = twin.show(result.pair).image
                     row["psnr_clean_targets"] = f"{psnr(image, result.measurement.reference.cpu()):.4f}"
-                decibels = ", ".join(f"{label} {float(row[column]):.2f} dB" for column, label in _curves(row).items())
+                labels = _psnr_labels(row)
+                decibels = ", ".join(f"{label} {float(row[column]):.2f} dB" for column, label in labels.items())
             run.append(row)
             note = f"{sum(result.milliseconds.values()):.0f} ms/frame  {decibels}, estimate {result.estimate}"
             progress.update(task, completed=index + 1, note=note)
@@ -122,7 +123,7 @@ def _save(session: Session, twin: CleanTwin | None, run: RunFolder, frames: int)
     run.drop_checkpoints(but=frames)
 
 
-def _curves(row: Mapping[str, Any]) -> dict[str, str]:
+def _psnr_labels(row: Mapping[str, Any]) -> dict[str, str]:
     """The PSNR columns that a measured row has, and what they are called beside one another."""
     labels = {column: label for column, label in CURVES.items() if row.get(column, "") != ""}
     return labels | ({"psnr_shown": "noisy targets"} if "psnr_clean_targets" in labels else {})
@@ -150,7 +151,7 @@ def _finish(session: Session, run: RunFolder, state: str, about: dict[str, Any])
     """Writes weights, plot and run.json; returns the result."""
     session.save_weights(run.weights)
     measured = [row for row in run.rows if row["psnr_shown"]]
-    columns = _curves(measured[-1]) if measured else {}
+    columns = _psnr_labels(measured[-1]) if measured else {}
     floors = [float(row["noise_floor"]) for row in measured]
     if measured:
         settings = session.options
@@ -208,11 +209,11 @@ def _summary(result: dict[str, Any]) -> str:
     if last := result["last_measured"]:
         lines[0] += (
             f"; frame {last['frame']}: "
-            + ", ".join(f"{label} {last[column]:.2f} dB" for column, label in _curves(last).items())
+            + ", ".join(f"{label} {last[column]:.2f} dB" for column, label in _psnr_labels(last).items())
             + f" (reference good to {result['reference_noise_floor_db']} dB)"
         )
         if mean := result["mean_of_last_measured"]:
-            values = ", ".join(f"{label} {mean[column]:.2f} dB" for column, label in _curves(mean).items())
+            values = ", ".join(f"{label} {mean[column]:.2f} dB" for column, label in _psnr_labels(mean).items())
             lines.append(f"mean of the last {mean['frames']} frames: {values}")
         lines.append(PSNR_FORMULA)
     if result["state"] == "interrupted":

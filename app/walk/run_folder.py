@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TextIO
@@ -12,7 +13,7 @@ from filelock import FileLock, Timeout
 
 from noisewalk.app.errors import UsageError
 from noisewalk.app.files import read_json, write_json
-from noisewalk.app.options import WalkOptions
+from noisewalk.app.options import ResolvedOptions
 from noisewalk.renderer.files import written_aside
 
 COLUMNS = (
@@ -44,6 +45,8 @@ class RunFolder:
         self.rows: list[dict[str, str]] = []
         self._stream: TextIO | None = None
         (folder / "images").mkdir(exist_ok=True)
+        for file in folder.rglob("*.tmp"):
+            file.unlink()  # left by a process that was killed
 
     @property
     def checkpoint(self) -> Path:
@@ -95,10 +98,10 @@ class RunFolder:
         """Releases the folder."""
         if self._stream is not None:
             self._stream.close()
-        self._lock.release()
+        _release(self._lock)
 
 
-def open_run(options: WalkOptions, scene_name: str, content: dict[str, str]) -> RunFolder:
+def open_run(options: ResolvedOptions, scene_name: str, content: dict[str, str]) -> RunFolder:
     """The folder to run in: a stopped run of the very same settings, else a new one (runs/SCENE, runs/SCENE-2, ...).
 
     `content` holds hashes of what the options only name: scene, path. A finished run is never overwritten. Raises
@@ -122,6 +125,7 @@ class _Taken(UsageError):
 
 def _claim(folder: Path, identity: dict[str, Any]) -> RunFolder:
     try:
+        _check_usable(folder, identity)  # what is somebody else's is left as it is
         folder.mkdir(parents=True, exist_ok=True)
         lock = FileLock(folder / ".lock")
         lock.acquire(timeout=0)
@@ -130,17 +134,23 @@ def _claim(folder: Path, identity: dict[str, Any]) -> RunFolder:
     except OSError as error:
         raise UsageError(f"{folder}: cannot write the run there: {error.strerror or error}") from error
     try:
-        _check_usable(folder, identity)
+        _check_usable(folder, identity)  # another process may have finished it a moment ago
         return RunFolder(folder, identity, lock)
     except BaseException:
-        lock.release()
+        _release(lock)
         raise
+
+
+def _release(lock: FileLock) -> None:
+    """Leaves no file behind. The next to lock it looks whether it is still there."""
+    with suppress(OSError):  # on Windows, where a file in use stays, releasing deletes it
+        Path(lock.lock_file).unlink(missing_ok=True)
+    lock.release()
 
 
 def _check_usable(folder: Path, identity: dict[str, Any]) -> None:
     if not (folder / "run.json").exists():
-        others = [f for f in folder.iterdir() if f.name not in (".lock", "images")]
-        if others:
+        if folder.exists() and any(not _left_by_a_start(file) for file in folder.iterdir()):
             raise _Taken(f"{folder}: not empty, and not a run: choose another folder with --out")
         return
     stored = read_json(folder / "run.json")
@@ -148,6 +158,11 @@ def _check_usable(folder: Path, identity: dict[str, Any]) -> None:
         raise _Taken(f"{folder}: holds a finished run: choose another folder with --out, or delete it")
     if stored.get("settings") != json.loads(json.dumps(identity)):
         raise _Taken(f"{folder}: holds an unfinished run of other settings: choose another folder, or delete it")
+
+
+def _left_by_a_start(file: Path) -> bool:
+    """Whether a process that was killed before its run.json was written may have left the file."""
+    return file.name in (".lock", "images") or (file.name.startswith("run.json.") and file.suffix == ".tmp")
 
 
 def read_rows(file: Path) -> list[dict[str, str]]:

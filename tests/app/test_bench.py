@@ -15,10 +15,10 @@ import pytest
 import torch
 from rich.progress import Progress
 
-from noisewalk.app.bench.bench import WARM_UP, Limit, Rounds, bench, time_first_picture
+from noisewalk.app.bench.bench import WARM_UP_ROUNDS, Limit, Rounds, bench, time_first_picture
 from noisewalk.app.bench.floors import COUNTED_SIZE, Cost, Rates, network_cost, padded_pixels
 from noisewalk.app.bench.stages import LABELS
-from noisewalk.app.bench.timings import Size, notes, table
+from noisewalk.app.bench.timings import Size, conditions, stage_table
 from noisewalk.app.bench.trace import shared_time
 from noisewalk.app.console import StopSignal, Talk
 from noisewalk.app.errors import EXIT_INTERRUPTED
@@ -68,7 +68,7 @@ def test_ratios_pair_what_was_measured_in_the_same_round() -> None:
     assert size.ratio("render") == 1.25 and size.floor("render") == 24.0
     assert size.ratio("train") == 2.5 and size.ratio("bare") is None
     assert size.floor("lockstep") == 29.0
-    lines = table(size).splitlines()
+    lines = stage_table(size).splitlines()
     assert lines[0].startswith("64x32") and lines[1].split() == [
         "render",
         "pair",
@@ -123,7 +123,7 @@ def test_the_time_that_training_shares_with_rendering() -> None:
     assert shared_time(rendering, thread=50) is None and shared_time([], thread=50) is None
 
 
-@pytest.mark.parametrize(("seconds_left", "expected"), [(-1.0, WARM_UP + 1), (3600.0, WARM_UP + 5)])
+@pytest.mark.parametrize(("seconds_left", "expected"), [(-1.0, WARM_UP_ROUNDS + 1), (3600.0, WARM_UP_ROUNDS + 5)])
 def test_where_time_is_short_there_are_fewer_rounds_but_one(seconds_left: float, expected: int) -> None:
     limit = Limit(time.monotonic() + seconds_left, StopSignal(""))
     assert list(Rounds(5, limit, share=0.5).indices(0.5)) == list(range(expected))
@@ -136,7 +136,7 @@ def test_a_first_picture_that_fails_says_why(backend: Backend, tmp_path: Path, c
     assert problem.startswith("failed: ") and "nosuch.xml: no such scene" in problem
     about = {"scene": "s", "model": "kernel", "state": "complete", "peak_memory_mb": {"cpu": 1.0}}
     about |= {"first_picture_s": {"cold": None, "warm": 8.04}, "no_first_picture": {"cold": problem}}
-    (line,) = (line for line in notes(about).splitlines() if line.startswith("first picture"))
+    (line,) = (line for line in conditions(about).splitlines() if line.startswith("first picture"))
     assert line.endswith(f"compiled: cold {problem}, warm 8.0 s")
 
 

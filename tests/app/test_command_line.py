@@ -190,9 +190,9 @@ def test_a_walk_killed_after_its_last_frame_knows_all_that_it_measured(
     noisewalk: Run, tiny_xml: Path, tmp_path: Path, cache_dir: Path
 ) -> None:
     words = walk_words(tiny_xml, 6, "--json", "--out", "killed")
-    kill = "import app.headless as h, os, signal, sys; h.CHECKPOINT_SECONDS = 0.0; "
-    kill += "h._finish = lambda *rest: os.kill(os.getpid(), signal.SIGKILL); "
-    kill += "from app.__main__ import main; sys.exit(main())"
+    kill = "import noisewalk.app.walk.headless as h, os, signal, sys; h.CHECKPOINT_SECONDS = 0.0; "
+    kill += "h.write_psnr_plot = lambda *rest: os.kill(os.getpid(), signal.SIGKILL); "
+    kill += "from noisewalk.app.__main__ import main; sys.exit(main())"
     command = [sys.executable, "-c", kill, *map(str, words)]
     assert subprocess.run(command, cwd=tmp_path, env=child_environment(cache_dir)).returncode == -signal.SIGKILL
     resumed = noisewalk(*words)
@@ -401,8 +401,8 @@ def test_what_mitsuba_passes_over_in_silence_is_warned_about(noisewalk: Run, tmp
 
 def test_without_llvm_the_scalar_variant_walks(tiny_xml: Path, tmp_path: Path) -> None:
     """A machine with no GPU and no LLVM in reach, as seen by a child process whose search finds none."""
-    hide = "import renderer.backend as b, sys; b._LLVM_PATTERNS = (); b.can_load = lambda library: False; "
-    hide += "from app.__main__ import main; sys.exit(main())"
+    hide = "import noisewalk.renderer.backend as b, sys; b.find_llvm = list; b.can_load = lambda library: False; "
+    hide += "from noisewalk.app.__main__ import main; sys.exit(main())"
     environment = child_environment(tmp_path / "cache")
     environment.pop("DRJIT_LIBLLVM_PATH", None)
     words = walk_words(tiny_xml, 2, "--json")

@@ -11,14 +11,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from noisewalk.app.compare.comparison import flip, milestones, starts_of
+from noisewalk.app.compare.comparison import distinct_names, flip, milestones, starts_of
 from noisewalk.app.errors import UsageError
 from noisewalk.app.options import CONTENDERS
 from noisewalk.denoiser.features import tone_map
 from noisewalk.denoiser.metrics import relative_mse, temporal_noise_power, temporal_psnr
 from noisewalk.denoiser.models import build_model
 from noisewalk.denoiser.weights import save_weights
-from tests.conftest import SAME_RUN, Run, last_json
+from tests.conftest import SAME_RUN, TINY_XML, Run, last_json
 
 WALK = ("--frames", "3", "--width", "48", "--height", "32", "--spp", "2", "--crop", "32", "--reference-spp", "64")
 
@@ -92,6 +92,31 @@ def test_cold_starts_have_no_weights(tmp_path: Path) -> None:
     assert list(starts) == list(CONTENDERS)
     with pytest.raises(UsageError, match="none of these starts: kernel-cold, paper"):
         starts_of(["kernel-cold", "paper"], file)
+
+
+def test_scenes_of_one_name_are_told_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = ["a/kitchen/v3.xml", "b/kitchen/v3.xml", "b/hall/scene.xml", "c/hall.xml", "c/scene.xml"]
+    for file in files:
+        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / file).touch()
+    monkeypatch.chdir(tmp_path / "c")
+    named = ["cornell", "../a/kitchen/v3.xml", *(str(tmp_path / file) for file in files[1:4]), "."]
+    names = ["cornell", "a/kitchen/v3", "b/kitchen/v3", "b/hall", "c/hall", "c"]
+    assert distinct_names(named) == names
+    with pytest.raises(UsageError, match=r"hall\.xml: named twice"):
+        distinct_names(["hall.xml", str(tmp_path / "c" / "hall.xml")])
+
+
+def test_two_files_of_one_name_have_a_page_each(noisewalk: Run, tmp_path: Path) -> None:
+    for folder, radiance in (("old", "12"), ("new", "5")):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "v3.xml").write_text(TINY_XML.replace('value="12"', f'value="{radiance}"'))
+    still = (*WALK, "--width", "32", "--iterations", "0", "--frames", "1", "--models", "paper")
+    done = noisewalk("compare", "old/v3.xml", "new/v3.xml", *still, "--json")
+    assert done.returncode == 0, done.stderr
+    assert {row["scene"] for row in last_json(done)["rows"]} == {"old/v3", "new/v3"}
+    page = (tmp_path / "comparisons" / "001" / "report.html").read_text()
+    assert "<h2>old/v3</h2>" in page and "<h2>new/v3</h2>" in page
 
 
 def test_a_comparison_measures_the_same_frames_as_a_walk(noisewalk: Run, tiny_xml: Path, tmp_path: Path) -> None:

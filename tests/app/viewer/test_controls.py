@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from noisewalk.app.viewer.controls import MAX_PITCH, FlyCamera, Steering, reprojection
-from noisewalk.app.viewer.display import Area, View
+from noisewalk.app.viewer.display import Area, DisplaySettings
 from noisewalk.app.viewer.flight import MAX_KEYFRAMES, RECORD_SECONDS, Flight
 from noisewalk.app.viewer.preferences import Preferences, load_preferences, save_preferences
 from noisewalk.app.viewer.series import LENGTH, Sample, Series
@@ -229,7 +229,7 @@ def test_preferences_come_back_and_damage_costs_only_what_is_damaged(tmp_path: P
 
 
 def test_zoom_keeps_what_is_under_the_mouse() -> None:
-    area, view, size = Area(100, 50, 800, 500), View(), (256, 128)
+    area, view, size = Area(100, 50, 800, 500), DisplaySettings(), (256, 128)
     assert area.to_picture(view, size, 500, 300) == pytest.approx((0.5, 0.5))
     assert area.scale(view, size) == pytest.approx(800 / 256)
     assert area.to_picture(view, size, 100, 300) == pytest.approx((0.0, 0.5))

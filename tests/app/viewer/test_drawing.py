@@ -22,7 +22,7 @@ from PIL import Image
 
 from noisewalk.app.options import WalkOptions
 from noisewalk.app.upload import try_interop
-from noisewalk.app.viewer.display import MODES, Area, Display, View, colors
+from noisewalk.app.viewer.display import MODES, Area, Display, DisplaySettings, colors
 from noisewalk.app.viewer.engine import Engine
 from noisewalk.app.viewer.interface import Interface
 from noisewalk.app.viewer.messages import Message, Picture, SceneFacts, Status
@@ -77,8 +77,20 @@ class StillEngine(Engine):
     def __init__(self, shown: Picture | None, status: Status) -> None:
         options = WalkOptions()
         self.series, self.knobs = Series(), Engine.knobs_of(options)
-        self._picture, self._status, self._frame_ms = shown, status, 431.0
+        self.shown, self.state = shown, status
         self.told: list[Message] = []
+
+    @property
+    def picture(self) -> Picture | None:
+        return self.shown
+
+    @property
+    def status(self) -> Status:
+        return self.state
+
+    @property
+    def frame_ms(self) -> float:
+        return 431.0
 
     def messages(self) -> list[Message]:
         told, self.told = self.told, []
@@ -109,9 +121,9 @@ def facts() -> SceneFacts:
     )
 
 
-def running(shown: Picture, measured: bool = True) -> Viewer:
+def running(shown: Picture, measured: bool = True, status: Status | None = None) -> Viewer:
     """A viewer in the middle of a walk."""
-    engine = StillEngine(shown, Status("running", "", facts()))
+    engine = StillEngine(shown, status or Status("running", "", facts()))
     for number in range(60):
         psnr = (22.0 + 0.3 * np.sin(number), 12.0 + 16 * (1 - np.exp(-number / 20)), 34.0)
         stages = {"render": 210.0, "denoise": 30.0, "measure": 3.0, "train": 180.0 + 20 * (number % 3)}
@@ -186,7 +198,7 @@ def aces(v: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize(("tone", "formula"), [("paper", paper), ("srgb", srgb), ("aces", aces)])
 def test_tone_maps_and_exposure_follow_their_formulas(gl: Any, tone: str, formula: Any) -> None:
     shown = picture()
-    image = Display(gl).image(shown, View(left="noisy", tone=tone, exposure=-1.5))
+    image = Display(gl).image(shown, DisplaySettings(left="noisy", tone=tone, exposure=-1.5))
     expected = 255 * formula(shown.layers["noisy"].astype(np.float64) * 2**-1.5)
     assert np.abs(image - expected).max() < 1.01
 
@@ -206,20 +218,21 @@ def test_every_mode_shows_its_layer(gl: Any) -> None:
         expected[mode] = np.stack([np.interp(steps, range(256), ramp[:, c]) for c in range(3)], axis=-1) / 255
     assert set(expected) == set(MODES)
     for mode, values in expected.items():
-        assert np.abs(display.image(shown, View(left=mode)) - 255 * values).max() < 2.0, mode
+        assert np.abs(display.image(shown, DisplaySettings(left=mode)) - 255 * values).max() < 2.0, mode
 
 
 def test_a_split_shows_both_sides_and_a_missing_reference_nothing(gl: Any) -> None:
     shown, display = picture(reference=False), Display(gl)
-    whole = [display.image(shown, View(left=mode)).astype(int) for mode in ("albedo", "noisy", "reference", "error")]
-    split = display.image(shown, View(left="albedo", right="noisy", split_on=True, split=0.25))
+    modes = ("albedo", "noisy", "reference", "error")
+    whole = [display.image(shown, DisplaySettings(left=mode)).astype(int) for mode in modes]
+    split = display.image(shown, DisplaySettings(left="albedo", right="noisy", split_on=True, split=0.25))
     assert (split[:, :12] == whole[0][:, :12]).all() and (split[:, 12:] == whole[1][:, 12:]).all()
     assert (whole[2] == whole[3]).all() and np.ptp(whole[2], axis=(0, 1)).max() == 0
 
 
 def test_zoomed_in_one_sees_the_pixels(gl: Any) -> None:
     shown, target = picture(), gl.simple_framebuffer((64, 64), components=3)
-    view = View(left="albedo", zoom=8.0, center=(0.5, 0.5))
+    view = DisplaySettings(left="albedo", zoom=8.0, center=(0.5, 0.5))
     Display(gl).draw(target, 64, Area(0, 0, 64, 64), shown, view, (48, 32))
     image = np.frombuffer(target.read(components=3, alignment=1), np.uint8).reshape(64, 64, 3)[::-1]
     # 64 / 48 * 8 screen pixels for one of the picture: flat blocks, not a ramp.
@@ -230,25 +243,25 @@ def test_a_warped_picture_moves_with_the_camera(gl: Any) -> None:
     shown, target = picture(), gl.simple_framebuffer((48, 32), components=3)
     display, whole = Display(gl), Area(0, 0, 48, 32)
     shift = np.array([[1, 0, 12 / 48], [0, 1, 8 / 32], [0, 0, 1.0]])
-    display.draw(target, 32, whole, shown, View(left="albedo"), (48, 32), shift)
+    display.draw(target, 32, whole, shown, DisplaySettings(left="albedo"), (48, 32), shift)
     moved = np.frombuffer(target.read(components=3, alignment=1), np.uint8).reshape(32, 48, 3)[::-1]
-    straight = display.image(shown, View(left="albedo"))
+    straight = display.image(shown, DisplaySettings(left="albedo"))
     assert np.abs(moved[:24, :36].astype(int) - straight[8:, 12:]).max() <= 1
     assert (moved[:, 37:] == moved[-1, -1]).all()  # nothing is known there
 
 
 def test_a_new_picture_replaces_the_old_one(gl: Any) -> None:
     display, first = Display(gl), picture()
-    before = display.image(first, View(left="noisy"))
+    before = display.image(first, DisplaySettings(left="noisy"))
     larger = picture((96, 64))
-    assert display.image(larger, View(left="noisy")).shape == (64, 96, 3)
-    assert (display.image(first, View(left="noisy")) == before).all()
+    assert display.image(larger, DisplaySettings(left="noisy")).shape == (64, 96, 3)
+    assert (display.image(first, DisplaySettings(left="noisy")) == before).all()
 
 
 def test_a_screenshot_leaves_nothing_on_the_gpu(gl: Any) -> None:
     gl.gc_mode = "context_gc"  # collects in `objects` what nobody has released; what was is in there as a husk
     display = Display(gl)
-    display.image(picture(), View())
+    display.image(picture(), DisplaySettings())
     gc.collect()
     assert not [thing for thing in gl.objects if hasattr(thing, "release")]
 
@@ -279,8 +292,8 @@ def test_golden_estimate_beside_the_error(gl: Any, request: pytest.FixtureReques
 
 
 def test_golden_failure_of_the_session(gl: Any, request: pytest.FixtureRequest, tmp_path: Path) -> None:
-    viewer = running(picture())
-    viewer.engine._status = Status("failed", "", facts(), "RuntimeError: training failed: out of memory")
+    status = Status("failed", "", facts(), "RuntimeError: training failed: out of memory")
+    viewer = running(picture(), status=status)
     check_golden("failure", draw(gl, viewer), request, tmp_path, gl)
 
 
@@ -288,7 +301,7 @@ def test_the_panels_can_be_hidden(gl: Any) -> None:
     viewer = running(picture())
     viewer.panels_shown = False
     image = draw(gl, viewer, (480, 320))
-    expected = Display(gl).image(picture(), View())
+    expected = Display(gl).image(picture(), DisplaySettings())
     # The picture fills the window: its corners are the window's (the caption is elsewhere).
     assert np.abs(image[-3, -3].astype(int) - expected[-1, -1]).max() < 6
     assert np.abs(image[-3, 3].astype(int) - expected[-1, 0]).max() < 6
@@ -311,10 +324,10 @@ def test_tiny_windows_are_drawn(gl: Any, size: tuple[int, int]) -> None:
 @pytest.mark.gpu
 def test_cuda_tensors_reach_the_texture_unchanged(gl: Any) -> None:
     shown, display = picture(), Display(gl)
-    expected = display.image(shown, View(left="noisy"))
+    expected = display.image(shown, DisplaySettings(left="noisy"))
     tensors = {name: torch.from_numpy(layer).cuda() for name, layer in shown.layers.items()}
     on_gpu = replace(shown, layers=tensors, number=8)
-    assert (display.image(on_gpu, View(left="noisy")) == expected).all()
+    assert (display.image(on_gpu, DisplaySettings(left="noisy")) == expected).all()
     # Software GL shares no GPU with CUDA, and says so.
     assert display.upload == ("plain" if "llvmpipe" in gl.info["GL_RENDERER"] else "cuda")
 

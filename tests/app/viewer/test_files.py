@@ -63,9 +63,11 @@ def test_a_job_that_hangs_holds_up_neither_new_ones_nor_the_end(monkeypatch: pyt
     assert jobs.close() and not jobs.add(lambda: 0, told.append, told.append)
 
 
-def test_what_is_left_out_is_said(viewer: Viewer, tmp_path: Path) -> None:
+def test_what_is_left_out_is_said(viewer: Viewer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     go_on = threading.Event()
-    viewer._with_files(lambda: go_on.wait(60), lambda _: None)
+    monkeypatch.setattr("noisewalk.app.viewer.viewer.read_path", lambda file: go_on.wait(60) and PATH)
+    (tmp_path / "slow.json").touch()
+    viewer.load_path(tmp_path / "slow.json")
     viewer.flight.take(PATH)
     for number in range(MAX_WAITING + 2):
         viewer.save_path(tmp_path / f"{number}.json")
@@ -81,8 +83,7 @@ def test_what_is_left_out_is_said(viewer: Viewer, tmp_path: Path) -> None:
 def test_a_dropped_path_is_flown_from_the_next_tick_on(viewer: Viewer, tmp_path: Path) -> None:
     save_path(PATH, tmp_path / "p.json")
     viewer.drop([str(tmp_path / "p.json")])
-    wait_for(lambda: viewer._files._outcomes, "the file thread")
-    assert viewer.flight.path is None
+    assert viewer.close() and viewer.flight.path is None  # the file thread has read it
     viewer.tick(None)
     assert viewer.flight.path and viewer.flight.path.digest() == PATH.digest()
     assert any("3 keyframes" in text for text, _ in viewer.toasts)
@@ -94,4 +95,4 @@ def test_a_pipe_is_refused_and_nobody_waits_for_it(viewer: Viewer, tmp_path: Pat
     os.mkfifo(tmp_path / name)
     viewer.drop([str(tmp_path / name)])
     assert [error.endswith(f"{name}: not a regular file") for error in viewer.errors] == [True]
-    assert not viewer.engine._orders and viewer._files._thread.ident is None
+    assert not viewer.engine.messages() and "files" not in {thread.name for thread in threading.enumerate()}
