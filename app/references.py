@@ -22,7 +22,7 @@ def render_references(session: Session, frames: list[int], talk: Talk, stop: Sto
     spp = session.options.reference_spp
     session.references.make_room_for(len(frames))
     if session.options.targets == "clean":
-        missing = sum(session.references.accumulation(session.camera(i)).spp < spp for i in frames)
+        missing = sum(session.references.accumulation(session.camera(i), spp).spp < spp for i in frames)
         talk.note(f"clean targets: {len(frames)} references of {spp} spp, {missing} of them yet to be rendered")
     with talk.progress() as progress:
         task = progress.add_task("references", total=len(frames), note="")

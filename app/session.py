@@ -15,7 +15,7 @@ from noisewalk.app.options import Machine, WalkOptions, resolve
 from noisewalk.denoiser.estimate import Estimate, estimate_error
 from noisewalk.denoiser.guide import guide_is_installed
 from noisewalk.denoiser.inputs import PreparedPair
-from noisewalk.denoiser.metrics import noise_floor, psnr
+from noisewalk.denoiser.metrics import decibels, noise_power, psnr
 from noisewalk.denoiser.online import OnlineDenoiser, Pacing, choose_device
 from noisewalk.denoiser.trainer import TrainingReport, TrainingSettings
 from noisewalk.renderer import RenderCancelled
@@ -32,13 +32,23 @@ PREVIEW_SCALE = 1 / 4
 
 @dataclass(frozen=True, eq=False)
 class Measurement:
-    """Against a reference: PSNR in dB of the averaged noisy pair and of the shown image; the reference's own limit."""
+    """Against a reference: PSNR in dB of the averaged noisy pair and of the shown image, as they are and corrected.
+
+    reference_noise: the reference's own, a mean square of tone-mapped values, for corrections (see `metrics.psnr`).
+    """
 
     reference: torch.Tensor
+    reference_spp: int
+    reference_noise: float
     psnr_noisy: float
     psnr_shown: float
-    noise_floor: float
-    reference_spp: int
+    psnr_noisy_corrected: float
+    psnr_shown_corrected: float
+
+    @property
+    def noise_floor(self) -> float:
+        """What the reference is good to, in dB."""
+        return decibels(self.reference_noise)
 
 
 @dataclass(frozen=True, eq=False)
@@ -215,13 +225,16 @@ class Session:
 def measure(noisy: torch.Tensor, shown: torch.Tensor, reference: Reference) -> Measurement:
     """PSNR of both images, (H, W, 3) each, against the reference."""
     half_a, half_b = (torch.from_numpy(half).to(shown.device) for half in (reference.a, reference.b))
-    mean = (half_a + half_b) / 2
-    return Measurement(mean, psnr(noisy, mean), psnr(shown, mean), noise_floor(half_a, half_b), reference.spp)
+    mean, noise = (half_a + half_b) / 2, noise_power(half_a, half_b)
+    numbers = (psnr(image, mean, correction) for correction in (0.0, noise) for image in (noisy, shown))
+    return Measurement(mean, reference.spp, noise, *numbers)
 
 
 def flight(scene: Scene, file: Path | None) -> CameraPath:
     """The path in `file`, else the scene's own, else a gentle default."""
-    return load_path(file) if file is not None else scene.path or default_path(scene)
+    if file is not None:
+        return load_path(file, scene.start.principal_point)
+    return scene.path or default_path(scene)
 
 
 def open_session(options: WalkOptions, talk: Talk) -> Session:

@@ -18,7 +18,7 @@ from noisewalk.renderer.scene import open_scene
 
 
 def reference(options: WalkOptions, talk: Talk) -> int:
-    """Renders and caches the references of a path."""
+    """Renders and caches the references of a path. Returns the exit code."""
     session = open_session(options, talk)
     try:
         frames = measured_frames(session.options)
@@ -50,7 +50,7 @@ def path(options: WalkOptions, file: Path, talk: Talk) -> int:
 
 
 def export(run: Path, file: Path, talk: Talk) -> int:
-    """Copies the trained network out of a run folder, checked."""
+    """Checks the trained network in a run folder, and copies it to a file. Raises UsageError or WeightsError."""
     require_folder(file)
     state = read_json(run / "run.json").get("state")
     parameters, about = load_weights(run / "weights.safetensors")
@@ -63,7 +63,7 @@ def export(run: Path, file: Path, talk: Talk) -> int:
 
 
 def cache(cache_dir: Path, clear: bool, talk: Talk) -> int:
-    """Says how large the reference cache is, or clears it."""
+    """Prints how large the reference cache is, or clears it."""
     folder = reference_folder(cache_dir)
     files = cached_files(folder)
     size = sum(cached.size for cached in files)

@@ -71,18 +71,21 @@ class History:
         return torch.stack([-left / (half * camera.width / camera.height), -up / half], dim=-1), forward
 
 
-def accumulate(pair: NoisyPair, past: torch.Tensor) -> History | None:
+def accumulate(pair: NoisyPair, past_a: torch.Tensor, past_b: torch.Tensor) -> History | None:
     """The history with this pair in it. None without positions or a camera.
 
-    past: (H, W, 4) radiance and age, what `reproject` found of the history before.
+    past_a, past_b: (H, W, 4) radiance and age, what `reproject` found for each half in the history before. The mean of
+    both is weighted by age: where one half alone has seen the point before, the other's zero is no radiance.
     """
     if pair.a.position is None or pair.b.position is None or pair.camera is None:
         return None
     position, albedo, normal = map(pair.mean, ("position", "albedo", "normal"))
     color = (finite(pair.a.color) + finite(pair.b.color)) / 2  # a broken pixel must not break the sum
-    before = past[..., 3:].clamp(max=LONGEST - 1.0)
-    radiance = (past[..., :3] * before + color) / (before + 1.0)
-    return History(pair.camera, pair.index, radiance, before + 1.0, position, albedo, normal)
+    ages = past_a[..., 3:] + past_b[..., 3:]
+    before = (past_a[..., :3] * past_a[..., 3:] + past_b[..., :3] * past_b[..., 3:]) / ages.clamp(min=1e-6)
+    age = (ages / 2).clamp(max=LONGEST - 1.0)
+    radiance = (before * age + color) / (age + 1.0)
+    return History(pair.camera, pair.index, radiance, age + 1.0, position, albedo, normal)
 
 
 def to_tensors(history: History) -> dict[str, torch.Tensor]:

@@ -9,7 +9,7 @@ from functools import cached_property
 import torch
 
 from noisewalk.denoiser import DenoiserError
-from noisewalk.denoiser.guide import open_image_denoise, require_guide
+from noisewalk.denoiser.guide import advise, require_guide
 from noisewalk.denoiser.history import History, accumulate
 from noisewalk.denoiser.planes import ALBEDO, COLOR, NORMAL, frame_planes, from_planes, part, to_planes
 from noisewalk.renderer.frame import Frame, NoisyPair
@@ -79,7 +79,7 @@ class InputMaker:
         if guided and context:
             require_guide()
         self._device, self._context = device, context
-        self._guide: Guide | None = open_image_denoise if guided and context else None
+        self._guide: Guide | None = advise if guided and context else None
         self.history: History | None = None
 
     def prepare(self, pair: NoisyPair, remember: bool = True) -> PreparedPair:
@@ -98,8 +98,7 @@ class InputMaker:
         a, b = map(frame_planes, (here.a, here.b), map(self._guide_of, (here.a, here.b)), past)
         if remember and self._context:
             nothing = torch.zeros(*here.a.color.shape[:2], 4, device=self._device)
-            past_a, past_b = (nothing if one is None else one for one in past)
-            self.history = accumulate(here, (past_a + past_b) / 2)
+            self.history = accumulate(here, *(nothing if one is None else one for one in past))
         return PreparedPair(pair.index, a, b, None if here.clean is None else to_planes(here.clean), self._guide)
 
     def _guide_of(self, half: Frame) -> torch.Tensor | None:

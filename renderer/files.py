@@ -10,7 +10,7 @@ from pathlib import Path
 
 @contextmanager
 def written_aside(file: Path) -> Iterator[Path]:
-    """A temporary path to write to; it becomes `file` at the end of the block, and goes away if the block fails."""
+    """A temporary path to write to. At the end of the block it becomes `file`; if the block fails, it is deleted."""
     temporary = file.with_name(f"{file.name}.{os.getpid()}.tmp")
     try:
         yield temporary

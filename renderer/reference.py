@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import glob
 import hashlib
+import math
 import os
 import shutil
 import time
@@ -19,7 +21,7 @@ from safetensors.numpy import save
 from noisewalk.renderer import RendererError
 from noisewalk.renderer.files import written_aside
 from noisewalk.renderer.frame import Camera
-from noisewalk.renderer.path_tracer import View, reference_seed
+from noisewalk.renderer.path_tracer import Sensor, reference_seed
 from noisewalk.renderer.scene import Scene
 
 FORMAT = "noisewalk reference 2"
@@ -30,7 +32,11 @@ HEADER_BYTES = 1024  # more than a file has beside its pixels
 
 
 class CacheError(RendererError):
-    """A cached reference that cannot be used; the message is one line that names the file and the cause."""
+    """A cached reference that cannot be used; the message is one line that names the `file` and the cause."""
+
+    def __init__(self, file: Path, cause: str) -> None:
+        super().__init__(f"{file}: {cause}")
+        self.file = file
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,15 +56,15 @@ class Reference:
 class ReferenceCache:
     """References of `scene` at one size, kept under `folder`.
 
-    The key holds all that decides the picture: the scene's content and files, integrator, camera and size, not spp: a
-    later call with more spp goes on where the last one stopped. Files are written aside and renamed. Above `max_bytes`
-    the longest unused go.
+    The key holds all that decides the picture: the scene's content and files, integrator, camera and size. Each number
+    of samples has a file of its own, so that the same call gives the same reference, whatever else is in the cache.
+    Files are written aside and renamed. Above `max_bytes` the longest unused go.
     """
 
     def __init__(self, folder: Path, scene: Scene, width: int, height: int, max_bytes: int = MAX_BYTES) -> None:
         self._folder, self._scene, self._max_bytes = folder, scene, max_bytes
         self._size = width, height
-        self._view = View(scene, width, height)
+        self._sensor = Sensor(scene, width, height)
 
     def make_room_for(self, count: int) -> None:
         """Raises the bound where `count` references would not fit: what a walk needs must not push itself out.
@@ -69,47 +75,58 @@ class ReferenceCache:
         self._folder.mkdir(parents=True, exist_ok=True)
         room = shutil.disk_usage(self._folder).free + sum(size for _, size, _ in cached_files(self._folder))
         if needed > room:
-            raise CacheError(
-                f"{self._folder}: {count} references take {needed / 2**30:.1f} GiB, the disk has {room / 2**30:.1f} GiB"
-            )
+            gigabytes = f"{needed / 2**30:.1f} GiB, the disk has {room / 2**30:.1f} GiB"
+            raise CacheError(self._folder, f"{count} references take {gigabytes}")
         self._max_bytes = max(self._max_bytes, needed)
 
-    def file(self, camera: Camera) -> Path:
-        """Where the reference of this view is, or would be."""
-        film = self._scene.film
-        view = np.asarray(camera.to_world, dtype=np.float32).round(6) + 0.0  # adding 0 turns -0 into 0
+    def file(self, camera: Camera, spp: int | None = None) -> Path:
+        """Where this view's reference of `spp` is, or would be; None for the one that `accumulation` lets grow."""
+        return self._folder / f"{self._stem(camera)}-{spp or 'growing'}.safetensors"
+
+    def _stem(self, camera: Camera) -> str:
+        view = np.asarray(camera.to_world, dtype=np.float32) + 0.0  # as Mitsuba has it; adding 0 turns -0 into 0
         key = hashlib.sha256((FORMAT + self._scene.content_hash).encode())
         key.update(view.tobytes())
-        key.update(repr((round(camera.fov_y, 4), self._size, film.size, film.crop_offset, film.crop_size)).encode())
-        return self._folder / f"{self._scene.name}-{key.hexdigest()[:24]}.safetensors"
+        key.update(repr((float(camera.fov_y), self._size, camera.principal_point)).encode())
+        return f"{self._scene.name}-{key.hexdigest()[:24]}"
+
+    def best(self, camera: Camera) -> Path | None:
+        """The file of this view that has the most samples, if there is any."""
+        files = self._folder.glob(f"{glob.escape(self._stem(camera))}-*.safetensors")
+        return max(files, key=_samples, default=None)
 
     def get(self, camera: Camera, spp: int, progress: Callable[[int], None] = lambda spp: None) -> Reference:
-        """The reference of this view with at least `spp` samples per pixel: loaded, continued or rendered.
+        """The reference of this view with `spp` samples per pixel, an even number: loaded, continued or rendered.
 
         `progress` gets the samples per pixel that are there, after every pass; what it raises ends the rendering, and
         what was rendered is kept. Raises CacheError for a corrupt file, OSError where the cache cannot be written.
         """
-        accumulation = self.accumulation(camera)
+        accumulation = self.accumulation(camera, spp)
         progress(accumulation.spp)
-        pass_spp = min(-(-spp // 2), max(1, SAMPLES_PER_PASS // (self._size[0] * self._size[1])))
+        pass_spp = max(1, SAMPLES_PER_PASS // (self._size[0] * self._size[1]))
         try:
             while accumulation.spp < spp:
-                accumulation.add(pass_spp)
+                accumulation.add(min(pass_spp, -(-(spp - accumulation.spp) // 2)))
                 progress(accumulation.spp)
         finally:
             accumulation.save()
         return accumulation.reference()
 
-    def accumulation(self, camera: Camera) -> Accumulation:
-        """This view's reference as far as it is rendered, to go on with. Raises CacheError for a corrupt file."""
-        file = self.file(camera)
+    def accumulation(self, camera: Camera, spp: int | None = None) -> Accumulation:
+        """This view's reference of `spp` as far as it is rendered, to go on with; without spp, from the best there is.
+
+        Raises CacheError for a corrupt file.
+        """
+        target = self.file(camera, spp)
+        file = (self.best(camera) if spp is None else None) or target
         with suppress(FileNotFoundError):  # another process may clear the cache at any time
             loaded = self._load(file)
             with suppress(OSError):
                 os.utime(file)  # used now: the last to go
-            return Accumulation(self, self._view, camera, *loaded)
+            return Accumulation(self, self._sensor, camera, target, *loaded)
         width, height = self._size
-        return Accumulation(self, self._view, camera, [np.zeros((height, width, 3)) for _ in range(2)], 0, 0)
+        empty = [np.zeros((height, width, 3), np.float32) for _ in range(2)]
+        return Accumulation(self, self._sensor, camera, target, empty, 0, 0)
 
     def _load(self, file: Path) -> tuple[list[np.ndarray], int, int]:
         hint = "delete it, or run 'noisewalk cache --clear'"
@@ -117,28 +134,27 @@ class ReferenceCache:
             with safe_open(file, framework="numpy") as stored:
                 metadata = stored.metadata() or {}
                 if metadata.get("format") != FORMAT:
-                    raise CacheError(f"{file}: not a reference of this version: {hint}")
+                    raise CacheError(file, f"not a reference of this version: {hint}")
                 halves = [stored.get_tensor(name) for name in ("a", "b")]
                 per_half, passes = int(metadata["spp_per_half"]), int(metadata["passes"])
         except (SafetensorError, KeyError, ValueError) as error:
             if isinstance(error, CacheError):
                 raise
-            raise CacheError(f"{file}: corrupt reference ({error}): {hint}") from error
+            raise CacheError(file, f"corrupt reference ({error}): {hint}") from error
         if any(h.shape != (self._size[1], self._size[0], 3) or not np.isfinite(h).all() for h in halves):
-            raise CacheError(f"{file}: corrupt reference (wrong size or not finite): {hint}")
-        return [h.astype(np.float64) for h in halves], per_half, passes
+            raise CacheError(file, f"corrupt reference (wrong size or not finite): {hint}")
+        return halves, per_half, passes
 
-    def save(self, camera: Camera, halves: list[np.ndarray], per_half: int, passes: int) -> None:
-        """Writes what `accumulation` will find. Raises OSError where the cache cannot be written."""
-        file = self.file(camera)
+    def save(self, file: Path, halves: list[np.ndarray], per_half: int, passes: int) -> None:
+        """Writes what `accumulation` will find, to the last bit. Raises OSError where the cache cannot be written."""
         file.parent.mkdir(parents=True, exist_ok=True)
-        self._make_room(file)
+        self._evict(file)
         metadata = {"format": FORMAT, "spp_per_half": str(per_half), "passes": str(passes), "scene": self._scene.name}
-        stored = {name: half.astype(np.float32) for name, half in zip("ab", halves, strict=True)}
+        stored = dict(zip("ab", halves, strict=True))
         with written_aside(file) as temporary:
             temporary.write_bytes(save(stored, metadata))
 
-    def _make_room(self, keep: Path) -> None:
+    def _evict(self, keep: Path) -> None:
         """Deletes the longest unused references, and what a killed process left, until one more fits."""
         oldest_first = sorted(cached_files(self._folder), key=lambda cached: cached.used)
         total = sum(cached.size for cached in oldest_first)
@@ -157,10 +173,17 @@ class Accumulation:
     """One view's reference while it grows. `spp`: samples per pixel so far, of both halves together."""
 
     def __init__(
-        self, cache: ReferenceCache, view: View, camera: Camera, halves: list[np.ndarray], per_half: int, passes: int
+        self,
+        cache: ReferenceCache,
+        sensor: Sensor,
+        camera: Camera,
+        file: Path,
+        halves: list[np.ndarray],
+        per_half: int,
+        passes: int,
     ) -> None:
         self.camera = camera
-        self._cache, self._view = cache, view
+        self._cache, self._sensor, self._file = cache, sensor, file
         self._halves, self._per_half, self._passes = halves, per_half, passes
         self._saved_passes, self._saved_at = passes, time.monotonic()
 
@@ -170,16 +193,15 @@ class Accumulation:
 
     def reference(self) -> Reference:
         """The mean of what is there."""
-        return Reference(self._halves[0].astype(np.float32), self._halves[1].astype(np.float32), self.spp)
+        return Reference(self._halves[0], self._halves[1], self.spp)
 
     def add(self, pass_spp: int) -> None:
         """Renders `pass_spp` more samples per pixel for each half; saves every few seconds."""
-        self._view.look(self.camera)
-        integrator = self._view.scene.integrator
-        seeds = [reference_seed(self._passes, half) for half in (0, 1)]
-        rendered = [np.array(image) for image in self._view.render([(integrator, seed) for seed in seeds], pass_spp)]
+        passes = [(self._sensor.scene.integrator, reference_seed(self._passes, half)) for half in (0, 1)]
+        rendered = [np.array(image) for image in self._sensor.render(self.camera, passes, pass_spp)]
         self._per_half, self._passes = self._per_half + pass_spp, self._passes + 1
         share = pass_spp / self._per_half
+        # In float32, as it is saved: what goes on after a kill must come to the very same numbers.
         # A broken sample, as from a sky with infinite texels, must not break the reference for good.
         self._halves = [
             h + (np.where(np.isfinite(r), r, h) - h) * share for h, r in zip(self._halves, rendered, strict=True)
@@ -190,7 +212,7 @@ class Accumulation:
     def save(self) -> None:
         """Into the cache, where something is new. Raises OSError where the cache cannot be written."""
         if self._passes > self._saved_passes:
-            self._cache.save(self.camera, self._halves, self._per_half, self._passes)
+            self._cache.save(self._file, self._halves, self._per_half, self._passes)
             self._saved_passes, self._saved_at = self._passes, time.monotonic()
 
 
@@ -200,6 +222,17 @@ class CachedFile(NamedTuple):
     file: Path
     size: int
     used: float
+
+
+def _samples(file: Path) -> float:
+    """Of each half, as its file says; a file that does not say comes first, so that it is found and named."""
+    try:
+        with safe_open(file, framework="numpy") as stored:
+            return int(stored.metadata()["spp_per_half"])
+    except (SafetensorError, KeyError, ValueError, TypeError):
+        return math.inf
+    except OSError:
+        return 0
 
 
 def cached_files(folder: Path) -> list[CachedFile]:

@@ -1,4 +1,4 @@
-"""The examples in docstrings and documents run as they stand."""
+"""The examples in docstrings and documents run as they are written."""
 
 import doctest
 from importlib import import_module

@@ -1,4 +1,4 @@
-"""What was learned, kept in the cache so that no exit loses it."""
+"""Keeps what was learned in the cache, so that no exit loses it."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ KEPT_WEIGHTS = 32
 
 
 class Autosave:
-    """One `file` for scene and model. A network that has learned less than the one that is kept does not replace it.
+    """Keeps one `file` for each scene and model. A network with fewer steps does not replace one with more.
 
-    `tell` says what fails.
+    `tell` gets a line of text when saving fails.
     """
 
     def __init__(self, session: Session, tell: Callable[[str], None]) -> None:
@@ -26,15 +26,15 @@ class Autosave:
         self.file = options.cache_dir / "weights" / name
         self._session, self._tell = session, tell
         self._saved_at = time.monotonic()
-        self._saved_steps: int | None = None  # behind the file; not known before something is to be saved
+        self._saved_steps: int | None = None  # of the network in the file; None until it is first needed
 
     @property
     def due(self) -> bool:
-        """Whether the last time is long ago."""
+        """Whether AUTOSAVE_SECONDS have passed since the last time."""
         return time.monotonic() - self._saved_at > AUTOSAVE_SECONDS
 
     def save(self) -> None:
-        """Keeps the weights as published. From any thread."""
+        """Saves the published weights. Any thread may call this."""
         self._saved_at = time.monotonic()
         if self._saved_steps is None:
             self._saved_steps = _steps_in(self.file)
@@ -46,7 +46,7 @@ class Autosave:
             self._session.save_weights(self.file)
             self._saved_steps = steps
             self._forget_the_oldest()
-        except (OSError, RuntimeError) as error:  # what has failed may be the device that they are on
+        except (OSError, RuntimeError) as error:  # RuntimeError: the device that holds the weights may have failed
             self._tell(f"the weights cannot be saved: {error}")
 
     def _forget_the_oldest(self) -> None:
@@ -56,7 +56,7 @@ class Autosave:
 
 
 def _steps_in(file: Path) -> int:
-    """Training steps behind saved weights; 0 where there are none, or none that can be used."""
+    """Training steps of saved weights; 0 where there is no file, or one that cannot be used."""
     from noisewalk.denoiser.weights import WeightsError, load_weights
 
     try:

@@ -23,6 +23,7 @@ MODES = {
     "estimated_error": "estimated error",
 }
 TONES = {"paper": "paper's T", "srgb": "sRGB", "aces": "ACES-like"}
+EXPOSURE_RANGE = (-12.0, 12.0)  # stops
 MIN_ZOOM, MAX_ZOOM = 0.25, 64.0
 NEAREST_FROM = 3.0  # screen pixels for a picture's pixel: from here on one wants to see the pixels
 BACKGROUND = (0.075, 0.08, 0.09)

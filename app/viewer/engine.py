@@ -22,7 +22,7 @@ from noisewalk.app.errors import Interrupted
 from noisewalk.app.options import WalkOptions
 from noisewalk.app.viewer.autosave import Autosave
 from noisewalk.app.viewer.live_reference import LiveReference
-from noisewalk.app.viewer.messages import Knobs, Message, Picture, SceneFacts, Status, Wish
+from noisewalk.app.viewer.messages import Knobs, Message, Picture, SceneFacts, Status, Viewpoint, Wish
 from noisewalk.app.viewer.series import Sample, Series
 from noisewalk.denoiser import DenoiserError
 from noisewalk.renderer import RenderCancelled, RendererError
@@ -131,7 +131,7 @@ class Engine:
         def find(session: Session) -> None:
             from noisewalk.renderer.rays import pick
 
-            done(pick(session.scene, _camera(session, picture.to_world, picture.fov_y), x, y))
+            done(pick(session.scene, _camera(session, picture.viewpoint), x, y))
 
         self._order(find)
 
@@ -266,7 +266,8 @@ class Engine:
             "albedo": _shared(pair.mean("albedo")),
             "normal": _shared(pair.mean("normal")),
         }
-        decibels = {"denoised": measured.psnr_shown, "noisy": measured.psnr_noisy} if measured else {}
+        psnr = (measured.psnr_noisy_corrected, measured.psnr_shown_corrected) if measured else None
+        decibels = dict(zip(("noisy", "denoised"), psnr, strict=True)) if psnr else {}
         estimate: Estimate | None = result.estimate
         if not training.trained:  # a fresh network has nothing to show
             layers["denoised"], estimate = layers["noisy"], None
@@ -280,8 +281,7 @@ class Engine:
         self._picture = Picture(
             number=pair.index,
             layers=layers,
-            to_world=pair.camera.to_world,
-            fov_y=pair.camera.fov_y,
+            viewpoint=_viewpoint(pair.camera),
             preview=preview,
             path_frame=wish.path_frame,
             decibels=decibels,
@@ -295,9 +295,9 @@ class Engine:
         )
         if not preview:
             stages = result.milliseconds | {"train": training.milliseconds}
-            psnr = (measured.psnr_noisy, measured.psnr_shown, measured.noise_floor) if measured else None
+            numbers = (*psnr, measured.noise_floor) if psnr and measured else None
             estimated = estimate.psnr if estimate else None
-            self.series.append(Sample(pair.index, psnr, estimated, training.report.loss, stages))
+            self.series.append(Sample(pair.index, numbers, estimated, training.report.loss, stages))
         self._wake()
 
     def _switch(self, options: WalkOptions) -> None:
@@ -372,8 +372,9 @@ class _Opened:
 
     def camera(self, wish: Wish) -> Camera:
         """The view that is wanted; the scene's own where none is."""
-        own = next(iter(self.facts.views.values()))
-        return _camera(self.session, *(own if wish.to_world is None else (wish.to_world, wish.fov_y)))
+        if wish.to_world is None:
+            return _camera(self.session, next(iter(self.facts.views.values())))
+        return _camera(self.session, Viewpoint(wish.to_world, wish.fov_y, wish.principal_point))
 
     def leave(self) -> None:
         """Keeps what is worth it, and closes the session."""
@@ -399,7 +400,7 @@ def _facts(session: Session, weights: Path) -> SceneFacts:
     return SceneFacts(
         name=scene.name,
         file=options.scene if options.scene in bundled_scenes() else str(scene.file.resolve()),
-        views={name: (view.to_world, view.fov_y) for name, view in scene.views.items()},
+        views={name: _viewpoint(camera) for name, camera in scene.views.items()},
         distance=viewing_distance(scene),
         path=session.path,
         width=options.width,
@@ -413,10 +414,15 @@ def _facts(session: Session, weights: Path) -> SceneFacts:
     )
 
 
-def _camera(session: Session, to_world: np.ndarray, fov_y: float) -> Camera:
+def _viewpoint(camera: Camera) -> Viewpoint:
+    return Viewpoint(camera.to_world, camera.fov_y, camera.principal_point)
+
+
+def _camera(session: Session, viewpoint: Viewpoint) -> Camera:
     from noisewalk.renderer.frame import Camera
 
-    return Camera(to_world, fov_y, session.options.width, session.options.height)
+    width, height = session.options.width, session.options.height
+    return Camera(viewpoint.to_world, viewpoint.fov_y, width, height, viewpoint.principal_point)
 
 
 def _complete(layers: Mapping[str, Any]) -> None:

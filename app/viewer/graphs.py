@@ -70,7 +70,9 @@ def _reference_text(viewer: Viewer, picture: Picture | None) -> str:
     if picture is None or viewer.scene is None:
         return ""
     if picture.noise_floor is not None and viewer.is_current(picture):
-        return f"against {picture.reference_spp} spp, good to {picture.noise_floor:.1f} dB"
+        noisier = picture.noise_floor < picture.decibels.get("denoised", 0.0)
+        doubt = ": noisier than the picture" if noisier else ""
+        return f"against {picture.reference_spp} spp, good to {picture.noise_floor:.1f} dB{doubt}"
     return viewer.unmeasured(picture)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from imgui_bundle import imgui
 
-from noisewalk.app.viewer.controls import Steering
+from noisewalk.app.viewer.controls import MAX_CLICKS, Steering
 from noisewalk.app.viewer.display import MODES, Area
 from noisewalk.app.viewer.overlays import over_split
 from noisewalk.app.viewer.viewer import Viewer
@@ -46,7 +46,8 @@ class Hands:
         if not io.want_capture_mouse:
             self._press(viewer, area, io)
             if io.mouse_wheel and io.key_ctrl:
-                area.zoom_at(viewer.view, viewer.size, x, y, ZOOM_STEP**io.mouse_wheel)
+                clicks = min(max(io.mouse_wheel, -MAX_CLICKS), MAX_CLICKS)
+                area.zoom_at(viewer.view, viewer.size, x, y, ZOOM_STEP**clicks)
             elif io.mouse_wheel:
                 viewer.camera.faster(io.mouse_wheel)
             if over_split(viewer, area, x):
@@ -96,7 +97,7 @@ class Hands:
         else:
             keys = {
                 Key.r: viewer.record,
-                Key.k: lambda: viewer.flight.add(viewer.camera.pose, viewer.camera.fov_y),
+                Key.k: lambda: viewer.flight.add(viewer.camera.viewpoint),
                 Key.space: viewer.play,
                 Key.t: lambda: viewer.train(not viewer.knobs.train),
                 Key.x: lambda: _toggle(viewer.view, "split_on"),

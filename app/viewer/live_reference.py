@@ -35,7 +35,7 @@ class LiveReference:
         """
         if not self._shows(camera):
             self.keep(frame_spp)
-            if moving or not self._cache.file(camera).exists():
+            if moving or self._cache.best(camera) is None:
                 return None
             self._accumulation = self._cached(camera)
         return self._accumulation.reference() if self._accumulation and self._says_enough(frame_spp) else None
@@ -65,7 +65,9 @@ class LiveReference:
 
     def _shows(self, camera: Camera) -> bool:
         shown = self._accumulation.camera if self._accumulation else None
-        return shown is not None and shown.fov_y == camera.fov_y and np.array_equal(shown.to_world, camera.to_world)
+        if shown is None or not np.array_equal(shown.to_world, camera.to_world):
+            return False
+        return (shown.fov_y, shown.principal_point) == (camera.fov_y, camera.principal_point)
 
     def _says_enough(self, frame_spp: int) -> bool:
         return self.spp >= MEASURABLE * 2 * frame_spp
@@ -76,6 +78,6 @@ class LiveReference:
         try:
             return self._cache.accumulation(camera)
         except CacheError as error:
-            self._cache.file(camera).unlink(missing_ok=True)
+            error.file.unlink(missing_ok=True)
             self._tell(f"{error} (deleted)")
             return None

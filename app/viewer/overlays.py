@@ -264,10 +264,10 @@ def _question(viewer: Viewer) -> None:
 
 def _problem(file: Path, save: bool) -> str:
     if save:
-        if file.exists():
+        if os.path.exists(file):  # unlike Path's, it takes any name
             return "exists already, and is not overwritten"
-        return "" if file.absolute().parent.is_dir() else f"no such folder: {file.absolute().parent}"
-    return "" if file.exists() else "no such file"
+        return "" if os.path.isdir(file.absolute().parent) else f"no such folder: {file.absolute().parent}"
+    return "" if os.path.exists(file) else "no such file"
 
 
 def _help(viewer: Viewer) -> None:

@@ -1,4 +1,4 @@
-"""What outlives the window: exposure, speed, recent scenes, layout. A damaged file costs the preferences, no more."""
+"""What is kept when the window closes: exposure, speed, recent scenes, layout. A damaged file gives the defaults."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import platformdirs
 
-from noisewalk.app.viewer.display import TONES
+from noisewalk.app.viewer.display import EXPOSURE_RANGE, TONES
 from noisewalk.renderer.files import written_aside
 
 FILE = Path(platformdirs.user_config_dir("noisewalk")) / "viewer.json"
@@ -31,12 +31,12 @@ class Preferences:
     layout: str = field(default="", repr=False)
 
     def with_recent(self, scene: str) -> Preferences:
-        """The scene in front of the recent ones, once."""
+        """The same, with this scene first among the recent ones."""
         return replace(self, recent=(scene, *(s for s in self.recent if s != scene))[:MAX_RECENT])
 
 
 def load_preferences(file: Path = FILE) -> Preferences:
-    """What was saved; defaults for whatever is missing or makes no sense."""
+    """What was saved. What is missing or makes no sense gets its default."""
     try:
         stored = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
@@ -60,17 +60,22 @@ def _number(low: float, high: float) -> Any:
     return lambda value: isinstance(value, int | float) and low <= value <= high
 
 
+def _text(value: Any) -> bool:
+    """Half of a surrogate pair, which JSON may hold, is no text for ImGui."""
+    return isinstance(value, str) and value.encode(errors="replace").decode() == value
+
+
 def _window(value: Any) -> bool:
     return isinstance(value, list) and len(value) == 2 and all(isinstance(v, int) and 200 <= v <= 16384 for v in value)
 
 
 _CHECKS: dict[str, Any] = {
-    "exposure": _number(-20, 20),
+    "exposure": _number(*EXPOSURE_RANGE),
     "tone": lambda value: isinstance(value, str) and value in TONES,
     "error_scale": _number(1e-3, 1),
     "speed": _number(1e-3, 1e3),
     "loop": lambda value: isinstance(value, bool),
-    "recent": lambda value: isinstance(value, list) and all(isinstance(s, str) for s in value),
+    "recent": lambda value: isinstance(value, list) and all(map(_text, value)),
     "window": _window,
-    "layout": lambda value: isinstance(value, str),
+    "layout": _text,
 }

@@ -17,8 +17,8 @@ def write_comparison(folder: Path, result: Result) -> None:
     measured = result.measurement
     albedo, normal = (finite(result.pair.mean(feature)) for feature in ("albedo", "normal"))
     tiles = [
-        ("noisy", f"{measured.psnr_noisy:.2f} dB", tone_map(finite(result.noisy))),
-        ("denoised", f"{measured.psnr_shown:.2f} dB", tone_map(result.shown)),
+        ("noisy", f"{measured.psnr_noisy_corrected:.2f} dB", tone_map(finite(result.noisy))),
+        ("denoised", f"{measured.psnr_shown_corrected:.2f} dB", tone_map(result.shown)),
         ("reference", f"{measured.reference_spp} spp", tone_map(measured.reference)),
         ("albedo", "", albedo.pow(1 / 2.2)),
         ("normal", "", (normal + 1) / 2),

@@ -81,21 +81,35 @@ def test_the_history_is_the_mean_of_the_last_frames() -> None:
     seen = torch.zeros(HEIGHT, WIDTH, 4)
     for index in range(0, 8, 2):
         frames = wall(camera(), colors[index]), wall(camera(), colors[index + 1])
-        kept = accumulate(NoisyPair(*frames, camera(), 8, index), seen)
+        kept = accumulate(NoisyPair(*frames, camera(), 8, index), seen, seen)
         assert kept is not None
         seen = kept.reproject(frames[0])
     torch.testing.assert_close(seen[..., :3], torch.stack(colors).mean(dim=0), atol=1e-4, rtol=1e-4)
     torch.testing.assert_close(seen[..., 3], torch.full((HEIGHT, WIDTH), 4.0))
     seen[..., 3] = LONGEST
-    kept = accumulate(NoisyPair(*frames, camera(), 8, 9), seen)
+    kept = accumulate(NoisyPair(*frames, camera(), 8, 9), seen, seen)
     assert kept is not None and (kept.age == LONGEST).all()
+
+
+@pytest.mark.parametrize(("age_a", "age_b"), [(3.0, 0.0), (0.0, 5.0), (2.0, 6.0)])
+def test_where_one_half_alone_has_seen_the_point_the_history_stays_as_bright(age_a: float, age_b: float) -> None:
+    """0 stands for radiance that was not seen, and must not darken the mean."""
+    radiance_a, radiance_b = 1.0 * (age_a > 0), 2.0 * (age_b > 0)
+    past = [
+        torch.tensor([r, r, r, age]).expand(HEIGHT, WIDTH, 4) for r, age in ((radiance_a, age_a), (radiance_b, age_b))
+    ]
+    before, age = (radiance_a * age_a + radiance_b * age_b) / (age_a + age_b), (age_a + age_b) / 2
+    frame = wall(camera(), torch.full((HEIGHT, WIDTH, 3), 4.0))
+    kept = accumulate(NoisyPair(frame, frame, camera(), 8, 0), *past)
+    assert kept is not None and (kept.age == age + 1).all()
+    torch.testing.assert_close(kept.radiance, torch.full_like(frame.color, (before * age + 4) / (age + 1)))
 
 
 def test_broken_pixels_do_not_stay_in_the_history() -> None:
     color = torch.ones(HEIGHT, WIDTH, 3)
     color[4, 5, 1] = float("nan")
     frame = wall(camera(), color)
-    kept = accumulate(NoisyPair(frame, frame, camera(), 8, 0), torch.zeros(HEIGHT, WIDTH, 4))
+    kept = accumulate(NoisyPair(frame, frame, camera(), 8, 0), *2 * [torch.zeros(HEIGHT, WIDTH, 4)])
     assert kept is not None and kept.radiance.isfinite().all()
 
 

@@ -41,7 +41,7 @@ def test_outcomes_are_told_in_order_on_the_thread_that_asks() -> None:
 
     assert jobs.add(lambda: threading.current_thread().name, done, done)
     assert jobs.add(lambda: fails(OSError("disk full")), done, done)
-    assert jobs.add(lambda: fails(KeyError("a defect")), done, done)  # is told too, and the thread goes on
+    assert jobs.add(lambda: fails(KeyError("a defect")), done, done)  # is reported too, and the thread goes on
     assert jobs.add(lambda: 7, done, done)
     assert jobs.close() and not told
     jobs.finished()
