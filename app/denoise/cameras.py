@@ -87,15 +87,18 @@ def _pinhole(matrix: np.ndarray, width: int, height: int) -> Camera:
     signs = np.sign(np.diag(calibration))
     calibration, rotation = calibration * signs, rotation * signs[:, None]
     center = -np.linalg.solve(matrix[:, :3], matrix[:, 3])
-    focal = calibration[1, 1] / calibration[2, 2]
+    calibration = calibration / calibration[2, 2]
+    principal_point = (float(calibration[0, 2] / width), float(calibration[1, 2] / height))
     to_world = np.eye(4)
     to_world[:3] = np.column_stack([-rotation[0], -rotation[1], rotation[2], center])
-    return Camera(to_world, float(np.degrees(2 * np.arctan(height / 2 / focal))), width, height)
+    fov_y = float(np.degrees(2 * np.arctan(height / 2 / calibration[1, 1])))
+    return Camera(to_world, fov_y, width, height, principal_point)
 
 
 def _error(camera: Camera, points: np.ndarray, pixels: np.ndarray) -> float:
     """The median distance in pixels from where the camera has the points to where they were seen."""
     left, up, forward = ((points - camera.to_world[:3, 3]) @ camera.to_world[:3, :3]).T
     focal = camera.height / 2 / np.tan(np.radians(camera.fov_y) / 2)
-    x, y = camera.width / 2 - focal * left / forward, camera.height / 2 - focal * up / forward
+    x = camera.width * camera.principal_point[0] - focal * left / forward
+    y = camera.height * camera.principal_point[1] - focal * up / forward
     return float(np.median(np.hypot(x - pixels[:, 0], y - pixels[:, 1])))

@@ -21,12 +21,12 @@ def pose() -> np.ndarray:
     return to_world
 
 
-def seen(to_world: np.ndarray, fov_y: float, depth: np.ndarray) -> np.ndarray:
+def seen(to_world: np.ndarray, fov_y: float, depth: np.ndarray, shift: tuple[float, float] = (0.5, 0.5)) -> np.ndarray:
     """(H, W, 3): what each pixel's center shows at these depths."""
     half = np.tan(np.radians(fov_y) / 2)
     y, x = np.mgrid[:HEIGHT, :WIDTH] + 0.5
-    left = -(2 * x / WIDTH - 1) * half * WIDTH / HEIGHT
-    up = -(2 * y / HEIGHT - 1) * half
+    left = -2 * (x / WIDTH - shift[0]) * half * WIDTH / HEIGHT
+    up = -2 * (y / HEIGHT - shift[1]) * half
     rays = np.stack([left, up, np.ones_like(left)], axis=-1) @ to_world[:3, :3].T
     return to_world[:3, 3] + rays * depth[..., None]
 
@@ -35,8 +35,9 @@ def bumps() -> np.ndarray:
     return 4.0 + np.random.default_rng(0).random((HEIGHT, WIDTH))
 
 
-def test_the_camera_is_found_again() -> None:
-    position = seen(pose(), 33.0, bumps())
+@pytest.mark.parametrize("shift", [(0.5, 0.5), (0.7, 0.1)])
+def test_the_camera_is_found_again(shift: tuple[float, float]) -> None:
+    position = seen(pose(), 33.0, bumps(), shift)
     position[:10] = 0.0  # the background
     position[10] = 1e10  # what some write for it
     position[20, ::7] += 2.0  # a pixel's mean on an edge is a point of neither surface
@@ -44,6 +45,7 @@ def test_the_camera_is_found_again() -> None:
     assert camera is not None and (camera.width, camera.height) == (WIDTH, HEIGHT)
     np.testing.assert_allclose(camera.to_world, pose(), atol=1e-3)
     assert camera.fov_y == pytest.approx(33.0, abs=0.01)
+    assert camera.principal_point == pytest.approx(shift, abs=1e-3)
 
 
 def test_no_camera_is_invented() -> None:
