@@ -63,4 +63,5 @@ class CleanTwin(OnlineModel):
 
     def learn(self, pair: NoisyPair) -> float:
         """As always; renders the reference of this view where the cache has none, which Ctrl-C ends: Interrupted."""
+        assert pair.camera is not None
         return super().learn(replace(pair, clean=torch.from_numpy(self._session.reference(pair.camera).mean)))

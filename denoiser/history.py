@@ -72,12 +72,12 @@ class History:
 
 
 def accumulate(pair: NoisyPair, past_a: torch.Tensor, past_b: torch.Tensor) -> History | None:
-    """The history with this pair in it. None without positions.
+    """The history with this pair in it. None without positions or a camera.
 
     past_a, past_b: (H, W, 4) radiance and age, what `reproject` found for each half in the history before. The mean of
     both is weighted by age: where one half alone has seen the point before, the other's zero is no radiance.
     """
-    if pair.a.position is None or pair.b.position is None:
+    if pair.a.position is None or pair.b.position is None or pair.camera is None:
         return None
     position, albedo, normal = map(pair.mean, ("position", "albedo", "normal"))
     color = (finite(pair.a.color) + finite(pair.b.color)) / 2  # a broken pixel must not break the sum

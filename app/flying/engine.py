@@ -283,6 +283,7 @@ class Engine:
         if measured:
             layers["reference"] = _shared(measured.reference)
         _complete(layers)
+        assert pair.camera is not None
         self._picture = Picture(
             number=pair.index,
             layers=layers,
