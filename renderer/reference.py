@@ -108,7 +108,8 @@ class ReferenceCache:
                 os.utime(file)  # used now: the last to go
             return Accumulation(self, self._sensor, camera, *loaded)
         width, height = self._size
-        return Accumulation(self, self._sensor, camera, [np.zeros((height, width, 3)) for _ in range(2)], 0, 0)
+        nothing = [np.full((height, width, 3), np.nan) for _ in range(2)]
+        return Accumulation(self, self._sensor, camera, nothing, 0, 0)
 
     def _load(self, file: Path) -> tuple[list[np.ndarray], int, int]:
         hint = "delete it, or run 'noisewalk cache --clear'"
@@ -123,8 +124,8 @@ class ReferenceCache:
             if isinstance(error, CacheError):
                 raise
             raise CacheError(f"{file}: corrupt reference ({error}): {hint}") from error
-        if any(h.shape != (self._size[1], self._size[0], 3) or not np.isfinite(h).all() for h in halves):
-            raise CacheError(f"{file}: corrupt reference (wrong size or not finite): {hint}")
+        if any(h.shape != (self._size[1], self._size[0], 3) or np.isinf(h).any() for h in halves):
+            raise CacheError(f"{file}: corrupt reference (wrong size or infinite): {hint}")
         return [h.astype(np.float64) for h in halves], per_half, passes
 
     def save(self, camera: Camera, halves: list[np.ndarray], per_half: int, passes: int) -> None:
@@ -174,19 +175,16 @@ class Accumulation:
         return 2 * self._per_half
 
     def reference(self) -> Reference:
-        """The mean of what is there."""
-        return Reference(self._halves[0].astype(np.float32), self._halves[1].astype(np.float32), self.spp)
+        """The mean of what is there; 0 where every pass so far was broken."""
+        a, b = (np.nan_to_num(half, nan=0.0).astype(np.float32) for half in self._halves)
+        return Reference(a, b, self.spp)
 
     def add(self, pass_spp: int) -> None:
         """Renders `pass_spp` more samples per pixel for each half; saves every few seconds."""
         passes = [(self._sensor.scene.integrator, reference_seed(self._passes, half)) for half in (0, 1)]
         rendered = [np.array(image) for image in self._sensor.render(self.camera, passes, pass_spp)]
         self._per_half, self._passes = self._per_half + pass_spp, self._passes + 1
-        share = pass_spp / self._per_half
-        # A broken sample, as from a sky with infinite texels, must not break the reference for good.
-        self._halves = [
-            h + (np.where(np.isfinite(r), r, h) - h) * share for h, r in zip(self._halves, rendered, strict=True)
-        ]
+        self._halves = [_mean(h, r, pass_spp / self._per_half) for h, r in zip(self._halves, rendered, strict=True)]
         if time.monotonic() - self._saved_at > SAVE_SECONDS:
             self.save()
 
@@ -195,6 +193,17 @@ class Accumulation:
         if self._passes > self._saved_passes:
             self._cache.save(self.camera, self._halves, self._per_half, self._passes)
             self._saved_passes, self._saved_at = self._passes, time.monotonic()
+
+
+def _mean(half: np.ndarray, rendered: np.ndarray, share: float) -> np.ndarray:
+    """Takes a pass, (H, W, 3), into the mean of those before it, with a `share` of the whole in [0, 1].
+
+    A broken pixel, as from a sky with infinite texels, keeps the mean it has: NaN until there is a first one.
+    """
+    good = np.isfinite(rendered).all(axis=-1, keepdims=True)
+    rendered = np.where(good, rendered, 0.0)
+    before = np.where(np.isnan(half), rendered, half)
+    return np.where(good, before + (rendered - before) * share, half)
 
 
 class CachedFile(NamedTuple):

@@ -132,3 +132,31 @@ def test_the_cache_is_bounded_and_the_longest_unused_goes(tiny_scene: Scene, tmp
     for camera in cameras:
         cache.get(camera, 2)
     assert all(cache.file(camera).exists() for camera in cameras)
+
+
+def test_a_pixel_whose_first_pass_was_broken_is_not_too_dark(tmp_path: Path, backend: Backend) -> None:
+    import mitsuba as mi
+
+    sky = np.ones((8, 16, 3), dtype=np.float32)
+    sky[3, 5] = np.inf
+    mi.Bitmap(sky).write(str(tmp_path / "sky.exr"))
+    file = tmp_path / "sky.xml"
+    file.write_text(
+        """<scene version="3.0.0"><integrator type="path"/><sensor type="perspective"><float name="fov" value="150"/>
+        <film type="hdrfilm"><integer name="width" value="24"/><integer name="height" value="16"/></film></sensor>
+        <emitter type="envmap"><string name="filename" value="sky.exr"/></emitter></scene>"""
+    )
+    scene = open_scene(str(file), backend.variant)
+    turned = scene.start.to_world @ np.diag([1.0, 1.0, 1.0, 1.0])
+    cache = ReferenceCache(tmp_path / "cache", scene, 24, 16)
+    means = []
+    for spp in (2, 4, 16):
+        for axis in range(4):  # somewhere is the broken texel
+            angle = axis * np.pi / 2
+            turned = np.eye(4)
+            turned[:3, :3] = [[np.cos(angle), 0, np.sin(angle)], [0, 1, 0], [-np.sin(angle), 0, np.cos(angle)]]
+            means.append(cache.get(replace(scene.start, to_world=turned), spp).mean)
+    seen = np.stack(means)
+    assert np.isfinite(seen).all() and (seen == 0).any()
+    halves = {0.0, 0.5, 1.0}  # of the mean of two halves, of which one may be broken everywhere
+    assert set(np.unique(seen.round(4)).tolist()) <= halves
