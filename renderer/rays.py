@@ -24,8 +24,8 @@ def viewing_distance(scene: Scene) -> float:
     box = scene.mi_scene.bbox()
     if not box.valid():
         return 1.0
-    away = np.linalg.norm(np.array(box.center()) - scene.start.to_world[:3, 3])
-    return float(max(away, np.linalg.norm(np.array(box.extents())) / 2))
+    away = np.linalg.norm(np.array(box.center(), float) - scene.start.to_world[:3, 3])
+    return float(max(away, np.linalg.norm(np.array(box.extents(), float)) / 2))
 
 
 def distances(scene: Scene, origins: np.ndarray, directions: np.ndarray) -> np.ndarray:
@@ -43,11 +43,12 @@ def distances(scene: Scene, origins: np.ndarray, directions: np.ndarray) -> np.n
         rays = (mi.Ray3f(mi.Point3f(o), mi.Vector3f(d)) for o, d in zip(origins, directions, strict=True))
         return np.array([_hit_distance(scene.mi_scene.ray_intersect_preliminary(ray)) for ray in rays])
     ray = mi.Ray3f(mi.Point3f(origins.T.copy()), mi.Vector3f(directions.T.copy()))
-    return np.array(scene.mi_scene.ray_intersect_preliminary(ray, coherent=False).t, dtype=np.float64)
+    found = np.array(scene.mi_scene.ray_intersect_preliminary(ray, coherent=False).t, dtype=np.float64)
+    return np.where(np.isnan(found), np.inf, found)  # of shapes that single precision cannot hold
 
 
 def _hit_distance(hit: Any) -> float:
-    return float(hit.t) if hit.is_valid() else float("inf")
+    return float(hit.t) if hit.is_valid() and hit.t == hit.t else float("inf")
 
 
 def direction(camera: Camera, x: float, y: float) -> np.ndarray:
