@@ -16,8 +16,8 @@ from noisewalk.renderer.scene import Scene
 
 MAX_SAMPLES = 2**28
 BLOCK = 32  # Mitsuba's largest, in pixels to a side
-# What Dr.Jit says where Mitsuba 3.9 hides variables of a plugin (thinlens) from it.
-_UNRECORDABLE = "was created before recording was started"
+# How Dr.Jit begins where it cannot record, as with a lens whose variables Mitsuba 3.9 hides, or without any shape.
+_UNRECORDABLE = "record(): "
 
 Pass = tuple[Any, int]  # an integrator, and a seed
 
@@ -110,7 +110,7 @@ class Sensor:
             try:
                 return self._recorded(passes, spp)
             except RuntimeError as error:
-                if _UNRECORDABLE not in str(innermost(error)):
+                if not str(innermost(error)).startswith(_UNRECORDABLE):
                     raise
                 self._records = False
                 self.warnings.append(f"{self.scene.file}: its kernels cannot be recorded: every picture is traced anew")

@@ -14,7 +14,8 @@ from noisewalk.renderer.scene import Scene
 def viewing_distance(scene: Scene) -> float:
     """Median distance to what the middle of the picture shows, or else the whole of it.
 
-    Where it shows nothing: to the middle of the scene, but not less than half its diagonal; 1 without any shapes.
+    Where it shows nothing: to the middle of the scene, but not less than half its diagonal; 1 without any shapes, or
+    with shapes that single precision cannot hold.
     """
     for places in (np.linspace(0.25, 0.75, 5), np.linspace(0.0, 1.0, 33)):
         grid = np.array([direction(scene.start, x, y) for x, y in itertools.product(places, repeat=2)])
@@ -22,10 +23,11 @@ def viewing_distance(scene: Scene) -> float:
         if np.isfinite(found).any():
             return float(np.median(found[np.isfinite(found)]))
     box = scene.mi_scene.bbox()
-    if not box.valid():
+    corners = np.array([box.min, box.max], dtype=np.float64)
+    if not np.isfinite(corners).all() or not box.valid():
         return 1.0
-    away = np.linalg.norm(np.array(box.center(), float) - scene.start.to_world[:3, 3])
-    return float(max(away, np.linalg.norm(np.array(box.extents(), float)) / 2))
+    away = np.linalg.norm(corners.mean(axis=0) - scene.start.to_world[:3, 3])
+    return float(max(away, np.linalg.norm(corners[1] - corners[0]) / 2))
 
 
 def distances(scene: Scene, origins: np.ndarray, directions: np.ndarray) -> np.ndarray:

@@ -26,6 +26,7 @@ FORMAT = "noisewalk reference 2"
 MAX_BYTES = 4 * 2**30
 SAVE_SECONDS = 5.0
 SAMPLES_PER_PASS = 2**22
+CLEARED = 3  # times in a row that another process may clear the cache while a file is written
 HEADER_BYTES = 1024  # more than a file has beside its pixels
 
 
@@ -131,12 +132,27 @@ class ReferenceCache:
     def save(self, camera: Camera, halves: list[np.ndarray], per_half: int, passes: int) -> None:
         """Writes what `accumulation` will find. Raises OSError where the cache cannot be written."""
         file = self.file(camera)
-        file.parent.mkdir(parents=True, exist_ok=True)
-        self._evict(file)
+        if self._stored_spp(file) >= per_half:  # another process came further
+            return
         metadata = {"format": FORMAT, "spp_per_half": str(per_half), "passes": str(passes), "scene": self._scene.name}
         stored = {name: half.astype(np.float32) for name, half in zip("ab", halves, strict=True)}
+        content = save(stored, metadata)
+        for _ in range(CLEARED):
+            with suppress(FileNotFoundError):
+                return self._write(file, content)
+        self._write(file, content)
+
+    def _write(self, file: Path, content: bytes) -> None:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._evict(file)
         with written_aside(file) as temporary:
-            temporary.write_bytes(save(stored, metadata))
+            temporary.write_bytes(content)
+
+    def _stored_spp(self, file: Path) -> int:
+        """Per half; 0 where there is no file that can be read."""
+        with suppress(OSError, CacheError):
+            return self._load(file)[1]
+        return 0
 
     def _evict(self, keep: Path) -> None:
         """Deletes the longest unused references, and what a killed process left, until one more fits."""
@@ -217,7 +233,10 @@ class CachedFile(NamedTuple):
 def cached_files(folder: Path) -> list[CachedFile]:
     """All files of a reference cache; other processes may delete some meanwhile."""
     found = []
-    for file in folder.glob("*"):
+    files: list[Path] = []
+    with suppress(FileNotFoundError):
+        files += folder.glob("*")
+    for file in files:
         with suppress(FileNotFoundError):
             if file.suffix in (".safetensors", ".tmp"):
                 status = file.stat()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -233,3 +234,30 @@ def test_what_cannot_be_recorded_is_said_and_other_errors_are_not_hidden(
     with pytest.raises(RendererError, match="out of memory") as raised:
         tracer.render_pair(view(tiny_scene), 0)
     assert str(tiny_scene.file) in str(raised.value) and not tracer.sensor.warnings
+
+
+SCALED = """<scene version="3.0.0"><integrator type="path"/><emitter type="constant"/>
+  <sensor type="perspective"><float name="fov" value="{fov}"/>
+  <float name="near_clip" value="{near}"/><float name="far_clip" value="{far}"/>
+  <transform name="to_world"><lookat origin="{x}, {y}, {z}" target="0, 0, 0" up="0, 1, 0"/></transform>
+  <film type="hdrfilm"><integer name="width" value="24"/><integer name="height" value="16"/><rfilter type="box"/></film>
+  </sensor><shape type="cube"><transform name="to_world"><scale value="{room}"/></transform></shape></scene>"""
+
+
+@pytest.mark.parametrize("fov", [0.001, 45.0, 179.0])
+@pytest.mark.parametrize("unit", [1e-7, 1.0, 1e7])
+def test_pictures_are_bare_mitsubas_at_any_scale(tmp_path: Path, backend: Backend, unit: float, fov: float) -> None:
+    import mitsuba as mi
+
+    numbers = {"fov": fov, "room": 9 * unit, "near": unit / 100, "far": unit * 1000}
+    numbers |= dict(zip("xyz", (2 * unit, 3 * unit, 4 * unit), strict=True))
+    (tmp_path / "scaled.xml").write_text(SCALED.format(**numbers))
+    scene = open_scene(str(tmp_path / "scaled.xml"), backend.variant)
+    tracer = PathTracer(scene, 24, 16, 16, 0)
+    ours = tracer.render_pair(scene.start, 0).a
+    bare = mi.load_file(str(tmp_path / "scaled.xml"))
+    expected = np.array(mi.render(bare, integrator=tracer.features, spp=16))[..., -3:]
+    assert ours.position is not None
+    found = ours.position.cpu().numpy()
+    pixel = 9 * unit * math.tan(math.radians(min(fov, 120)) / 2) / 12  # its edge on the wall, about
+    assert np.abs(found - expected).mean() < pixel and np.abs(expected).min(axis=(0, 1)).max() > 0.1 * unit
