@@ -113,7 +113,7 @@ def read_exr(file: Path) -> Exr:
 
 def exr_of_layers(file: Path, layers: Mapping[str, np.ndarray]) -> Exr:
     """A new picture, not written yet. layers: (H, W, 3) float32 by name, "" for the picture itself; those with "normal"
-    in their names have components X, Y, Z.
+    in their names have components X, Y, Z. Numbers that are not finite become 0: other programs stumble over them.
     """
     import OpenEXR
 
@@ -121,7 +121,9 @@ def exr_of_layers(file: Path, layers: Mapping[str, np.ndarray]) -> Exr:
     for layer, image in layers.items():
         for index, component in enumerate("XYZ" if "normal" in layer else "RGB"):
             name = f"{layer}.{component}" if layer else component
-            channels[name] = _channel(name, image[..., index].astype(np.float32))
+            channels[name] = _channel(
+                name, np.where(np.isfinite(image[..., index]), image[..., index], 0.0).astype(np.float32)
+            )
     header = {"compression": OpenEXR.ZIP_COMPRESSION, "type": OpenEXR.scanlineimage}
     return Exr(file, [OpenEXR.Part(header, channels)])
 

@@ -350,7 +350,7 @@ class _Opened:
     def __init__(self, options: WalkOptions, tell: Callable[[str], None]) -> None:
         from noisewalk.app.session import Session
 
-        self.session = Session(options, pacing="free")
+        self.session = Session(options, pacing="free", warn=tell)
         try:
             self.reference = LiveReference(self.session, tell)
             self.autosave = Autosave(self.session, tell)
