@@ -78,7 +78,7 @@ class RunFolder:
         return self.folder / "weights.safetensors"
 
     def start(self, frames_done: int) -> None:
-        """Opens frames.csv with the first `frames_done` rows of a stopped run. Raises UsageError if some are missing."""
+        """Opens frames.csv with the first `frames_done` rows of a stopped run. Raises UsageError if any is missing."""
         file = self.folder / "frames.csv"
         self.rows = read_rows(file)[:frames_done] if frames_done else []
         if len(self.rows) < frames_done:
