@@ -33,6 +33,7 @@ from noisewalk.app.options import (
     COMPARED_FRAMES,
     CONTENDERS,
     PretrainOptions,
+    StudyOptions,
     WalkOptions,
 )
 from noisewalk.denoiser import DenoiserError
@@ -43,6 +44,7 @@ noisewalk SCENE [options]              fly through the scene in a window (F1 lis
 noisewalk SCENE --headless [options]   walk a path, train and denoise, leave a run folder
 noisewalk compare SCENE... [options]   our models and Open Image Denoise on the same walk
 noisewalk variants SCENE [options]     the paper's loss variants on the same walk (its figure 6)
+noisewalk study [NAME] [options]       the paper's other corruptions, each learned from noise alone; no NAME: a list
 noisewalk bench [SCENE] [options]      how long each stage of a frame takes here, and why not less
 noisewalk reference SCENE [options]    render the references of a path ahead of time
 noisewalk scenes                       list the bundled scenes
@@ -140,6 +142,27 @@ def _variants(words: list[str]) -> int:
     return variants(walk_options(given), talk_of(given))
 
 
+def _study(words: list[str]) -> int:
+    parser = with_talk(Parser("noisewalk study", epilog="see also: noisewalk --help"))
+    parser.add_argument("name", nargs="?", metavar="NAME", help="a study, or all; without one they are listed")
+    parser.add_argument("--images", type=Path, metavar="DIR", help="photographs; default: scikit-image's")
+    parser.add_argument("--volumes", type=Path, metavar="DIR", help="NIfTI volumes, for mri; default: nilearn's brain")
+    parser.add_argument("--steps", type=whole(1, 10**8), help="training steps; default: the study's own")
+    parser.add_argument("--crop", type=whole(8, 1024), help="pixels a side; default: the study's own")
+    parser.add_argument("--batch", type=whole(1, 64), default=1, help="crops a step; default: %(default)s")
+    parser.add_argument("--seed", type=whole(0, 2**31 - 1), default=DEFAULTS.seed, help="default: %(default)s")
+    parser.add_argument("--sweep", action="store_true", help="impulse: one training for each share (figure 5)")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="folder; default: studies/001, ...")
+    add_machine(parser)
+    given = parser.parse_args(words)
+    from noisewalk.app.study.command import studies, study
+
+    if given.name is None:
+        return studies(talk_of(given))
+    names = {field.name for field in dataclasses.fields(StudyOptions)}
+    return study(StudyOptions(**{name: value for name, value in vars(given).items() if name in names}), talk_of(given))
+
+
 def _bench(words: list[str]) -> int:
     parser = with_talk(Parser("noisewalk bench", epilog="see also: noisewalk --help"))
     parser.add_argument("scene", nargs="?", default=DEFAULTS.scene, metavar="SCENE", help="default: %(default)s")
@@ -229,6 +252,7 @@ def _doctor(words: list[str]) -> int:
 COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "compare": _compare,
     "variants": _variants,
+    "study": _study,
     "bench": _bench,
     "reference": _reference,
     "scenes": _scenes,

@@ -145,6 +145,27 @@ class PretrainOptions:
 
 
 @dataclass(frozen=True)
+class StudyOptions:
+    """One of the paper's studies, or all. Each has its own number of steps and size of crop unless told.
+
+    images, volumes: folders to take the place of the pictures that come with packages.
+    """
+
+    name: str
+    images: Path | None = None
+    volumes: Path | None = None
+    steps: int | None = None
+    crop: int | None = None
+    batch: int = 1
+    seed: int = 0
+    sweep: bool = False
+    device: str = "auto"
+    variant: str = "auto"
+    out: Path | None = None
+    cache_dir: Path = CACHE_DIR
+
+
+@dataclass(frozen=True)
 class Output:
     """How a command talks: `quiet` without progress, `json` with the result as one line on standard output."""
 

@@ -9,7 +9,7 @@ from functools import cached_property
 import torch
 
 from noisewalk.denoiser import DenoiserError
-from noisewalk.denoiser.guide import open_image_denoise, require_guide
+from noisewalk.denoiser.guide import advise, require_guide
 from noisewalk.denoiser.history import History, accumulate
 from noisewalk.denoiser.planes import ALBEDO, COLOR, NORMAL, frame_planes, from_planes, part, to_planes
 from noisewalk.renderer.frame import Frame, NoisyPair
@@ -79,7 +79,7 @@ class InputMaker:
         if guided and context:
             require_guide()
         self._device, self._context = device, context
-        self._guide: Guide | None = open_image_denoise if guided and context else None
+        self._guide: Guide | None = advise if guided and context else None
         self.history: History | None = None
 
     def prepare(self, pair: NoisyPair, remember: bool = True) -> PreparedPair:

@@ -10,11 +10,12 @@ from typing import Literal
 import torch
 
 from noisewalk.denoiser import DenoiserError
+from noisewalk.denoiser.blend import cross_validated_share
 from noisewalk.denoiser.checkpoint import load_checkpoint, save_checkpoint
 from noisewalk.denoiser.features import finite
 from noisewalk.denoiser.inputs import InputMaker, PreparedPair
 from noisewalk.denoiser.models import build_model
-from noisewalk.denoiser.planes import GUIDE, from_planes, part
+from noisewalk.denoiser.planes import COLOR, GUIDE, from_planes, part
 from noisewalk.denoiser.streams import Recorded, recorder_of
 from noisewalk.denoiser.trainer import Trainer, TrainingSettings
 from noisewalk.denoiser.weights import WeightsError, load_weights, save_weights
@@ -46,7 +47,7 @@ class Denoised:
 
     halves: what is made of each half, knowing nothing of the other: (2, H, W, 3), as the network puts it out.
     shown:  the picture (H, W, 3), finite and >= 0: their average, but with what the guide makes of both halves
-            together in the place of what it makes of each.
+            together in the place of what it makes of each; and where the guide's picture is nearer to the truth, that.
     """
 
     halves: torch.Tensor
@@ -157,9 +158,10 @@ class OnlineDenoiser:
         with torch.no_grad():
             self._load(self.weights().parameters)
             denoised, share = self._recorded(planes)
-        shown = denoised
-        if prepared.guide_of_both is not None:
-            shown = denoised + share * (prepared.guide_of_both - part(planes, GUIDE))
+        shown, guide, guides = denoised, prepared.guide_of_both, part(planes, GUIDE)
+        if guide is not None:
+            shown = (denoised + share * (guide - guides)).mean(dim=0, keepdim=True)
+            shown = shown + cross_validated_share(part(planes, COLOR), denoised, guides) * (guide - shown)
         return Denoised(from_planes(denoised), finite(from_planes(shown).mean(dim=0)).clamp(min=0.0))
 
     def _load(self, parameters: Mapping[str, torch.Tensor]) -> None:

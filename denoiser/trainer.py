@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 
 from noisewalk.denoiser.inputs import PreparedPair
-from noisewalk.denoiser.models import build_model
+from noisewalk.denoiser.models import model_named, placed
 from noisewalk.denoiser.pretrained import pretrained_weights
 from noisewalk.denoiser.streams import Recorded, Recorder, recorder_of
 
@@ -54,12 +54,18 @@ class Trainer:
     walk. It is empty for others.
 
     record: how steps are recorded, None to do without; the device's own way unless told.
+    network: makes another network than the settings name, which has what models have (`paper.PaperModel`).
     """
 
     def __init__(
-        self, settings: TrainingSettings, device: torch.device, record: Recorder | Literal["auto"] | None = "auto"
+        self,
+        settings: TrainingSettings,
+        device: torch.device,
+        record: Recorder | Literal["auto"] | None = "auto",
+        network: Callable[[], Any] | None = None,
     ) -> None:
         self.settings = settings
+        self._fresh_network = network or model_named(settings.model)
         self.device = device
         self._record = recorder_of(device) if record == "auto" else record
         self.restart()
@@ -71,7 +77,7 @@ class Trainer:
         self.generator = torch.Generator().manual_seed(self.settings.seed)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.settings.seed)
-            self.network = build_model(self.settings.model, self.device)
+            self.network = placed(self._fresh_network(), self.device)
         start = pretrained_weights(self.settings.model) if self.settings.pretrained else None
         self.started_trained = start is not None
         if start is not None:

@@ -20,7 +20,7 @@ from noisewalk.app.compare.report import Page, write_report
 from noisewalk.app.console import StopSignal, Talk
 from noisewalk.app.doctor import machine, versions
 from noisewalk.app.errors import EXIT_INTERRUPTED, Interrupted, UsageError
-from noisewalk.app.files import write_json
+from noisewalk.app.files import new_folder, write_json
 from noisewalk.app.online_model import CleanTwin, OnlineModel, Shown
 from noisewalk.app.options import CONTENDERS, WalkOptions
 from noisewalk.app.references import render_references
@@ -341,20 +341,6 @@ def flip(image: torch.Tensor, reference: torch.Tensor) -> float | None:
 def _display(image: torch.Tensor) -> np.ndarray:
     """T(image) as (H, W, 3) float32 in [0, 1]."""
     return tone_map(torch.nan_to_num(image)).float().cpu().numpy()
-
-
-def new_folder(given: Path | None, parent: str) -> Path:
-    """The folder that a person chose, which must be empty, or else a new one: parent/001, ... Raises UsageError."""
-    if given is not None:
-        if given.exists() and any(given.iterdir()):
-            raise UsageError(f"{given}: not empty: choose another folder with --out")
-        given.mkdir(parents=True, exist_ok=True)
-        return given
-    number = 1
-    while (folder := Path(parent) / f"{number:03d}").exists():
-        number += 1
-    folder.mkdir(parents=True)
-    return folder
 
 
 def _write(done: Comparison) -> None:

@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from noisewalk.denoiser.estimate import Estimate, estimate_error
 from noisewalk.denoiser.features import finite, tone_map
+from noisewalk.denoiser.guide import advise
 from noisewalk.denoiser.online import OnlineDenoiser
 from noisewalk.denoiser.trainer import TrainingSettings
 from tests.denoiser.pairs import noisy_pair, truth
@@ -183,6 +184,18 @@ def test_what_is_shown_has_the_guide_of_both_and_the_halves_only_their_own() -> 
         (image - truth().color).square().mean() for image in (before.shown, before.halves.mean(dim=0))
     )
     assert error_shown < error_average
+
+
+def test_an_untrained_network_leaves_the_picture_to_the_guide() -> None:
+    pair = noisy_pair(0, truth())
+    with OnlineDenoiser(TrainingSettings("kernel", pretrained=False), "cpu", "lockstep", guided=True) as denoiser:
+        denoised = denoiser.denoise_both(denoiser.prepare(pair))
+    guide = advise(*map(pair.mean, ("color", "albedo", "normal")))
+    ours, guides, shown = (
+        (tone_map(image) - tone_map(truth().color)).square().mean()
+        for image in (denoised.halves.mean(dim=0), guide, denoised.shown)
+    )
+    assert shown < 0.5 * ours and shown < 1.3 * guides
 
 
 @pytest.mark.gpu
