@@ -114,7 +114,7 @@ def _walk(words: list[str]) -> int:
 
 
 def _reference(words: list[str]) -> int:
-    given = walk_parser("noisewalk reference", *WALK_CHOICES).parse_args(words)  # as of the walk to come
+    given = walk_parser("noisewalk reference", *WALK_CHOICES).parse_args(words)  # those of the later walk
     from noisewalk.app.tools import reference
 
     return reference(walk_options(given), talk_of(given))
