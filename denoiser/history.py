@@ -15,7 +15,8 @@ from noisewalk.denoiser.planes import from_planes, to_planes
 from noisewalk.renderer.frame import Camera, Frame, NoisyPair
 
 LONGEST = 12.0  # frames in the mean; with more, it would blur more, and ghosts would stay longer
-# With larger differences, it is another point
+# With larger differences, the point seen before is another one. On one surface, positions differ by less than the
+# size of a pixel there.
 POSITION_TOLERANCE = 0.015  # of the distance to the camera
 NORMAL_TOLERANCE = 0.3
 ALBEDO_TOLERANCE = 0.2
@@ -76,8 +77,8 @@ class History:
 def accumulate(pair: NoisyPair, past_a: torch.Tensor, past_b: torch.Tensor) -> History | None:
     """The history with this pair added; None without positions.
 
-    past_a, past_b: (H, W, 4) radiance and age, from `reproject` for each half. Ages are weights of their mean: where only
-    one half has seen the point before, the 0 of the other is no radiance.
+    past_a, past_b: (H, W, 4) radiance and age, from `reproject` for each half. The mean of both is weighted by age:
+    where only one half has seen the point before, the 0 of the other is no radiance.
     """
     if pair.a.position is None or pair.b.position is None:
         return None

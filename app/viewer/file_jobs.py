@@ -86,11 +86,11 @@ class FileJobs:
             return self._jobs.popleft() if self._jobs else None
 
 
-def read_path(file: Path) -> CameraPath:
-    """A camera path, ready to be flown. Raises PathError."""
+def read_path(file: Path, principal_point: tuple[float, float]) -> CameraPath:
+    """A camera path, ready to be flown; `principal_point` of frames that name none. Raises PathError."""
     from noisewalk.renderer.camera_path import load_path
 
-    path = load_path(file)
+    path = load_path(file, principal_point)
     path.camera(0, 1, 1)  # makes its splines on this thread: with many keyframes that takes seconds
     return path
 
