@@ -37,7 +37,7 @@ def l0_loss(output: torch.Tensor, target: torch.Tensor, exponent: float | torch.
 
 
 class AnnealedL0(nn.Module):
-    """`l0_loss` with an exponent that goes from 2 to 0 as `progress`, of the training, goes from 0 to 1."""
+    """`l0_loss` with an exponent that falls from 2 to 0. progress: of the training, from 0 to 1."""
 
     progress: torch.Tensor
 
@@ -46,6 +46,7 @@ class AnnealedL0(nn.Module):
         self.register_buffer("progress", torch.zeros(()), persistent=False)
 
     def forward(self, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        """The loss at the present `progress`, a scalar."""
         return l0_loss(output, target, 2.0 * (1.0 - self.progress))
 
 
