@@ -1,8 +1,8 @@
 """Corruptions of pictures that Noise2Noise can undo (Lehtinen et al. 2018, section 3). Each call draws new numbers.
 
-Each takes clean pictures (N, C, H, W) in [0, 1], its strength, and a generator, all on the CPU. It gives the same
-shape. A strength is a number or (N, 1, 1, 1). Two calls are independent: one can be the input, and the other the target.
-A missing pixel is NaN, and losses leave it out.
+Each takes clean pictures (N, C, H, W) in [0, 1], a strength and a generator, all on the CPU. It gives the same shape.
+A strength is a number or (N, 1, 1, 1). Two calls are independent: one can be the input, and the other the target. A
+missing pixel is NaN, and losses leave it out.
 """
 
 from __future__ import annotations
