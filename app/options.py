@@ -20,8 +20,11 @@ SIDE_STEP = 8
 REFERENCE_SPP = (2048, 512)
 COMPARED_FRAMES = 200
 TARGETS = ("noisy", "clean")
+FILMS = (".mp4", ".png", ".exr")
+SPLITS = ("noisy", "oidn")
 BENCH_REPEATS = 20
 BENCH_MINUTES = 5
+BROWSER_HOST, BROWSER_PORT = "127.0.0.1", 8080
 
 # Who takes part in a comparison, and what differs from the options of a walk.
 CONTENDERS: dict[str, dict[str, Any]] = {

@@ -27,6 +27,7 @@ from noisewalk.renderer.scene import Scene
 FORMAT = "noisewalk reference 2"
 MAX_BYTES = 4 * 2**30
 SAVE_SECONDS = 5.0
+ABANDONED_SECONDS = 3600.0  # after which a temporary file is what a killed process left
 SAMPLES_PER_PASS = 2**22
 HEADER_BYTES = 1024  # more than a file has beside its pixels
 
@@ -103,14 +104,18 @@ class ReferenceCache:
         """
         accumulation = self.accumulation(camera, spp)
         progress(accumulation.spp)
-        pass_spp = max(1, SAMPLES_PER_PASS // (self._size[0] * self._size[1]))
         try:
-            while accumulation.spp < spp:
-                accumulation.add(min(pass_spp, -(-(spp - accumulation.spp) // 2)))
+            for pass_spp in self.pass_spp(accumulation.spp, spp):
+                accumulation.add(pass_spp)
                 progress(accumulation.spp)
         finally:
             accumulation.save()
         return accumulation.reference()
+
+    def pass_spp(self, done: int, spp: int) -> list[int]:
+        """Samples per pixel of each half, pass by pass, that are missing to a reference of `spp` where `done` are."""
+        most, missing = max(1, SAMPLES_PER_PASS // (self._size[0] * self._size[1])), max(0, -(-(spp - done) // 2))
+        return [most] * (missing // most) + ([missing % most] if missing % most else [])
 
     def accumulation(self, camera: Camera, spp: int | None = None) -> Accumulation:
         """This view's reference of `spp` as far as it is rendered, to go on with; without spp, from the best there is.
@@ -158,8 +163,9 @@ class ReferenceCache:
         """Deletes the longest unused references, and what a killed process left, until one more fits."""
         oldest_first = sorted(cached_files(self._folder), key=lambda cached: cached.used)
         total = sum(cached.size for cached in oldest_first)
-        for file, size, used in oldest_first:
-            abandoned = file.suffix == ".tmp" and time.time() - used > 3600
+        for cached in oldest_first:
+            file, size, _ = cached
+            abandoned = file.suffix == ".tmp" and not being_written(cached)
             if abandoned or (total + self._bytes() > self._max_bytes and file != keep):
                 total -= size
                 file.unlink(missing_ok=True)
@@ -169,8 +175,17 @@ class ReferenceCache:
         return 2 * self._size[0] * self._size[1] * 3 * 4
 
 
+def render_pass(sensor: Sensor, camera: Camera, index: int, spp: int) -> list[np.ndarray]:
+    """Both halves of pass `index`, (H, W, 3) float32 each, with `spp` samples per pixel each."""
+    passes = [(sensor.scene.integrator, reference_seed(index, half)) for half in (0, 1)]
+    return [np.array(image) for image in sensor.render(camera, passes, spp)]
+
+
 class Accumulation:
-    """One view's reference while it grows. `spp`: samples per pixel so far, of both halves together."""
+    """One view's reference while it grows.
+
+    spp: samples per pixel so far, of both halves together. passes: so far, which is the number of the next one.
+    """
 
     def __init__(
         self,
@@ -191,14 +206,20 @@ class Accumulation:
     def spp(self) -> int:
         return 2 * self._per_half
 
+    @property
+    def passes(self) -> int:
+        return self._passes
+
     def reference(self) -> Reference:
         """The mean of what is there."""
         return Reference(self._halves[0], self._halves[1], self.spp)
 
     def add(self, pass_spp: int) -> None:
         """Renders `pass_spp` more samples per pixel for each half; saves every few seconds."""
-        passes = [(self._sensor.scene.integrator, reference_seed(self._passes, half)) for half in (0, 1)]
-        rendered = [np.array(image) for image in self._sensor.render(self.camera, passes, pass_spp)]
+        self.take(render_pass(self._sensor, self.camera, self._passes, pass_spp), pass_spp)
+
+    def take(self, rendered: list[np.ndarray], pass_spp: int) -> None:
+        """Adds the next pass, wherever it was rendered; saves every few seconds."""
         self._per_half, self._passes = self._per_half + pass_spp, self._passes + 1
         share = pass_spp / self._per_half
         # In float32, as it is saved: what goes on after a kill must come to the very same numbers.
@@ -244,3 +265,8 @@ def cached_files(folder: Path) -> list[CachedFile]:
                 status = file.stat()
                 found.append(CachedFile(file, status.st_size, status.st_mtime))
     return found
+
+
+def being_written(cached: CachedFile) -> bool:
+    """Whether another process may be writing this file at the moment, as far as clocks can tell."""
+    return cached.file.suffix == ".tmp" and abs(time.time() - cached.used) < ABANDONED_SECONDS
