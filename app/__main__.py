@@ -35,6 +35,7 @@ from noisewalk.app.options import (
     BENCH_REPEATS,
     BROWSER_HOST,
     BROWSER_PORT,
+    CAPTURES,
     COMPARED_FRAMES,
     CONTENDERS,
     SPLITS,
@@ -180,6 +181,8 @@ def _study(words: list[str]) -> int:
     parser.add_argument("--volumes", type=Path, metavar="DIR", help="NIfTI volumes, for mri; default: nilearn's brain")
     parser.add_argument("--steps", type=whole(1, 10**8), help="training steps; default: the study's own")
     parser.add_argument("--crop", type=whole(8, 1024), help="pixels a side; default: the study's own")
+    captures = "budget: noisy pictures in all; default: %(default)s"
+    parser.add_argument("--captures", type=whole(40, 10**6), default=CAPTURES, help=captures)
     parser.add_argument("--batch", type=whole(1, 64), default=1, help="crops a step; default: %(default)s")
     parser.add_argument("--seed", type=whole(0, 2**31 - 1), default=DEFAULTS.seed, help="default: %(default)s")
     parser.add_argument("--sweep", action="store_true", help="impulse: one training for each share (figure 5)")
