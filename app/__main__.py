@@ -147,7 +147,7 @@ def _browse(options: WalkOptions, given: argparse.Namespace, talk: Talk) -> int:
 
 
 def _reference(words: list[str]) -> int:
-    parser = walk_parser("noisewalk reference", *WALK_CHOICES)  # as of the walk to come
+    parser = walk_parser("noisewalk reference", *WALK_CHOICES)  # those of the later walk
     where = "let Dask's scheduler at this address hand the work out, or start N workers here"
     parser.add_argument("--cluster", metavar="ADDRESS|local[:N]", help=where)
     given = parser.parse_args(words)
