@@ -83,6 +83,7 @@ class Trainer:
         if start is not None:
             self.network.load_state_dict(start)
         # Numbers that change are tensors, so that a recorded step follows them.
+        self.set_learning_rate(self.settings.learning_rate)
         self._learning_rate = torch.tensor(self.settings.learning_rate, device=self.device)
         self._ema_weight = torch.ones((), device=self.device)
         self.optimizer = torch.optim.Adam(
@@ -101,7 +102,7 @@ class Trainer:
 
     def set_learning_rate(self, learning_rate: float) -> None:
         """Of the steps from now on; `train` sets it to that of the settings."""
-        self._learning_rate.fill_(learning_rate)
+        self._full_learning_rate = learning_rate
 
     def forget_recordings(self) -> None:
         """Steps are recorded anew: for whoever has put other tensors into network or optimiser."""
@@ -138,6 +139,7 @@ class Trainer:
         image: (N, 16, H, W) frame planes, target: (N, 3, H, W) linear radiance.
         """
         self.steps += 1
+        self._learning_rate.fill_(self._full_learning_rate * min(1.0, self.steps / self.network.warm_up_steps))
         self._ema_weight.fill_(1.0 - self._decay())
         return self._recorded(image, target)[0]
 
@@ -149,6 +151,7 @@ class Trainer:
         # A norm is finite if and only if every gradient is: one number to look at instead of a million.
         norm = torch.nn.utils.get_total_norm([p.grad for p in self.network.parameters() if p.grad is not None])
         finite = torch.isfinite(loss.detach()) & torch.isfinite(norm)
+        torch.nn.utils.clip_grads_with_norm_(self.network.parameters(), self.network.gradient_limit, norm)
         # The fused optimiser leaves everything as it is where this says so, and nobody has to wait for the answer.
         self.optimizer.found_inf = (~finite).float()  # type: ignore[attr-defined]
         self.optimizer.step()
@@ -172,7 +175,8 @@ class Trainer:
     def _decay(self) -> float:
         decay = self.network.ema_decay
         # At first the average is short, so that it does not lag behind a network that learns fast.
-        return decay if self.started_trained else min(decay, self.steps / (self.steps + 9))
+        warm = self.started_trained and self.steps > self.network.warm_up_steps
+        return decay if warm else min(decay, self.steps / (self.steps + 9))
 
     def _crop(self, size: int, *images: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """The same random window of all images (1, C, H, W)."""
