@@ -53,6 +53,8 @@ class Trainer:
     parameters over the last steps (Polyak and Juditsky 1992): it takes noise out of the pictures and flicker out of the
     walk. It is empty for others.
 
+    The learning rate rises over a model's first `warm_up_steps`, and its gradient is scaled down to `gradient_limit`.
+
     record: how steps are recorded, None to do without; the device's own way unless told.
     network: makes another network than the settings name, which has what models have (`paper.PaperModel`).
     """
@@ -72,7 +74,7 @@ class Trainer:
 
     def restart(self) -> None:
         """Begins anew, with the pretrained network where the settings ask for it and there is one."""
-        self.steps = self.skipped = 0
+        self.steps = self.skipped = self._adopted_steps = 0
         # Crops and initial weights come from generators of our own: the same seed gives the same run.
         self.generator = torch.Generator().manual_seed(self.settings.seed)
         with torch.random.fork_rng(devices=[]):
@@ -112,7 +114,8 @@ class Trainer:
         """Goes on from a network that was trained for `steps` before, with a fresh optimiser."""
         self.restart()
         self.network.load_state_dict(parameters)
-        self.steps, self.started_trained = steps, True
+        self.steps = self._adopted_steps = steps
+        self.started_trained = True
         self._begin_ema()
 
     def train(self, pair: PreparedPair) -> TrainingReport:
@@ -139,7 +142,7 @@ class Trainer:
         image: (N, 16, H, W) frame planes, target: (N, 3, H, W) linear radiance.
         """
         self.steps += 1
-        self._learning_rate.fill_(self._full_learning_rate * min(1.0, self.steps / self.network.warm_up_steps))
+        self._learning_rate.fill_(self._full_learning_rate * self._warmth())
         self._ema_weight.fill_(1.0 - self._decay())
         return self._recorded(image, target)[0]
 
@@ -175,8 +178,12 @@ class Trainer:
     def _decay(self) -> float:
         decay = self.network.ema_decay
         # At first the average is short, so that it does not lag behind a network that learns fast.
-        warm = self.started_trained and self.steps > self.network.warm_up_steps
-        return decay if warm else min(decay, self.steps / (self.steps + 9))
+        settled = self.started_trained and self._warmth() == 1.0
+        return decay if settled else min(decay, self.steps / (self.steps + 9))
+
+    def _warmth(self) -> float:
+        """In (0, 1]: how far the optimiser, which an adopted network has anew, is warmed up."""
+        return min(1.0, (self.steps - self._adopted_steps) / self.network.warm_up_steps)
 
     def _crop(self, size: int, *images: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """The same random window of all images (1, C, H, W)."""
