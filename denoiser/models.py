@@ -35,5 +35,5 @@ def build_model(name: str, device: torch.device | str) -> PaperModel | KernelMod
 
 
 def placed(network: nn.Module, device: torch.device | str) -> Any:
-    """The network on the device, in the layout that convolves fastest (channels last)."""
+    """The network on the device, with channels last, the fastest layout for convolutions."""
     return network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]

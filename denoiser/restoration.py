@@ -1,4 +1,4 @@
-"""The paper's U-Net for pictures in [0, 1], with any loss; and for pictures whose spectrum is known in part."""
+"""The paper's U-Net for pictures in [0, 1] with any loss, also for pictures whose spectrum is partly known."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ class RestorationModel(UNet):
         self.compare = loss
 
     def forward(self, picture: torch.Tensor) -> torch.Tensor:
+        """The restored picture."""
         return super().forward(picture.nan_to_num(0.0) - 0.5) + 0.5
 
     def loss(self, picture: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
@@ -34,15 +35,16 @@ class RestorationModel(UNet):
 
 
 class KnownFrequenciesModel(RestorationModel):
-    """(N, 4, H, W) planes as of `corruptions.undersampled` -> (N, 1, H, W), with the measured frequencies put back.
+    """(N, 4, H, W) from `corruptions.undersampled` -> (N, 1, H, W), with the measured frequencies put back.
 
-    Training goes through that too (Lehtinen et al. 2018, section 3.4).
+    Gradients go through that too (Lehtinen et al. 2018, section 3.4).
     """
 
     def __init__(self, loss: Loss) -> None:
         super().__init__(loss, channels=1)
 
     def forward(self, planes: torch.Tensor) -> torch.Tensor:
+        """The restored picture."""
         picture, real, imaginary, known = planes.split(1, dim=1)
         spectrum = torch.fft.fft2(super().forward(picture), norm="ortho")
         spectrum = torch.where(known > 0, torch.complex(real, imaginary), spectrum)

@@ -19,11 +19,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from noisewalk.app.errors import Interrupted
+from noisewalk.app.flying.autosave import Autosave
+from noisewalk.app.flying.live_reference import LiveReference
+from noisewalk.app.flying.messages import Knobs, Message, Picture, SceneFacts, Status, Viewpoint, Wish
+from noisewalk.app.flying.series import Sample, Series
 from noisewalk.app.options import WalkOptions
-from noisewalk.app.viewer.autosave import Autosave
-from noisewalk.app.viewer.live_reference import LiveReference
-from noisewalk.app.viewer.messages import Knobs, Message, Picture, SceneFacts, Status, Viewpoint, Wish
-from noisewalk.app.viewer.series import Sample, Series
 from noisewalk.denoiser import DenoiserError
 from noisewalk.renderer import RenderCancelled, RendererError
 from noisewalk.renderer.bundled import bundled_scenes, find_scene, scene_name
@@ -121,9 +121,15 @@ class Engine:
 
         self._order(load)
 
-    def save_weights(self, file: Path) -> None:
-        """Exports the network as it is published now."""
-        self._order(lambda session: session.save_weights(file), f"weights saved: {file}")
+    def save_weights(self, file: Path, saved: Callable[[Path], None] | None = None) -> None:
+        """Exports the network as it is published now, and says so, or calls `saved` on the session thread."""
+
+        def save(session: Session) -> None:
+            session.save_weights(file)
+            if saved is not None:
+                saved(file)
+
+        self._order(save, "" if saved else f"weights saved: {file}")
 
     def pick(self, x: float, y: float, picture: Picture, done: Callable[[np.ndarray | None], None]) -> None:
         """Finds the point in the world under (x, y) in [0, 1] of a picture; calls `done` on the session thread."""
@@ -277,6 +283,7 @@ class Engine:
         if measured:
             layers["reference"] = _shared(measured.reference)
         _complete(layers)
+        assert pair.camera is not None
         self._picture = Picture(
             number=pair.index,
             layers=layers,
@@ -343,7 +350,7 @@ class _Opened:
     def __init__(self, options: WalkOptions, tell: Callable[[str], None]) -> None:
         from noisewalk.app.session import Session
 
-        self.session = Session(options, pacing="free")
+        self.session = Session(options, pacing="free", warn=tell)
         try:
             self.reference = LiveReference(self.session, tell)
             self.autosave = Autosave(self.session, tell)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from noisewalk.app.viewer.messages import Viewpoint
+from noisewalk.app.flying.messages import Viewpoint
 
 Matrix = NDArray[np.float64]
 

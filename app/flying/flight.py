@@ -6,7 +6,7 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from noisewalk.app.viewer.messages import Viewpoint
+from noisewalk.app.flying.messages import Viewpoint
 
 if TYPE_CHECKING:
     from noisewalk.renderer.camera_path import CameraPath, Keyframe

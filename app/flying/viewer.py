@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -11,14 +12,15 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
-from noisewalk.app.upload import as_array
-from noisewalk.app.viewer.controls import FOV_RANGE, FlyCamera, Steering, reprojection
-from noisewalk.app.viewer.display import EXPOSURE_RANGE, Display, DisplaySettings
-from noisewalk.app.viewer.engine import Engine
-from noisewalk.app.viewer.file_jobs import FileJobs, read_path, write_screenshot
-from noisewalk.app.viewer.flight import Flight
-from noisewalk.app.viewer.messages import Picture, SceneFacts, Viewpoint, Wish, printable
-from noisewalk.app.viewer.preferences import Preferences, save_preferences
+from noisewalk.app.errors import EXIT_INTERRUPTED, EXIT_USAGE
+from noisewalk.app.flying.controls import FOV_RANGE, FlyCamera, Steering, reprojection
+from noisewalk.app.flying.engine import Engine
+from noisewalk.app.flying.file_jobs import FileJobs, read_path, write_screenshot
+from noisewalk.app.flying.flight import Flight
+from noisewalk.app.flying.messages import Picture, SceneFacts, Viewpoint, Wish, printable
+from noisewalk.app.flying.preferences import Preferences, save_preferences
+from noisewalk.app.flying.view import EXPOSURE_RANGE, DisplaySettings
+from noisewalk.app.layers import as_array
 
 if TYPE_CHECKING:
     from noisewalk.renderer.camera_path import CameraPath
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 RESTING_SECONDS = 0.25  # after the last move, the camera rests
 TOAST_SECONDS = 6.0
 MAX_TOASTS = 5
+MAX_ITERATIONS, MAX_SPP, MAX_CROP = 64, 256, 1024  # of the knobs
 SCENE_FILES, PATH_FILES, WEIGHT_FILES = ("*.xml",), ("*.json",), ("*.safetensors",)
 
 T = TypeVar("T")
@@ -273,13 +276,13 @@ class Viewer:
         """After this frame."""
         self.quitting = True
 
-    def screenshot(self, display: Display) -> None:
-        """The picture as it is shown as PNG, and all its layers as EXR, both numbered, in the current folder."""
+    def screenshot(self, draw: Callable[[Picture, DisplaySettings], np.ndarray]) -> None:
+        """The picture as `draw` shows it as PNG, and all its layers as EXR, both numbered, in the current folder."""
         self.screenshot_wanted = False
         picture, scene = self.picture, self.scene
         if picture is None or scene is None:
             return
-        pixels = display.image(picture, self.view)
+        pixels = draw(picture, self.view)
         layers = {name: as_array(image).copy() for name, image in picture.layers.items()}
         self._with_files(lambda: write_screenshot(scene, pixels, layers), self.toast)
 
@@ -311,6 +314,19 @@ class Viewer:
         """Saves what is to be saved and ends the threads; False where one of them did not end in time."""
         ended = self.engine.close()
         return self._files.close() and ended
+
+    def exit_code(self, ended: bool, interrupted: bool) -> int:
+        """After `close`: says why nothing could be opened. Does not return where a thread goes on."""
+        problem = "" if self.ever_opened else self.engine.status.failure
+        if problem:
+            print(f"noisewalk: error: {problem}", file=sys.stderr)
+        code = EXIT_USAGE if problem else EXIT_INTERRUPTED if interrupted else 0
+        if not ended:
+            # A render that hangs must not keep the process: the weights are saved without it.
+            self.engine.rescue_weights()
+            sys.stderr.flush()
+            os._exit(code)
+        return code
 
     def _name(self) -> str:
         return self.scene.name if self.scene else "noisewalk"

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
-from noisewalk.app.viewer.messages import SceneFacts
+from noisewalk.app.flying.messages import SceneFacts
 from noisewalk.denoiser import DenoiserError
 from noisewalk.renderer import RendererError
 
@@ -102,14 +102,19 @@ def write_screenshot(scene: SceneFacts, pixels: np.ndarray, layers: dict[str, np
     """
     from PIL import Image
 
-    from noisewalk.renderer.exr import write_exr
-
     stem = _unused(f"{scene.name}-")
     Image.fromarray(pixels).save(f"{stem}.png")
-    names = ("denoised", "noisy", "half", "reference", "albedo", "estimated_error")
-    images = {"" if name == "denoised" else f"{name}.": layers[name] for name in names if name in layers}
-    write_exr(Path(f"{stem}.exr"), images, layers["normal"], scene.variant)
+    write_layers(Path(f"{stem}.exr"), scene, layers)
     return f"saved {stem}.png and {stem}.exr in {Path.cwd()}"
+
+
+def write_layers(file: Path, scene: SceneFacts, layers: dict[str, np.ndarray]) -> None:
+    """All layers of a picture, (H, W, 3) float32, as one EXR. Raises OSError."""
+    from noisewalk.renderer import exr
+
+    names = ("denoised", "noisy", "half", "reference", "albedo", "estimated_error")
+    images = {"" if name == "denoised" else name: layers[name] for name in names if name in layers}
+    exr.write_layers(file, images | {"sh_normal": layers["normal"]})
 
 
 def _unused(prefix: str) -> str:
