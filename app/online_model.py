@@ -63,4 +63,5 @@ class CleanTwin(OnlineModel):
 
     def learn(self, pair: NoisyPair) -> float:
         """Like any model. If the cache has no reference of this view, it is rendered. Raises Interrupted on Ctrl-C."""
+        assert pair.camera is not None
         return super().learn(replace(pair, clean=torch.from_numpy(self._session.reference(pair.camera).mean)))

@@ -59,7 +59,7 @@ class _Walk:
     cache_dir: Path = CACHE_DIR
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class WalkOptions(_Walk):
     """One walk as it was asked for. `resolve` fills in None and `auto`."""
 
@@ -131,6 +131,33 @@ def frame_size(width: int | None, height: int | None, film: tuple[int, int], pix
 
 def _multiple(side: float) -> int:
     return SIDE_STEP * max(1, round(side / SIDE_STEP))
+
+
+@dataclass(frozen=True)
+class DenoiseOptions:
+    """One shot of frames that another renderer has made.
+
+    half: names second halves; layers: `ROLE=NAME,...`; also: further color layers.
+    passes: the last one writes; where there are several, it learns no more.
+    memory: in GiB; half of what the device has where it is None.
+    """
+
+    frames: tuple[str, ...]
+    half: tuple[str, ...] | None = None
+    layers: str = ""
+    also: tuple[str, ...] = ()
+    model: str = WalkOptions.model
+    guide: str = WalkOptions.guide
+    cold: bool = WalkOptions.cold
+    weights: Path | None = None
+    passes: int = 1
+    iterations: int = WalkOptions.iterations
+    seed: int = 0
+    device: str = "auto"
+    memory: float | None = None
+    output: Path = Path("denoised")
+    noisy: bool = False
+    png: bool = False
 
 
 @dataclass(frozen=True)

@@ -75,12 +75,12 @@ class History:
 
 
 def accumulate(pair: NoisyPair, past_a: torch.Tensor, past_b: torch.Tensor) -> History | None:
-    """The history with this pair added; None without positions.
+    """The history with this pair added; None without positions or a camera.
 
     past_a, past_b: (H, W, 4) radiance and age, from `reproject` for each half. The mean of both is weighted by age:
     where only one half has seen the point before, the 0 of the other is no radiance.
     """
-    if pair.a.position is None or pair.b.position is None:
+    if pair.a.position is None or pair.b.position is None or pair.camera is None:
         return None
     position, albedo, normal = map(pair.mean, ("position", "albedo", "normal"))
     color = (finite(pair.a.color) + finite(pair.b.color)) / 2  # a pixel that is not finite must not break the sum

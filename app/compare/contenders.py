@@ -79,8 +79,9 @@ class Optix:
         return 0.0
 
     def show(self, pair: NoisyPair) -> Shown:
-        frame = Frame(*map(pair.mean, ("color", "albedo", "normal")))
-        return Shown(*timed(lambda: self._denoiser(frame, pair.camera).cpu()))
+        camera, frame = pair.camera, Frame(*map(pair.mean, ("color", "albedo", "normal")))
+        assert camera is not None
+        return Shown(*timed(lambda: self._denoiser(frame, camera).cpu()))
 
     def close(self) -> None:
         pass

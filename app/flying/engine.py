@@ -283,6 +283,7 @@ class Engine:
         if measured:
             layers["reference"] = _shared(measured.reference)
         _complete(layers)
+        assert pair.camera is not None
         self._picture = Picture(
             number=pair.index,
             layers=layers,
@@ -349,7 +350,7 @@ class _Opened:
     def __init__(self, options: WalkOptions, tell: Callable[[str], None]) -> None:
         from noisewalk.app.session import Session
 
-        self.session = Session(options, pacing="free")
+        self.session = Session(options, pacing="free", warn=tell)
         try:
             self.reference = LiveReference(self.session, tell)
             self.autosave = Autosave(self.session, tell)

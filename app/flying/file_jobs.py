@@ -110,11 +110,11 @@ def write_screenshot(scene: SceneFacts, pixels: np.ndarray, layers: dict[str, np
 
 def write_layers(file: Path, scene: SceneFacts, layers: dict[str, np.ndarray]) -> None:
     """All layers of a picture, (H, W, 3) float32, as one EXR. Raises OSError."""
-    from noisewalk.renderer.exr import write_exr
+    from noisewalk.renderer import exr
 
     names = ("denoised", "noisy", "half", "reference", "albedo", "estimated_error")
-    images = {"" if name == "denoised" else f"{name}.": layers[name] for name in names if name in layers}
-    write_exr(file, images, layers["normal"], scene.variant)
+    images = {"" if name == "denoised" else name: layers[name] for name in names if name in layers}
+    exr.write_layers(file, images | {"sh_normal": layers["normal"]})
 
 
 def _unused(prefix: str) -> str:
