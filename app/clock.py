@@ -1,4 +1,4 @@
-"""Time, also that of GPUs, which work on after a call returns."""
+"""Measures time. A GPU still works after a call returns: its time is measured too."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def synchronise() -> None:
 
 
 def timed(run: Callable[[], Value]) -> tuple[Value, float]:
-    """What it returns, and the milliseconds it took, without those of what a GPU was told to do before."""
+    """What `run` returns, and the milliseconds it took. Earlier work of a GPU is not counted."""
     synchronise()
     start = time.perf_counter()
     value = run()
@@ -34,9 +34,9 @@ class Stopwatch:
         self._last = time.perf_counter()
 
     def lap(self, stage: str) -> None:
-        """Books the time since the last lap on a stage."""
-        # A GPU works on after its calls return: without waiting, a stage's time would be booked on the next. Only what
-        # this thread has begun is waited for, not what training does on a stream of its own.
+        """Adds the time since the last lap to `laps`, under the name of the stage."""
+        # A GPU still works after its calls return. Without waiting, its time would be counted for the next stage. We
+        # wait for the work of this thread only: training has a stream of its own.
         if torch.cuda.is_initialized():
             done = torch.cuda.Event()
             done.record()

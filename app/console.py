@@ -27,7 +27,7 @@ LOG_SECONDS = 30.0
 
 
 class Talk:
-    """Notes and progress of one command, silent with `quiet`; warnings are always said."""
+    """Notes and progress of one command. With `quiet` there are none; warnings are always printed."""
 
     def __init__(self, output: Output) -> None:
         self.output = output
@@ -43,7 +43,7 @@ class Talk:
         self._stderr.print(f"noisewalk: warning: {text}", markup=False)
 
     def progress(self) -> Progress:
-        """A progress display; tasks carry a field `note`."""
+        """A progress display. Each task has a field `note`, a text."""
         return _Progress(
             TextColumn("{task.description}"),
             BarColumn(bar_width=16),
@@ -62,32 +62,42 @@ class Talk:
 
 
 class _Progress(Progress):
-    """Where nobody watches (a pipe, a log file), a line now and then: there, rich shows bars only when they end."""
+    """Where nobody watches (a pipe, a log file), whole lines now and then and at the end: rich would cut its bar."""
 
-    def __init__(self, *columns: ProgressColumn, **settings: Any) -> None:
-        super().__init__(*columns, **settings)
-        self._logged_at = time.monotonic()
+    def __init__(self, *columns: ProgressColumn, console: Console, disable: bool, **settings: Any) -> None:
+        super().__init__(*columns, console=console, disable=disable or not console.is_terminal, **settings)
+        self._logs = not disable and not console.is_terminal
+        self._logged_at, self._logged = time.monotonic(), ""
 
     def update(self, task_id: TaskID, **changes: Any) -> None:
         super().update(task_id, **changes)
-        self._log(task_id)
+        self._log_now_and_then(task_id)
 
     def advance(self, task_id: TaskID, advance: float = 1) -> None:
         super().advance(task_id, advance)
-        self._log(task_id)
+        self._log_now_and_then(task_id)
+
+    def stop(self) -> None:
+        """Also at the end of a `with` block."""
+        super().stop()
+        for task_id in self.task_ids:
+            self._log(task_id)
+
+    def _log_now_and_then(self, task_id: TaskID) -> None:
+        if time.monotonic() - self._logged_at >= LOG_SECONDS:
+            self._logged_at = time.monotonic()
+            self._log(task_id)
 
     def _log(self, task_id: TaskID) -> None:
-        now = time.monotonic()
-        if self.disable or self.console.is_terminal or now - self._logged_at < LOG_SECONDS:
-            return
-        self._logged_at = now
-        task = self.tasks[task_id]
-        line = f"{task.description} {task.completed:.0f}/{task.total:.0f} {task.fields['note']}"
-        self.console.print(line.strip(), markup=False)
+        task = self._tasks[task_id]
+        line = f"{task.description} {task.completed:.0f}/{task.total:.0f} {task.fields['note']}".strip()
+        if self._logs and line != self._logged:
+            self._logged = line
+            self.console.print(line, markup=False)
 
 
 class StopSignal:
-    """Notes the first Ctrl-C or SIGTERM, so that the work in hand ends well; a second Ctrl-C ends at once."""
+    """Notes the first Ctrl-C or SIGTERM, so that the work in hand can end well. A second Ctrl-C ends it at once."""
 
     def __init__(self, message: str) -> None:
         self._message = message
@@ -102,7 +112,7 @@ class StopSignal:
             signal.signal(number, handler)
 
     def check(self) -> None:
-        """Raises Interrupted where a stop was asked for."""
+        """Raises Interrupted if a stop was asked for."""
         if self.requested:
             raise Interrupted
 

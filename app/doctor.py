@@ -31,7 +31,7 @@ print(context.info["GL_RENDERER"], "GL", context.version_code)
 
 
 def doctor(options: WalkOptions, talk: Talk) -> int:
-    """Prints the table (with `json`, one line); exit code 0."""
+    """Prints the table (with `json`, one line). Returns exit code 0."""
     rows = list(_rows(options))
     if talk.output.json:
         talk.result(dict(rows))
@@ -47,7 +47,7 @@ def versions() -> dict[str, str]:
 
 
 def machine(backend: Backend, device: torch.device) -> dict[str, Any]:
-    """What a run folder says about where it ran."""
+    """What a run folder says about the machine. Sizes in GiB; None where there is no GPU."""
     gpu = torch.cuda.get_device_name(device) if device.type == "cuda" else None
     return {
         "system": platform.platform(),
@@ -112,7 +112,7 @@ def _formats(device: torch.device) -> str:
 
 
 def opengl() -> str:
-    """The OpenGL that a window or an off-screen context would get, asked in a child process: a driver may crash."""
+    """The OpenGL that a window or an off-screen context gets. A child process asks, because a driver may crash."""
     if _version("moderngl") == "not installed":
         return "not asked: moderngl is not installed"
     try:

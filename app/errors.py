@@ -1,4 +1,4 @@
-"""How the program ends when it does not end well."""
+"""Errors and exit codes."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ EXIT_INTERRUPTED = 130
 
 
 class UsageError(ValueError):
-    """Something that the person can put right; the message is one line that names what and why."""
+    """Something that a person can correct. The message is one line that names what and why."""
 
 
 class Interrupted(Exception):
-    """Ctrl-C or SIGTERM, noticed at a place where nothing is lost."""
+    """Ctrl-C or SIGTERM came. It is raised at a place where nothing is lost."""

@@ -39,10 +39,16 @@ class OnlineModel:
             self.denoiser.load(options.weights)
 
     def learn(self, pair: NoisyPair) -> float:
-        return timed(lambda: self.denoiser.submit(pair))[1]
+        """Trains on the next pair of the walk; milliseconds that this took."""
+        return timed(lambda: self._submit(pair))[1]
 
     def show(self, pair: NoisyPair) -> Shown:
-        return Shown(*timed(lambda: self.denoiser.denoise(pair).cpu()))
+        """The picture of the pair that was last learned from."""
+        return Shown(*timed(lambda: self.denoiser.denoise(self._prepared).cpu()))
+
+    def _submit(self, pair: NoisyPair) -> None:
+        self._prepared = self.denoiser.prepare(pair)
+        self.denoiser.submit(self._prepared)
 
     def close(self) -> None:
         self.denoiser.close()
@@ -57,8 +63,5 @@ class CleanTwin(OnlineModel):
 
     def learn(self, pair: NoisyPair) -> float:
         """As always; renders the reference of this view where the cache has none, which Ctrl-C ends: Interrupted."""
-        self._pair = replace(pair, clean=torch.from_numpy(self._session.reference(pair.camera).mean))
-        return super().learn(self._pair)
-
-    def show(self, pair: NoisyPair) -> Shown:
-        return super().show(self._pair)
+        assert pair.camera is not None
+        return super().learn(replace(pair, clean=torch.from_numpy(self._session.reference(pair.camera).mean)))

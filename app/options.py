@@ -20,8 +20,12 @@ SIDE_STEP = 8
 REFERENCE_SPP = (2048, 512)
 COMPARED_FRAMES = 200
 TARGETS = ("noisy", "clean")
+FILMS = (".mp4", ".png", ".exr")
+SPLITS = ("noisy", "oidn")
+CAPTURES = 200  # noisy pictures in all, in the study budget
 BENCH_REPEATS = 20
 BENCH_MINUTES = 5
+BROWSER_HOST, BROWSER_PORT = "127.0.0.1", 8080
 
 # Who takes part in a comparison: what is different from a walk's own options.
 CONTENDERS: dict[str, dict[str, Any]] = {
@@ -55,7 +59,7 @@ class _Walk:
     cache_dir: Path = CACHE_DIR
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class WalkOptions(_Walk):
     """One walk as it was asked for. None and `auto` are for `resolve` to fill in."""
 
@@ -130,6 +134,33 @@ def _multiple(side: float) -> int:
 
 
 @dataclass(frozen=True)
+class DenoiseOptions:
+    """One shot of frames that another renderer has made.
+
+    half: names second halves; layers: `ROLE=NAME,...`; also: further color layers.
+    passes: the last one writes; where there are several, it learns no more.
+    memory: in GiB; half of what the device has where it is None.
+    """
+
+    frames: tuple[str, ...]
+    half: tuple[str, ...] | None = None
+    layers: str = ""
+    also: tuple[str, ...] = ()
+    model: str = WalkOptions.model
+    guide: str = WalkOptions.guide
+    cold: bool = WalkOptions.cold
+    weights: Path | None = None
+    passes: int = 1
+    iterations: int = WalkOptions.iterations
+    seed: int = 0
+    device: str = "auto"
+    memory: float | None = None
+    output: Path = Path("denoised")
+    noisy: bool = False
+    png: bool = False
+
+
+@dataclass(frozen=True)
 class PretrainOptions:
     """How much to pretrain on. `data` keeps the rendered clips, so that the next run need not render them again."""
 
@@ -141,6 +172,28 @@ class PretrainOptions:
     seed: int = 0
     device: str = "auto"
     variant: str = "auto"
+    cache_dir: Path = CACHE_DIR
+
+
+@dataclass(frozen=True)
+class StudyOptions:
+    """One of the paper's studies, or all. Each has its own number of steps and size of crop unless told.
+
+    images, volumes: folders to take the place of the pictures that come with packages.
+    """
+
+    name: str
+    images: Path | None = None
+    volumes: Path | None = None
+    steps: int | None = None
+    crop: int | None = None
+    batch: int = 1
+    captures: int = CAPTURES
+    seed: int = 0
+    sweep: bool = False
+    device: str = "auto"
+    variant: str = "auto"
+    out: Path | None = None
     cache_dir: Path = CACHE_DIR
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -11,15 +13,36 @@ from PIL import Image, ImageDraw, ImageFont
 
 from noisewalk.renderer.files import written_aside
 
-CURVE_COLORS = ("#1b6ca8", "#b8621b", "#5b8c3a", "#8a4fa0", "#a83232", "#40404a")
+CURVE_COLORS = ("#1b6ca8", "#b8621b", "#5b8c3a", "#8a4fa0", "#a83232", "#40404a", "#2a8f8f", "#8c7326")
 ESTIMATE_LABEL = "estimate"  # drawn as a thin, dashed curve
+FONTS = (  # that have what Matplotlib's own lacks: Chinese, Japanese, Korean
+    "Noto Sans CJK SC",
+    "Noto Sans CJK JP",
+    "Source Han Sans SC",
+    "WenQuanYi Zen Hei",
+    "Microsoft YaHei",
+    "PingFang SC",
+    "Hiragino Sans",
+    "Malgun Gothic",
+    "Arial Unicode MS",
+)
 MOST_DOTS = 60  # above, a curve is a line without them
 SMALLEST_TILE = 128  # pixels: narrower ones have no room for their caption
 LABEL_HEIGHT = 0.055  # of the plot
 
 
-def write_psnr_plot(file: Path, curves: Mapping[str, Sequence[tuple[int, float]]], title: str) -> None:
-    """Plots PSNR over frames. curves: (frame, dB) in order by label, all with the same last frame."""
+@dataclass(frozen=True)
+class Axes:
+    """What the axes of a plot are called."""
+
+    x: str = "frame"
+    y: str = "PSNR of tone-mapped images (dB)"
+
+
+def write_psnr_plot(
+    file: Path, curves: Mapping[str, Sequence[tuple[int, float]]], title: str, named: Axes = Axes()
+) -> None:
+    """Plots PSNR over frames, or as `named`. curves: (frame, dB) in order by label, all with the same last frame."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -35,7 +58,8 @@ def write_psnr_plot(file: Path, curves: Mapping[str, Sequence[tuple[int, float]]
         axes.plot(*zip(*points, strict=True), marker=dots, markersize=3.5, color=colors[label])
     last = max(frame for points in curves.values() for frame, _ in points)
     axes.margins(x=0.02)
-    axes.set(xlabel="frame", ylabel="PSNR of tone-mapped images (dB)", title=title)
+    axes.set(xlabel=named.x, ylabel=named.y)
+    axes.set_title(title, parse_math=False, family=_fonts())  # a name is no formula, whatever is in it
     axes.set_xlim(right=last + 0.28 * max(1, last))
     bottom, top = axes.get_ylim()
     height = -float("inf")
@@ -46,8 +70,17 @@ def write_psnr_plot(file: Path, curves: Mapping[str, Sequence[tuple[int, float]]
         axes.annotate(text, (last, height), offset, textcoords="offset points", va="center", color=colors[label])
     axes.grid(alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)
-    with written_aside(file) as temporary:
+    with written_aside(file) as temporary, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing")  # it is drawn as a box, which says as much
         figure.savefig(temporary, format="png", dpi=120)
+
+
+def _fonts() -> list[str]:
+    """Matplotlib's own font, and those that are installed of FONTS."""
+    from matplotlib.font_manager import get_font_names
+
+    installed = set(get_font_names())
+    return ["DejaVu Sans", *(font for font in FONTS if font in installed)]
 
 
 def side_by_side(heading: str, tiles: Sequence[tuple[str, str, torch.Tensor]]) -> Image.Image:

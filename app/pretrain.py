@@ -18,6 +18,7 @@ from noisewalk.app.options import PretrainOptions
 from noisewalk.denoiser.guide import require_guide
 from noisewalk.denoiser.inputs import InputMaker
 from noisewalk.denoiser.online import choose_device
+from noisewalk.denoiser.planes import ALBEDO, COLOR, GUIDE, HISTORY, PAST
 from noisewalk.denoiser.trainer import Trainer, TrainingSettings
 from noisewalk.denoiser.weights import read_tensors, save_weights, write_tensors
 from noisewalk.renderer import RenderCancelled
@@ -87,9 +88,9 @@ def _render_clip(
     cameras = _flight(scene, options.size, max(CLIP) + 1, np.random.default_rng(seed))
     kept = []
     for index, camera in enumerate(cameras):
-        halves = inputs.halves(tracer.render_pair(camera, index))
+        pair = inputs.prepare(tracer.render_pair(camera, index))
         if index in CLIP:
-            kept.append(halves.both.nan_to_num(0.0, LARGEST).clamp(-LARGEST, LARGEST).half())
+            kept.append(pair.both.nan_to_num(0.0, LARGEST).clamp(-LARGEST, LARGEST).half())
         stop.check()
     return torch.stack(kept)
 
@@ -138,7 +139,7 @@ def _trained(options: PretrainOptions, clips: list[torch.Tensor], talk: Talk, st
 def _save(options: PretrainOptions, trainer: Trainer) -> None:
     about = {"scene": f"{options.rooms} random rooms", "steps": trainer.steps, "seed": options.seed}
     # Half precision: half the size, and far finer than what training makes of it in its first steps.
-    halved = {name: value.half() for name, value in trainer.best_parameters.items()}
+    halved = {name: value.half() for name, value in trainer.inference_parameters.items()}
     save_weights(options.output, "kernel", halved, about)
 
 
@@ -159,11 +160,11 @@ def _varied(halves: torch.Tensor, random: torch.Generator) -> tuple[torch.Tensor
     halves = halves.clone()
     exposure = 2.0 ** (STOPS * (2.0 * float(torch.rand((), generator=random)) - 1.0))
     channels = torch.randperm(3, generator=random)
-    for colored in (0, 3, 9, 12):  # radiance, albedo, guide, history
-        part = halves[:, :, colored : colored + 3][:, :, channels]
-        halves[:, :, colored : colored + 3] = part if colored == 3 else part * exposure
+    for colored in (COLOR, ALBEDO, GUIDE, HISTORY):
+        permuted = halves[:, :, colored][:, :, channels]
+        halves[:, :, colored] = permuted if colored == ALBEDO else permuted * exposure
     if chance(WITHOUT_GUIDE):
-        halves[:, :, 9:12] = 0.0
+        halves[:, :, GUIDE] = 0.0
     if chance(WITHOUT_HISTORY):
-        halves[:, :, 12:16] = 0.0
-    return halves[:, 0], halves[:, 1, :3]
+        halves[:, :, PAST] = 0.0
+    return halves[:, 0], halves[:, 1, COLOR]

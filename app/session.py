@@ -14,7 +14,8 @@ from noisewalk.app.errors import Interrupted
 from noisewalk.app.options import Machine, WalkOptions, resolve
 from noisewalk.denoiser.estimate import Estimate, estimate_error
 from noisewalk.denoiser.guide import guide_is_installed
-from noisewalk.denoiser.metrics import noise_floor, psnr
+from noisewalk.denoiser.inputs import PreparedPair
+from noisewalk.denoiser.metrics import decibels, noise_power, psnr
 from noisewalk.denoiser.online import OnlineDenoiser, Pacing, choose_device
 from noisewalk.denoiser.trainer import TrainingReport, TrainingSettings
 from noisewalk.renderer import RenderCancelled
@@ -31,13 +32,23 @@ PREVIEW_SCALE = 1 / 4
 
 @dataclass(frozen=True, eq=False)
 class Measurement:
-    """Against a reference: PSNR in dB of the averaged noisy pair and of the shown image; the reference's own limit."""
+    """Against a reference: PSNR in dB of the averaged noisy pair and of the shown image, as they are and corrected.
+
+    reference_noise: the reference's own, a mean square of tone-mapped values, for corrections (see `metrics.psnr`).
+    """
 
     reference: torch.Tensor
+    reference_spp: int
+    reference_noise: float
     psnr_noisy: float
     psnr_shown: float
-    noise_floor: float
-    reference_spp: int
+    psnr_noisy_corrected: float
+    psnr_shown_corrected: float
+
+    @property
+    def noise_floor(self) -> float:
+        """What the reference is good to, in dB."""
+        return decibels(self.reference_noise)
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,9 +164,10 @@ class Session:
         watch = Stopwatch()
         pair = self.render(camera, index, check)
         watch.lap("render")
+        prepared = self.denoiser.prepare(pair)
         if train:
-            self.denoiser.submit(pair)
-        return self._result(pair, reference, watch)
+            self.denoiser.submit(prepared)
+        return self._result(pair, prepared, reference, watch)
 
     def render(self, camera: Camera, index: int, check: Callable[[], None] = lambda: None) -> NoisyPair:
         """Only renders frame `index`; `check` as in `advance`. Raises Interrupted on Ctrl-C."""
@@ -191,7 +203,7 @@ class Session:
         width, height = (max(1, round(pixels * PREVIEW_SCALE)) for pixels in (camera.width, camera.height))
         pair = self._tracer_of(width, height, spp=1).render_pair(replace(camera, width=width, height=height), index)
         watch.lap("render")
-        return self._result(pair, None, watch, remember=False)
+        return self._result(pair, self.denoiser.prepare(pair, remember=False), None, watch)
 
     def _tracer_of(self, width: int, height: int, spp: int) -> PathTracer:
         """Kept from frame to frame, with what Dr.Jit has recorded for it."""
@@ -204,13 +216,13 @@ class Session:
         """Writes the network as published, with what it was trained on. From any thread. Raises OSError."""
         self.denoiser.save(file, {"scene": self.scene.name, "scene_hash": self.scene.content_hash})
 
-    def _result(self, pair: NoisyPair, reference: Reference | None, watch: Stopwatch, remember: bool = True) -> Result:
+    def _result(self, pair: NoisyPair, prepared: PreparedPair, reference: Reference | None, watch: Stopwatch) -> Result:
         weights = self.denoiser.weights()
         watch.lap("train")
-        denoised = self.denoiser.denoise_both(pair, remember)
+        denoised = self.denoiser.denoise_both(prepared)
         watch.lap("denoise")
         shown = denoised.shown
-        halves = torch.stack([pair.a.color, pair.b.color]).to(shown.device)
+        halves = prepared.noisy
         noisy = halves.mean(dim=0)
         measurement = measure(noisy, shown, reference) if reference is not None else None
         estimate = estimate_error(halves, denoised.halves)
@@ -236,8 +248,9 @@ class Session:
 def measure(noisy: torch.Tensor, shown: torch.Tensor, reference: Reference) -> Measurement:
     """PSNR of both images, (H, W, 3) each, against the reference."""
     half_a, half_b = (torch.from_numpy(half).to(shown.device) for half in (reference.a, reference.b))
-    mean = (half_a + half_b) / 2
-    return Measurement(mean, psnr(noisy, mean), psnr(shown, mean), noise_floor(half_a, half_b), reference.spp)
+    mean, noise = (half_a + half_b) / 2, noise_power(half_a, half_b)
+    numbers = (psnr(image, mean, correction) for correction in (0.0, noise) for image in (noisy, shown))
+    return Measurement(mean, reference.spp, noise, *numbers)
 
 
 def flight(scene: Scene, file: Path | None) -> CameraPath:

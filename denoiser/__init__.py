@@ -1,8 +1,8 @@
-"""The online Noise2Noise denoiser, in PyTorch, usable with any renderer: start at `denoiser.online.OnlineDenoiser`."""
+"""The online Noise2Noise denoiser in PyTorch, for any renderer. Start at `noisewalk.denoiser.online.OnlineDenoiser`."""
 
 MODEL_NAMES = ("kernel", "paper")
 GUIDED_MODELS = ("kernel",)  # those that a pre-trained denoiser can advise
 
 
 class DenoiserError(ValueError):
-    """Something named by a person cannot be used; the message is one line that names it and the cause."""
+    """Something that a person named cannot be used. The message is one line that names it and the cause."""

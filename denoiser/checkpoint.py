@@ -13,7 +13,7 @@ from noisewalk.denoiser.history import History
 from noisewalk.denoiser.trainer import Trainer
 from noisewalk.denoiser.weights import WeightsError, read_tensors, write_tensors
 
-FORMAT = "noisewalk checkpoint 3"
+FORMAT = "noisewalk checkpoint 4"
 _MOMENTS = ("step", "exp_avg", "exp_avg_sq")
 
 
@@ -23,7 +23,7 @@ def save_checkpoint(file: Path, trainer: Trainer, history: History | None, progr
     The trainer must not be training. Raises OSError.
     """
     tensors = {f"network.{name}": value for name, value in trainer.network.state_dict().items()}
-    tensors |= {f"average.{name}": value for name, value in trainer.running_mean.items()}
+    tensors |= {f"ema.{name}": value for name, value in trainer.ema_parameters.items()}
     for name, parameter in trainer.network.named_parameters():
         state = trainer.optimizer.state.get(parameter, {})
         tensors |= {f"adam.{moment}.{name}": state[moment] for moment in _MOMENTS if moment in state}
@@ -45,8 +45,8 @@ def load_checkpoint(file: Path, trainer: Trainer) -> tuple[History | None, dict[
         raise WeightsError(f"{file}: not a noisewalk checkpoint")
     try:
         trainer.network.load_state_dict({n: tensors[f"network.{n}"] for n in trainer.network.state_dict()})
-        for name, value in trainer.running_mean.items():
-            value.copy_(tensors[f"average.{name}"])
+        for name, value in trainer.ema_parameters.items():
+            value.copy_(tensors[f"ema.{name}"])
         for name, parameter in trainer.network.named_parameters():
             moments = {m: tensors[f"adam.{m}.{name}"] for m in _MOMENTS if f"adam.{m}.{name}" in tensors}
             if moments:

@@ -41,8 +41,9 @@ from dataclasses import dataclass
 import torch
 from torch.nn import functional
 
-from noisewalk.denoiser.features import finite, from_planes, to_planes, tone_map
+from noisewalk.denoiser.features import finite, tone_map
 from noisewalk.denoiser.metrics import decibels
+from noisewalk.denoiser.planes import from_planes, to_planes
 
 ESTIMATE_FORMULA = (
     "estimate = -10 log10 mean D^2 (f(a) - a) (f(b) - b) + (T(f(a)) - T(f(b)))^2 / 4, a and b the noisy halves, f(a)"

@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from noisewalk.denoiser.features import finite, from_planes, to_planes
+from noisewalk.denoiser.features import finite
+from noisewalk.denoiser.planes import from_planes, to_planes
 from noisewalk.renderer.frame import Camera, Frame, NoisyPair
 
 LONGEST = 12.0  # frames that the mean reaches back: a longer one would blur more, and ghosts would last
@@ -24,6 +25,7 @@ ALBEDO_TOLERANCE = 0.2
 class History:
     """The mean radiance of the last frames as one camera saw them, and over how many frames: (H, W, 1), at most 12.
 
+    index: of the newest of these frames.
     radiance, position, albedo, normal: (H, W, 3), position in world space.
 
     Noise2Noise's condition holds: it is made of earlier frames, whose samples share nothing with the present target,
@@ -31,13 +33,14 @@ class History:
     """
 
     camera: Camera
+    index: int
     radiance: torch.Tensor
     age: torch.Tensor
     position: torch.Tensor
     albedo: torch.Tensor
     normal: torch.Tensor
 
-    def seen_by(self, frame: Frame) -> torch.Tensor:
+    def reproject(self, frame: Frame) -> torch.Tensor:
         """Radiance and age (H, W, 4) at the points that `frame` shows; zeros where they were not seen, or it has none.
 
         A point was seen if it lies in the old picture and position, normal and albedo there agree with the frame's.
@@ -68,15 +71,21 @@ class History:
         return torch.stack([-left / (half * camera.width / camera.height), -up / half], dim=-1), forward
 
 
-def extended(pair: NoisyPair, seen: torch.Tensor) -> History | None:
-    """The history with this pair in it, given what of it was seen from here (H, W, 4). None without positions."""
-    if pair.a.position is None or pair.b.position is None:
+def accumulate(pair: NoisyPair, past_a: torch.Tensor, past_b: torch.Tensor) -> History | None:
+    """The history with this pair in it. None without positions or a camera.
+
+    past_a, past_b: (H, W, 4) radiance and age, what `reproject` found for each half in the history before. The mean of
+    both is weighted by age: where one half alone has seen the point before, the other's zero is no radiance.
+    """
+    if pair.a.position is None or pair.b.position is None or pair.camera is None:
         return None
     position, albedo, normal = map(pair.mean, ("position", "albedo", "normal"))
     color = (finite(pair.a.color) + finite(pair.b.color)) / 2  # a broken pixel must not break the sum
-    before = seen[..., 3:].clamp(max=LONGEST - 1.0)
-    radiance = (seen[..., :3] * before + color) / (before + 1.0)
-    return History(pair.camera, radiance, before + 1.0, position, albedo, normal)
+    ages = past_a[..., 3:] + past_b[..., 3:]
+    before = (past_a[..., :3] * past_a[..., 3:] + past_b[..., :3] * past_b[..., 3:]) / ages.clamp(min=1e-6)
+    age = (ages / 2).clamp(max=LONGEST - 1.0)
+    radiance = (before * age + color) / (age + 1.0)
+    return History(pair.camera, pair.index, radiance, age + 1.0, position, albedo, normal)
 
 
 def to_tensors(history: History) -> dict[str, torch.Tensor]:
@@ -84,7 +93,7 @@ def to_tensors(history: History) -> dict[str, torch.Tensor]:
     camera = history.camera
     view = torch.cat([torch.as_tensor(camera.to_world).flatten(), torch.tensor([camera.fov_y], dtype=torch.float64)])
     parts = {name: getattr(history, name) for name in ("radiance", "age", "position", "albedo", "normal")}
-    return parts | {"view": view}
+    return parts | {"view": view, "index": torch.tensor(history.index)}
 
 
 def from_tensors(tensors: Mapping[str, torch.Tensor]) -> History:
@@ -93,4 +102,4 @@ def from_tensors(tensors: Mapping[str, torch.Tensor]) -> History:
     height, width = parts["age"].shape[:2]
     view = tensors["view"].numpy()
     camera = Camera(np.array(view[:16]).reshape(4, 4), float(view[16]), width, height)
-    return History(camera, **parts)
+    return History(camera, int(tensors["index"]), **parts)

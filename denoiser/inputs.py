@@ -1,28 +1,41 @@
-"""From pairs to what models take: each half's planes, with a guide's opinion and the walk's history."""
+"""From noisy pairs to what models take: each half's planes, with a guide's opinion and the walk's history."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 
-from noisewalk.denoiser.features import frame_planes, to_planes
-from noisewalk.denoiser.guide import open_image_denoise, require_guide
-from noisewalk.denoiser.history import History, extended
-from noisewalk.renderer.frame import NoisyPair
+from noisewalk.denoiser import DenoiserError
+from noisewalk.denoiser.guide import advise, open_image_denoise, require_guide
+from noisewalk.denoiser.history import History, accumulate
+from noisewalk.denoiser.planes import ALBEDO, COLOR, NORMAL, frame_planes, from_planes, part, to_planes
+from noisewalk.renderer.frame import Frame, NoisyPair
+
+Guide = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
 
 
 @dataclass(frozen=True, eq=False)
-class Halves:
-    """What models take of a pair: each half's planes (1, 16, H, W), and its clean target (1, 3, H, W) if it has one."""
+class PreparedPair:
+    """All that belongs to a noisy pair on its way through the denoiser, on the training device.
 
+    index: of the frame.
+    a, b:  each half's planes (1, 16, H, W).
+    clean: the target (1, 3, H, W) of both, if the pair brought one.
+    guide: the guide that both halves were shown to, if any: what it makes of color, albedo and normal, (H, W, 3) each.
+    """
+
+    index: int
     a: torch.Tensor
     b: torch.Tensor
     clean: torch.Tensor | None = None
+    guide: Guide | None = None
 
     @property
     def tensors(self) -> list[torch.Tensor]:
-        """All that are there."""
+        """All that training reads."""
         return [self.a, self.b] if self.clean is None else [self.a, self.b, self.clean]
 
     @property
@@ -31,16 +44,44 @@ class Halves:
         return torch.cat([self.a, self.b])
 
     @property
-    def ways(self) -> list[tuple[torch.Tensor, torch.Tensor]]:
-        """Input and target to train on, from half `a` and the other way round; the clean target is that of both."""
+    def noisy(self) -> torch.Tensor:
+        """(2, H, W, 3): the radiance of both halves as rendered."""
+        return from_planes(torch.cat([part(self.a, COLOR), part(self.b, COLOR)])).contiguous()
+
+    @property
+    def inputs_and_targets(self) -> list[tuple[torch.Tensor, torch.Tensor]]:
+        """What to train on: from half `a` to half `b`, and the other way round; a clean target is that of both."""
         return [
-            (image, other[:, :3] if self.clean is None else self.clean)
+            (image, part(other, COLOR) if self.clean is None else self.clean)
             for image, other in ((self.a, self.b), (self.b, self.a))
         ]
 
+    @cached_property
+    def guide_of_both(self) -> torch.Tensor | None:
+        """(1, 3, H, W): what the guide makes of the average of both halves; None without one. Made when first asked.
+
+        Better than what it makes of either, but only to be shown: it knows both, and nothing may be learned from it.
+        """
+        return None if self.guide is None else _opinion(self.guide, (self.a + self.b) / 2)
+
+    @cached_property
+    def second_opinion(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """What another guide makes of each half (2, 3, H, W), and of their average (1, 3, H, W); only to be shown.
+
+        The library's network for features with noise: it keeps thin dark things that the guide's drowns in light.
+        """
+        return (
+            torch.cat([_opinion(open_image_denoise, half) for half in (self.a, self.b)]),
+            _opinion(open_image_denoise, (self.a + self.b) / 2),
+        )
+
+
+def _opinion(guide: Guide, planes: torch.Tensor) -> torch.Tensor:
+    return to_planes(guide(*(from_planes(part(planes, channels))[0] for channels in (COLOR, ALBEDO, NORMAL))))
+
 
 class InputMaker:
-    """Makes the planes (1, 16, H, W) of both halves of a pair. Keeps the history of the walk.
+    """Prepares pairs. Keeps the history of the walk.
 
     guided: asks Open Image Denoise about each half, by itself. Raises DenoiserError where that is not installed.
     context: False for models that look at color, albedo and normal only: then neither guide nor history cost anything.
@@ -49,43 +90,28 @@ class InputMaker:
     def __init__(self, device: torch.device, guided: bool, context: bool) -> None:
         if guided and context:
             require_guide()
-        self._device, self._guided, self._context = device, guided and context, context
-        self._pair: NoisyPair | None = None
-        self._moved: tuple[NoisyPair, NoisyPair] | None = None
-        self._halves: Halves | None = None
+        self._device, self._context = device, context
+        self._guide: Guide | None = advise if guided and context else None
         self.history: History | None = None
 
-    def halves(self, pair: NoisyPair, remember: bool = True) -> Halves:
-        """Planes of both halves. `remember`: the pair becomes part of the history that the next one sees."""
-        if self._halves is None or pair is not self._pair:
-            here = self._here(pair)
-            seen = [self.history.seen_by(half) if self.history else None for half in (here.a, here.b)]
-            guides = [
-                open_image_denoise(half.color, half.albedo, half.normal) if self._guided else None
-                for half in (here.a, here.b)
-            ]
-            a, b = map(frame_planes, (here.a, here.b), guides, seen)
-            halves = Halves(a, b, None if here.clean is None else to_planes(here.clean))
-            if not remember:
-                return halves
-            self._pair, self._halves = pair, halves
-            if self._context:
-                nothing = torch.zeros(*here.a.color.shape[:2], 4, device=self._device)
-                old_a, old_b = (nothing if old is None else old for old in seen)
-                self.history = extended(here, (old_a + old_b) / 2)
-        return self._halves
+    def prepare(self, pair: NoisyPair, remember: bool = True) -> PreparedPair:
+        """The pair with all that belongs to it. `remember`: it becomes part of the history that the next one sees.
 
-    def guide_of_both(self, pair: NoisyPair) -> torch.Tensor | None:
-        """(1, 3, H, W): what the guide makes of the average of both halves; None without one.
-
-        Better than what it makes of either, but only to be shown: it knows both, and nothing may be learned from it.
+        Noise2Noise's condition: no half may see its target in the history. So a pair to be remembered must be newer
+        than the history (by its index), else DenoiserError; and one that is not remembered sees an older history only.
         """
-        if not self._guided:
-            return None
-        return to_planes(open_image_denoise(*map(self._here(pair).mean, ("color", "albedo", "normal"))))
+        history = self.history
+        if history is not None and pair.index <= history.index:
+            if remember:
+                raise DenoiserError(f"frame {pair.index} is not newer than frame {history.index}, which is remembered")
+            history = None
+        here = pair.to(self._device)
+        past = [history.reproject(half) if history else None for half in (here.a, here.b)]
+        a, b = map(frame_planes, (here.a, here.b), map(self._guide_of, (here.a, here.b)), past)
+        if remember and self._context:
+            nothing = torch.zeros(*here.a.color.shape[:2], 4, device=self._device)
+            self.history = accumulate(here, *(nothing if one is None else one for one in past))
+        return PreparedPair(pair.index, a, b, None if here.clean is None else to_planes(here.clean), self._guide)
 
-    def _here(self, pair: NoisyPair) -> NoisyPair:
-        """The pair on the device: it goes there once, whoever asks for it."""
-        if self._moved is None or self._moved[0] is not pair:
-            self._moved = pair, pair.to(self._device)
-        return self._moved[1]
+    def _guide_of(self, half: Frame) -> torch.Tensor | None:
+        return self._guide(half.color, half.albedo, half.normal) if self._guide else None

@@ -1,10 +1,12 @@
-"""Training losses."""
+"""Training losses. Pixels whose target has a non-finite channel count nothing."""
 
 from __future__ import annotations
 
 import torch
+from torch import nn
 
 EPSILON = 0.01
+L0_EPSILON = 1e-8
 
 
 def hdr_loss(output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
@@ -20,6 +22,32 @@ def hdr_loss(output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
 def l2_loss(output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
     """L2 = mean (f - y)^2, a scalar. output, target: (N, 3, H, W); broken pixels of the target count nothing."""
     return _difference(output, target).square().mean()
+
+
+def l1_loss(output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    """L1 = mean |f - y|, a scalar, as of `l2_loss`. Its minimum is the target's median."""
+    return _difference(output, target).abs().mean()
+
+
+def l0_loss(output: torch.Tensor, target: torch.Tensor, exponent: float | torch.Tensor) -> torch.Tensor:
+    """mean (|f - y| + 1e-8)^exponent, a scalar, as of `l2_loss`. Near an exponent of 0 its minimum is the mode.
+
+    Lehtinen et al. 2018, section 3.2.
+    """
+    return (_difference(output, target).abs() + L0_EPSILON).pow(exponent).mean()
+
+
+class AnnealedL0(nn.Module):
+    """`l0_loss` with an exponent that goes from 2 to 0 as `progress`, of the training, goes from 0 to 1."""
+
+    progress: torch.Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("progress", torch.zeros(()), persistent=False)
+
+    def forward(self, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        return l0_loss(output, target, 2.0 * (1.0 - self.progress))
 
 
 def _difference(output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:

@@ -16,18 +16,26 @@ TEMPORAL_PSNR_FORMULA = "tPSNR = the PSNR of frame-to-frame differences: of T(sh
 BRIGHTNESS_FORMULA = "brightness = mean T(shown) / mean T(reference)"
 CORRECTED_FORMULA = (
     "corrected: less what the reference's own noise adds to the mean square, mean (T(a) - T(b))^2 / 4 of its halves"
-    " (tPSNR: of their differences from frame to frame); no further than 10 dB beyond it"
+    " (tPSNR: of their differences from frame to frame); 5 dB beyond that noise, only 'at least' so much is known"
 )
 MAX_DECIBELS = 100.0
+BEYOND_FLOOR = 5.0  # dB: two thirds of the mean square are the reference's noise there, and its own error decides
 
 
 def psnr(image: torch.Tensor, reference: torch.Tensor, noise: float = 0.0) -> float:
     """PSNR_FORMULA in dB. image, reference: (H, W, 3) linear radiance; non-finite pixels count as black.
 
-    noise: the reference's own, as of `noise_power`, for CORRECTED_FORMULA. The noise of picture and reference are
-    independent, so that their squares add up; T's curvature is neglected.
+    noise: the noise power of the reference, from `noise_power`, for CORRECTED_FORMULA. The noise of the picture and
+    that of the reference are independent, so their squares add up. The curvature of T is neglected: a reference with
+    fireflies is darker in T than the truth. So the number may be wrong by 2 dB within some 5 dB of the noise floor, and
+    prefers dark pictures there. 10 dB below the floor it is right within 0.5 dB. `is_bound` says where it is a bound.
     """
     return decibels(_less(_tone_mapped_mse(image, reference), noise))
+
+
+def is_bound(corrected: float, noise: float) -> bool:
+    """Whether a corrected PSNR or tPSNR only says that it is at least so many dB: BEYOND_FLOOR beyond the noise."""
+    return corrected > decibels(noise) + BEYOND_FLOOR - 1e-6
 
 
 def relative_mse(image: torch.Tensor, reference: torch.Tensor) -> float:
@@ -45,7 +53,7 @@ def temporal_psnr(
 ) -> float:
     """TEMPORAL_PSNR_FORMULA in dB, of a frame and the one before it: (H, W, 3) linear radiance each.
 
-    noise: what the references' own adds, as of `temporal_noise_power`, for CORRECTED_FORMULA.
+    noise: the noise power of the references, from `temporal_noise_power`, for CORRECTED_FORMULA.
     """
     return decibels(_less((_change(image, previous) - _change(reference, previous_reference)).square().mean(), noise))
 
@@ -53,31 +61,33 @@ def temporal_psnr(
 def brightness(image: torch.Tensor, reference: torch.Tensor) -> float:
     """BRIGHTNESS_FORMULA: below 1 is too dark. image, reference: (H, W, 3) linear radiance.
 
-    Tone mapped, because a few fireflies decide the mean of radiance. A black reference counts as 1e-6.
+    It is measured after tone mapping, because a few fireflies decide the mean of radiance. The mean of a black
+    reference counts as 1e-6.
     """
     shown, right = (tone_map(finite(i)).double().mean().item() for i in (image, reference))
     return shown / max(right, 1e-6)
 
 
 def noise_floor(half_a: torch.Tensor, half_b: torch.Tensor) -> float:
-    """How far, in dB, the mean of two independent halves is from the truth: no PSNR against it can be trusted beyond.
+    """The PSNR in dB of the mean of two independent halves against the truth. No PSNR above it can be trusted.
 
-    Half the difference of the halves has the variance of the error of their mean.
+    half_a, half_b: (H, W, 3) linear radiance. Half of their difference has the variance of the error of their mean.
     """
     return decibels(noise_power(half_a, half_b))
 
 
 def noise_power(half_a: torch.Tensor, half_b: torch.Tensor) -> float:
-    """The mean square of the noise that is left in the tone-mapped mean of two independent halves, (H, W, 3) each."""
+    """The mean square of the noise in the tone-mapped mean of two independent halves, (H, W, 3) radiance each."""
     return _tone_mapped_mse(half_a, half_b) / 4.0
 
 
 def temporal_noise_power(
     half_a: torch.Tensor, half_b: torch.Tensor, previous_a: torch.Tensor, previous_b: torch.Tensor
 ) -> float:
-    """The mean square of the noise that is left in the change between the means of two frames' halves, (H, W, 3) each.
+    """The mean square of the noise in the change from one frame's mean of two halves to the next one's.
 
-    Halves are independent of each other; that one half's noise may be alike in both frames is in the measurement.
+    All are (H, W, 3) linear radiance. The two halves are independent. The noise of one half may be similar in both
+    frames: the measurement takes that into account.
     """
     return (_change(half_a, previous_a) - _change(half_b, previous_b)).square().mean().item() / 4.0
 
@@ -88,7 +98,7 @@ def decibels(mse: float) -> float:
 
 
 def _less(mse: float | torch.Tensor, noise: float) -> float:
-    return max(float(mse) - noise, noise / 10.0)
+    return max(float(mse) - noise, noise * 10.0 ** (-BEYOND_FLOOR / 10.0))
 
 
 def _change(now: torch.Tensor, before: torch.Tensor) -> torch.Tensor:

@@ -10,10 +10,12 @@ from typing import Literal
 import torch
 
 from noisewalk.denoiser import DenoiserError
+from noisewalk.denoiser.blend import blended
 from noisewalk.denoiser.checkpoint import load_checkpoint, save_checkpoint
-from noisewalk.denoiser.features import finite, from_planes, guide_of
-from noisewalk.denoiser.inputs import Halves, InputMaker
+from noisewalk.denoiser.features import finite
+from noisewalk.denoiser.inputs import InputMaker, PreparedPair
 from noisewalk.denoiser.models import build_model
+from noisewalk.denoiser.planes import COLOR, GUIDE, from_planes, part
 from noisewalk.denoiser.streams import Recorded, recorder_of
 from noisewalk.denoiser.trainer import Trainer, TrainingSettings
 from noisewalk.denoiser.weights import WeightsError, load_weights, save_weights
@@ -45,7 +47,8 @@ class Denoised:
 
     halves: what is made of each half, knowing nothing of the other: (2, H, W, 3), as the network puts it out.
     shown:  the picture (H, W, 3), finite and >= 0: their average, but with what the guide makes of both halves
-            together in the place of what it makes of each.
+            together in the place of what it makes of each; and where Open Image Denoise's own pictures are nearer to
+            the truth, those (see `blend`).
     """
 
     halves: torch.Tensor
@@ -62,21 +65,22 @@ class OnlineDenoiser:
 
     guided: the kernel model also sees what Open Image Denoise makes of each half. Raises DenoiserError without it.
 
-    Frames may come from any renderer:
+    A pair is prepared once, and then submitted, denoised or both. Frames may come from any renderer, as tensors or as
+    NumPy arrays (docs/library.md has a whole example):
 
     >>> import torch
     >>> from noisewalk.denoiser.online import OnlineDenoiser
-    >>> from noisewalk.renderer.frame import Camera, Frame, NoisyPair
+    >>> from noisewalk.renderer.frame import Frame, NoisyPair
     >>> def render(seed: int) -> Frame:  # your renderer: (H, W, 3) float32 each
     ...     noise = torch.Generator().manual_seed(seed)
     ...     color = torch.rand(32, 48, 3, generator=noise)
     ...     return Frame(color, albedo=torch.full_like(color, 0.5), normal=torch.zeros_like(color))
-    >>> camera = Camera(torch.eye(4).numpy(), fov_y=45.0, width=48, height=32)
     >>> with OnlineDenoiser(pacing="lockstep") as denoiser:
     ...     for index in range(2):
-    ...         pair = NoisyPair(render(2 * index), render(2 * index + 1), camera, spp=8, index=index)
-    ...         denoiser.submit(pair)
-    ...         picture = denoiser.denoise(pair)
+    ...         pair = NoisyPair(render(2 * index), render(2 * index + 1), index=index)
+    ...         prepared = denoiser.prepare(pair)
+    ...         denoiser.submit(prepared)
+    ...         picture = denoiser.denoise(prepared)
     >>> picture.shape
     torch.Size([32, 48, 3])
     """
@@ -125,34 +129,41 @@ class OnlineDenoiser:
         """Begins anew, as it began at first, after the iterations in hand."""
         self._worker.apply(lambda trainer: trainer.restart())
 
-    def submit(self, pair: NoisyPair) -> None:
-        """Hands a pair to training. Raises RuntimeError where that has failed."""
-        self._worker.submit(self.halves(pair))
+    def prepare(self, pair: NoisyPair, remember: bool = True) -> PreparedPair:
+        """What the model takes of a pair, on the training device: its features, a guide's opinion, the history.
 
-    def halves(self, pair: NoisyPair, remember: bool = True) -> Halves:
-        """What the model sees of each half; of the last pair it is kept. `remember` as of `denoise`."""
-        return self._inputs.halves(pair, remember)
+        `remember`: later frames may look back at this one (not where it is a preview). Then its index must be above
+        that of the newest frame that is remembered, else DenoiserError: the network would see its own target.
+        """
+        return self._inputs.prepare(pair, remember)
+
+    def forget(self) -> None:
+        """Empties the history, so that any index may come next: for a second pass over the same frames."""
+        self._inputs.history = None
+
+    def submit(self, prepared: PreparedPair) -> None:
+        """Hands a pair to training. Raises RuntimeError where that has failed."""
+        self._worker.submit(prepared)
 
     def weights(self) -> PublishedWeights:
         """The weights that `denoise` would use now."""
         return self._worker.latest()
 
-    def denoise(self, pair: NoisyPair, remember: bool = True) -> torch.Tensor:
-        """The picture of both denoised halves: (H, W, 3) float32 linear radiance >= 0 on the training device.
+    def denoise(self, prepared: PreparedPair) -> torch.Tensor:
+        """The picture of both denoised halves: (H, W, 3) float32 linear radiance >= 0 on the training device."""
+        return self.denoise_both(prepared).shown
 
-        `remember`: later frames may look back at this one (not where it is a preview of another size).
-        """
-        return self.denoise_both(pair, remember).shown
-
-    def denoise_both(self, pair: NoisyPair, remember: bool = True) -> Denoised:
+    def denoise_both(self, prepared: PreparedPair) -> Denoised:
         """As `denoise`, and each denoised half by itself."""
-        planes = self.halves(pair, remember).both
+        planes = prepared.both
         with torch.no_grad():
             self._load(self.weights().parameters)
             denoised, share = self._recorded(planes)
-        shown, guide = denoised, self._inputs.guide_of_both(pair)
+        shown, guide, guides = denoised, prepared.guide_of_both, part(planes, GUIDE)
         if guide is not None:
-            shown = denoised + share * (guide - guide_of(planes))
+            shown = (denoised + share * (guide - guides)).mean(dim=0, keepdim=True)
+            opinions = ((guides, guide), prepared.second_opinion)
+            shown = blended(shown, denoised, part(planes, COLOR), opinions)
         return Denoised(from_planes(denoised), finite(from_planes(shown).mean(dim=0)).clamp(min=0.0))
 
     def _load(self, parameters: Mapping[str, torch.Tensor]) -> None:

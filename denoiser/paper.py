@@ -43,7 +43,7 @@ class PaperModel(UNet):
 
     both_directions = False
     uses_context = False
-    average_decay = 0.0
+    ema_decay = 0.0
 
     def __init__(self, variant: Variant = PAPER) -> None:
         super().__init__()

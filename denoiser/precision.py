@@ -1,4 +1,4 @@
-"""Which arithmetic convolutions run in: bfloat16 where the processor multiplies it faster, else float32."""
+"""Convolutions run in bfloat16 where the hardware multiplies it fast, else in float32."""
 
 from __future__ import annotations
 
@@ -10,17 +10,18 @@ import torch
 
 
 def cpu_capabilities() -> Mapping[str, Any]:
-    """What the processor has, by torch's names for it; empty where torch does not say."""
-    # Not in every torch since 2.11.
+    """The extensions of the processor by torch's names; empty where torch does not say."""
+    # Not every torch from 2.11 on has this function.
     capabilities: Mapping[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
     return capabilities
 
 
 @cache
 def multiplies_bfloat16(device_type: str) -> bool:
-    """Whether the hardware has bfloat16 products: GPUs since 2020; AVX-512 BF16 or AMX on a CPU.
+    """Whether the hardware multiplies bfloat16: GPUs since 2020 do, and CPUs with AVX-512 BF16 or AMX.
 
-    It is asked, not timed: a busy moment must not change what a seed gives. Elsewhere bfloat16 is emulated, and slow.
+    Others emulate it, which is slow. We ask the hardware and measure no time: a busy moment must not change the numbers
+    that a seed gives.
     """
     if device_type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
@@ -31,5 +32,5 @@ def multiplies_bfloat16(device_type: str) -> bool:
 
 
 def mixed_precision(device: torch.device) -> torch.autocast:
-    """A context in which convolutions use bfloat16 where that is fast; parameters, losses and sums stay float32."""
+    """A context in which convolutions use bfloat16 where that is fast. Parameters, losses and sums stay float32."""
     return torch.autocast(device.type, torch.bfloat16, enabled=multiplies_bfloat16(device.type))

@@ -12,9 +12,11 @@ _FOLDER = Path(__file__).parent
 
 
 def pretrained_weights(model: str) -> dict[str, torch.Tensor] | None:
-    """Parameters to start a model from, on the CPU; None where it starts untrained. Made by `noisewalk pretrain`.
+    """The parameters that a model starts from, on the CPU; None if it starts untrained.
 
-    Raises WeightsError where the file is damaged.
+    `noisewalk pretrain` makes them.
+
+    Raises WeightsError if the file is damaged.
     """
     file = _FOLDER / f"{model}-pretrained.safetensors"
     return load_weights(file)[0] if file.exists() else None

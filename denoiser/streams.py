@@ -1,4 +1,4 @@
-"""How work reaches a GPU: streams beside each other, and recordings that launch as one piece. On a CPU, plain calls."""
+"""How work reaches a GPU: parallel streams, and recordings that are launched as one piece. On a CPU, plain calls."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ import torch
 Value = TypeVar("Value")
 Tensors = tuple[torch.Tensor, ...]
 Function = Callable[..., Tensors]
-# Makes a function of no arguments that does again what was done to the very tensors that were passed here.
+# Takes a function and its tensors. Gives a function without arguments that does the same to the same tensors again.
 Recorder = Callable[[Function, Tensors], Callable[[], Tensors]]
 
-WARM_UP = 3  # calls before a recording: libraries choose their algorithms, and optimisers make their state
-MOST_RECORDINGS = 4  # of one function, each of its own shapes; the oldest goes
+WARM_UP = 3  # plain calls before a recording: in them, libraries choose algorithms and optimisers make their state
+MOST_RECORDINGS = 4  # of one function, one for each set of shapes; the oldest is dropped
 
 
 class Stream:
-    """A queue of work on a device that runs beside the other queues of the process, and goes before them.
+    """A queue of work on a device. It runs beside the other queues of the process, and has priority over them.
 
-    Its pieces are small: behind a picture's millions of paths each would wait for the last of them.
+    Its pieces are small. Without priority, each would wait until all of a picture's millions of paths are traced.
 
-    A CPU has none of its own: there, work is done when the call returns.
+    A CPU has no such queue: there, the work is done when the call returns.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -39,9 +39,10 @@ class Stream:
 
     @contextmanager
     def use(self) -> Iterator[None]:
-        """This thread's work goes to this stream, after what is queued on the thread's own, which goes on after it.
+        """Within this context, the thread's work goes to this stream.
 
-        Only the device waits, not the thread.
+        It begins after what is queued on the thread's own stream, which then continues after it. Only the device waits,
+        the thread does not.
         """
         if self._stream is None:
             yield
@@ -56,10 +57,10 @@ class Stream:
 
 
 class Handover(Generic[Value]):
-    """A value whose tensors one stream computes and others read: made on the one, taken on the others.
+    """A value with tensors that one stream computes and other streams read. Made on the first, taken on the others.
 
-    The tensors must be in torch's own memory. Dr.Jit gives its memory away again without asking other streams: what it
-    has rendered may only be read on torch's default stream, which Dr.Jit's waits for, and is copied there first.
+    The tensors must be in torch's own memory. Dr.Jit uses its memory again without asking other streams. So what it has
+    rendered is first copied on torch's default stream, for which Dr.Jit's stream waits.
     """
 
     def __init__(self, value: Value, tensors: Sequence[torch.Tensor]) -> None:
@@ -70,24 +71,26 @@ class Handover(Generic[Value]):
             self._ready.record(torch.cuda.current_stream(self._tensors[0].device))
 
     def take(self) -> Value:
-        """The value; what the current stream is given from now on waits until it is computed. The thread does not."""
+        """The value. Later work of the current stream waits until it is computed; the thread does not wait."""
         if self._ready is not None:
             stream = torch.cuda.current_stream(self._tensors[0].device)
             stream.wait_event(self._ready)
             for tensor in self._tensors:
-                tensor.record_stream(stream)  # its memory is not given away while this stream may still read it
+                tensor.record_stream(stream)  # keeps its memory while this stream may still read it
         return self._value
 
 
 class Recorded:
-    """Calls a function of tensors; on a GPU, after a few calls with inputs of the same shapes, by one launch of what it
-    did: a CUDA graph, without the time that Python and the driver take for hundreds of small launches.
+    """Calls a function of tensors. On a GPU, it records a few calls later what the function does, as a CUDA graph.
 
-    So the function must do the same for all inputs of a shape: read no value back from the device, and take numbers
-    that change from tensors that stay. It must run under one thread and stream at a time.
+    From then on one launch replaces hundreds of small ones, and the time that Python and the driver take for them. This
+    holds for inputs of the same shapes.
 
-    record: how to record, None to do without; `recorder_of` a device. Where recording fails, a warning says so and
-    everything goes on without.
+    So the function must do the same for all inputs of a shape. It reads no value back from the device. Numbers that
+    change are in tensors that stay the same objects. One thread and one stream call it at a time.
+
+    record: how to record, from `recorder_of`; None to call plainly. If recording fails, a warning says so, and plain
+    calls go on.
     """
 
     def __init__(self, function: Function, record: Recorder | None) -> None:
@@ -117,7 +120,7 @@ class Recorded:
         kept, replay = self._recordings[shapes]
         for mine, given in zip(kept, inputs, strict=True):
             mine.copy_(given)
-        return tuple(part.clone() for part in replay())  # the next replay writes to the same memory
+        return tuple(part.clone() for part in replay())  # because the next replay writes to the same memory
 
 
 def recorder_of(device: torch.device) -> Recorder | None:
@@ -136,9 +139,9 @@ _recording_stream = cache(_before_others)
 
 
 def record_cuda_graph(function: Function, inputs: Tensors) -> Callable[[], Tensors]:
-    """A CUDA graph of what the function does to these inputs; nothing is computed yet. Raises RuntimeError.
+    """Records what the function does to these inputs as a CUDA graph. Nothing is computed yet. Raises RuntimeError.
 
-    Other threads may go on using the GPU meanwhile, but for recordings of their own.
+    Other threads may use the GPU meanwhile, but must not record.
     """
     device = inputs[0].device
     graph = torch.cuda.CUDAGraph()
@@ -150,7 +153,7 @@ def record_cuda_graph(function: Function, inputs: Tensors) -> Callable[[], Tenso
         ):
             outputs = function(*inputs)
     finally:
-        torch.cuda.set_stream(outside)  # which a failed recording does not
+        torch.cuda.set_stream(outside)  # a failed recording does not set it back
 
     def replay() -> Tensors:
         graph.replay()

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 
-from noisewalk.denoiser.inputs import Halves
-from noisewalk.denoiser.models import build_model
+from noisewalk.denoiser.inputs import PreparedPair
+from noisewalk.denoiser.models import model_named, placed
 from noisewalk.denoiser.pretrained import pretrained_weights
 from noisewalk.denoiser.streams import Recorded, Recorder, recorder_of
 
@@ -49,16 +49,23 @@ class Trainer:
     The halves are independent, so that the target's noise averages out of the gradient (Noise2Noise's condition).
     A step whose loss or gradient is not finite changes nothing and is counted.
 
-    Models with an `average_decay` above 0 denoise with `running_mean`, the mean of the parameters over the last steps
-    (Polyak and Juditsky 1992): it takes noise out of the pictures and flicker out of the walk. It is empty for others.
+    Models with an `ema_decay` above 0 denoise with `ema_parameters`, the exponential moving average (EMA) of the
+    parameters over the last steps (Polyak and Juditsky 1992): it takes noise out of the pictures and flicker out of the
+    walk. It is empty for others.
 
     record: how steps are recorded, None to do without; the device's own way unless told.
+    network: makes another network than the settings name, which has what models have (`paper.PaperModel`).
     """
 
     def __init__(
-        self, settings: TrainingSettings, device: torch.device, record: Recorder | Literal["auto"] | None = "auto"
+        self,
+        settings: TrainingSettings,
+        device: torch.device,
+        record: Recorder | Literal["auto"] | None = "auto",
+        network: Callable[[], Any] | None = None,
     ) -> None:
         self.settings = settings
+        self._fresh_network = network or model_named(settings.model)
         self.device = device
         self._record = recorder_of(device) if record == "auto" else record
         self.restart()
@@ -70,14 +77,14 @@ class Trainer:
         self.generator = torch.Generator().manual_seed(self.settings.seed)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.settings.seed)
-            self.network = build_model(self.settings.model, self.device)
+            self.network = placed(self._fresh_network(), self.device)
         start = pretrained_weights(self.settings.model) if self.settings.pretrained else None
         self.started_trained = start is not None
         if start is not None:
             self.network.load_state_dict(start)
         # Numbers that change are tensors, so that a recorded step follows them.
         self._learning_rate = torch.tensor(self.settings.learning_rate, device=self.device)
-        self._newest_share = torch.ones((), device=self.device)
+        self._ema_weight = torch.ones((), device=self.device)
         self.optimizer = torch.optim.Adam(
             self.network.parameters(),
             lr=self._learning_rate,
@@ -89,7 +96,7 @@ class Trainer:
         self.optimizer.grad_scale = None  # type: ignore[attr-defined]
         # The first steps are not recorded, on purpose: not worth a warning on standard error.
         self.optimizer._warned_capturable_if_run_uncaptured = True
-        self._begin_running_mean()
+        self._begin_ema()
         self.forget_recordings()
 
     def set_learning_rate(self, learning_rate: float) -> None:
@@ -105,18 +112,18 @@ class Trainer:
         self.restart()
         self.network.load_state_dict(parameters)
         self.steps, self.started_trained = steps, True
-        self._begin_running_mean()
+        self._begin_ema()
 
-    def train(self, halves: Halves) -> TrainingReport:
+    def train(self, pair: PreparedPair) -> TrainingReport:
         """`settings.iterations` steps, each on a random crop of both halves' planes (1, 16, H, W).
 
         Another thread may replace `settings` (but for the seed) at any time; the next frame follows them.
         """
         settings = self.settings
         self.set_learning_rate(settings.learning_rate)
-        ways = halves.ways[: 2 if self.network.both_directions else 1]
+        pairs = pair.inputs_and_targets[: 2 if self.network.both_directions else 1]
         losses = [
-            self.step(*self._crop(settings.crop, *ways[iteration % len(ways)]))
+            self.step(*self._crop(settings.crop, *pairs[iteration % len(pairs)]))
             for iteration in range(settings.iterations)
         ]
         # The only time in a frame that the processor waits for the device.
@@ -131,7 +138,7 @@ class Trainer:
         image: (N, 16, H, W) frame planes, target: (N, 3, H, W) linear radiance.
         """
         self.steps += 1
-        self._newest_share.fill_(1.0 - self._decay())
+        self._ema_weight.fill_(1.0 - self._decay())
         return self._recorded(image, target)[0]
 
     def _update(self, image: torch.Tensor, target: torch.Tensor) -> tuple[torch.Tensor]:
@@ -145,27 +152,26 @@ class Trainer:
         # The fused optimiser leaves everything as it is where this says so, and nobody has to wait for the answer.
         self.optimizer.found_inf = (~finite).float()  # type: ignore[attr-defined]
         self.optimizer.step()
-        if self.running_mean:
+        if self.ema_parameters:
             with torch.no_grad():
-                mean = list(self.running_mean.values())
-                changes = torch._foreach_sub(list(self.network.parameters()), mean)
-                torch._foreach_mul_(changes, self._newest_share)
-                torch._foreach_add_(mean, changes)
+                ema = list(self.ema_parameters.values())
+                changes = torch._foreach_sub(list(self.network.parameters()), ema)
+                torch._foreach_mul_(changes, self._ema_weight)
+                torch._foreach_add_(ema, changes)
         return (loss.detach().where(finite, math.nan),)
 
     @property
-    def best_parameters(self) -> dict[str, torch.Tensor]:
-        """To denoise with; steps to come change them."""
-        return self.running_mean or {name: value.detach() for name, value in self.network.named_parameters()}
+    def inference_parameters(self) -> dict[str, torch.Tensor]:
+        """To denoise with: the EMA, or the network's own where there is none. Steps to come change them."""
+        return self.ema_parameters or {name: value.detach() for name, value in self.network.named_parameters()}
 
-    def _begin_running_mean(self) -> None:
-        averaged = self.network.average_decay > 0.0
-        own = self.network.named_parameters() if averaged else []
-        self.running_mean = {name: value.detach().clone() for name, value in own}
+    def _begin_ema(self) -> None:
+        own = self.network.named_parameters() if self.network.ema_decay > 0.0 else []
+        self.ema_parameters = {name: value.detach().clone() for name, value in own}
 
     def _decay(self) -> float:
-        decay = self.network.average_decay
-        # At first the mean is short, so that it does not lag behind a network that learns fast.
+        decay = self.network.ema_decay
+        # At first the average is short, so that it does not lag behind a network that learns fast.
         return decay if self.started_trained else min(decay, self.steps / (self.steps + 9))
 
     def _crop(self, size: int, *images: torch.Tensor) -> tuple[torch.Tensor, ...]:

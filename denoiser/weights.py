@@ -1,4 +1,4 @@
-"""Trained weights as safetensors files, with what they are in the metadata. Never pickle."""
+"""Trained weights as safetensors files. Their metadata says what they are. Never pickle."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _SUFFIX = "-unet"  # of a model's name: the architecture in the file
 
 
 class WeightsError(DenoiserError):
-    """A weights file that cannot be used; the message is one line that names the file and the cause."""
+    """A weights file that cannot be used. The message is one line that names the file and the cause."""
 
 
 def save_weights(
@@ -62,12 +62,18 @@ def load_weights(file: Path) -> tuple[dict[str, torch.Tensor], dict[str, object]
 
 
 def write_tensors(file: Path, tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, str]) -> None:
-    """Writes a safetensors file aside, then renames it: a crash leaves the old file or the new. Raises OSError."""
+    """Writes a safetensors file under another name, then renames it: a crash leaves the old file or the new one.
+
+    Raises OSError.
+    """
     contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     temporary = file.with_name(f"{file.name}.{os.getpid()}.tmp")
     try:
         temporary.write_bytes(save(contiguous, dict(metadata)))
         temporary.replace(file)
+    except OSError as error:
+        error.filename = str(file)  # a disk that is full does not say which
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 

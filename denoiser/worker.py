@@ -1,4 +1,4 @@
-"""Who trains: a background thread (a mailbox of one pair's planes in, published weights out), or the caller itself."""
+"""Who trains: a background thread (a mailbox of one pair in, published weights out), or the caller itself."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import ClassVar, Protocol
 
 import torch
 
-from noisewalk.denoiser.inputs import Halves
+from noisewalk.denoiser.inputs import PreparedPair
 from noisewalk.denoiser.streams import Handover, Stream
 from noisewalk.denoiser.trainer import Trainer, TrainingReport
 
@@ -41,8 +41,8 @@ class Worker(Protocol):
     def skipped_pairs(self) -> int:
         """Pairs that a newer one replaced before training got to them."""
 
-    def submit(self, halves: Halves) -> None:
-        """Takes a pair's planes to train on. Raises RuntimeError where training has failed."""
+    def submit(self, pair: PreparedPair) -> None:
+        """Takes a pair to train on. Raises RuntimeError where training has failed."""
 
     def latest(self) -> PublishedWeights:
         """The newest published weights, after a failure too: they need not be lost. Never waits for training."""
@@ -67,9 +67,9 @@ class TrainerInPlace:
         self._trainer = trainer
         self._published = _snapshot(trainer, TrainingReport(float("nan"), 0), 0.0)
 
-    def submit(self, halves: Halves) -> None:
+    def submit(self, pair: PreparedPair) -> None:
         try:
-            self._published = _train(self._trainer, halves)
+            self._published = _train(self._trainer, pair)
         except Exception as error:
             raise _failed(error) from error
 
@@ -99,7 +99,7 @@ class TrainerThread:
         self._trainer = trainer
         self._condition = threading.Condition()
         self._stream = Stream(trainer.device)
-        self._waiting: Handover[Halves] | None = None
+        self._waiting: Handover[PreparedPair] | None = None
         self._busy = False
         self._stop = False
         self._failure: BaseException | None = None
@@ -116,12 +116,12 @@ class TrainerThread:
     def skipped_pairs(self) -> int:
         return self._skipped_pairs
 
-    def submit(self, halves: Halves) -> None:
-        """Puts a pair's planes into the mailbox, where it replaces one that still waits. Returns at once."""
+    def submit(self, pair: PreparedPair) -> None:
+        """Puts a pair into the mailbox, where it replaces one that still waits. Returns at once."""
         with self._condition:
             self._raise_failure()
             self._skipped_pairs += self._waiting is not None
-            self._waiting = Handover(halves, halves.tensors)
+            self._waiting = Handover(pair, pair.tensors)
             self._condition.notify_all()
 
     def latest(self) -> PublishedWeights:
@@ -169,13 +169,13 @@ class TrainerThread:
                 self._failure = error
                 self._condition.notify_all()
 
-    def _next(self) -> Handover[Halves] | None:
+    def _next(self) -> Handover[PreparedPair] | None:
         with self._condition:
             while self._waiting is None and not self._stop:
                 self._condition.wait()
-            halves, self._waiting = self._waiting, None
+            taken, self._waiting = self._waiting, None
             self._busy = not self._stop
-            return None if self._stop else halves
+            return None if self._stop else taken
 
 
 def _use_cores(count: int) -> None:
@@ -184,9 +184,9 @@ def _use_cores(count: int) -> None:
     torch.get_num_threads()  # it takes effect when first asked for; until then another thread's choice would replace it
 
 
-def _train(trainer: Trainer, halves: Halves) -> Handover[PublishedWeights]:
+def _train(trainer: Trainer, pair: PreparedPair) -> Handover[PublishedWeights]:
     start = time.perf_counter()
-    report = trainer.train(halves)
+    report = trainer.train(pair)
     return _snapshot(trainer, report, 1e3 * (time.perf_counter() - start))
 
 
@@ -199,7 +199,7 @@ def _changed(trainer: Trainer, last: PublishedWeights) -> Handover[PublishedWeig
 
 
 def _snapshot(trainer: Trainer, report: TrainingReport, milliseconds: float) -> Handover[PublishedWeights]:
-    parameters = {name: value.clone() for name, value in trainer.best_parameters.items()}
+    parameters = {name: value.clone() for name, value in trainer.inference_parameters.items()}
     trained = trainer.started_trained or trainer.steps > 0
     published = PublishedWeights(parameters, trained, trainer.steps, trainer.skipped, report, milliseconds)
     return Handover(published, list(parameters.values()))

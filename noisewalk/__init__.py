@@ -1,7 +1,7 @@
 """noisewalk: a path-traced walk that learns to denoise itself.
 
-For renderers of one's own: `OnlineDenoiser` takes pairs of noisy frames (`NoisyPair` of two `Frame`s, seen by a
-`Camera`) and gives denoised pictures. `TrainingSettings` says how it learns.
+For your own renderer: `OnlineDenoiser` takes pairs of noisy frames and gives denoised pictures. A `NoisyPair` is two
+`Frame`s that a `Camera` sees. `TrainingSettings` says how the network learns.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    """Imports a public name when it is first asked for (PEP 562): `--help` need not wait for torch."""
+    """Imports a public name when it is first used (PEP 562), so that `--help` does not wait for torch."""
     if name not in _HOMES:
         raise AttributeError(f"module 'noisewalk' has no attribute '{name}'")
     return getattr(import_module(_HOMES[name]), name)

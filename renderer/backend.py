@@ -1,7 +1,7 @@
-"""Picks the Mitsuba variant, and proves in a child process that it renders.
+"""Chooses the Mitsuba variant, and proves in a child process that it renders.
 
-A broken LLVM aborts the whole process (versions 14 and 15 do, with Dr.Jit 1.5), and no `try` catches that. So every
-candidate renders a tiny picture in a process of its own first; what LLVM proved is remembered in the cache directory.
+A broken LLVM aborts the whole process, and no `try` catches that: versions 14 and 15 do so with Dr.Jit 1.5. So every
+candidate first renders a tiny picture in a process of its own. The cache directory remembers what each LLVM did.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ _CRASHES = {signal.SIGABRT, signal.SIGSEGV, signal.SIGILL, signal.SIGFPE}
 
 
 class BackendError(RendererError):
-    """A variant that this machine cannot run; the message is one line."""
+    """A variant that this machine cannot run. The message is one line."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class Proof:
 
 @dataclass(frozen=True)
 class Backend:
-    """The chosen variant, and why. `proofs` holds all that was tried, in order."""
+    """The chosen variant, and why. proofs: all that was tried, in order."""
 
     variant: str
     llvm: str
@@ -91,17 +91,17 @@ class Backend:
         import mitsuba as mi
 
         mi.set_variant(self.variant)
-        # On a single core Dr.Jit has no thread but the caller's, and there Mitsuba never comes back from an EXR file.
+        # On a single core Dr.Jit has only the caller's thread. There, Mitsuba never returns from reading an EXR file.
         if dr.thread_count() < 2:
             dr.set_thread_count(2)
-        # Mitsuba logs to standard output, which is for results; what must be known arrives as exceptions.
+        # Mitsuba logs to standard output, which is for results. What matters arrives as exceptions.
         mi.set_log_level(mi.LogLevel.Error)
 
 
 def choose_backend(variant: str = "auto", cache_dir: Path | None = None) -> Backend:
-    """The first of CUDA, LLVM and scalar that works here, or the one asked for.
+    """The first of CUDA, LLVM and scalar that works here, or the variant that was asked for.
 
-    Raises BackendError where the name is unknown or the variant asked for does not work.
+    Raises BackendError if the name is unknown, or if that variant does not work.
     """
     if variant not in ("auto", *VARIANTS):
         raise BackendError(f"unknown variant '{variant}': choose one of auto, {', '.join(VARIANTS)}")
@@ -122,7 +122,7 @@ def survey(cache_dir: Path | None = None) -> list[Proof]:
 
 
 def find_llvm() -> list[str]:
-    """LLVM libraries of this machine: first the one DRJIT_LIBLLVM_PATH names, then newest to oldest."""
+    """Paths of the LLVM libraries of this machine: first the one in DRJIT_LIBLLVM_PATH, then from newest to oldest."""
     found: dict[str, str] = {}
     for pattern in _LLVM_PATTERNS:
         for file in glob.glob(pattern):
@@ -186,10 +186,10 @@ def _prove(variant: str, llvm: str) -> Proof:
 
 
 def _libraries(variant: str, llvm: str) -> dict[str, str]:
-    """Where Dr.Jit is to find them, as environment variables."""
+    """Environment variables that tell Dr.Jit where its libraries are."""
     if variant == "cuda_ad_rgb" and sys.platform == "linux" and "DRJIT_LIBCUDA_PATH" not in os.environ:
-        # By itself it looks for libcuda.so, which only development packages have, and in /usr/lib: containers often
-        # have the driver elsewhere, where only the dynamic loader finds it.
+        # By itself Dr.Jit looks for libcuda.so in /usr/lib. Only development packages have that name, and containers
+        # often have the driver elsewhere. The dynamic loader finds it.
         return {"DRJIT_LIBCUDA_PATH": "libcuda.so.1"}
     return {"DRJIT_LIBLLVM_PATH": llvm} if llvm else {}
 
@@ -206,7 +206,7 @@ _REASONS = {
 
 
 class _Memory:
-    """Remembers what each LLVM library did, by its identity (path, size, time) and our versions.
+    """Remembers what each LLVM library did. The key is its path, size and time, and the versions of Mitsuba and Dr.Jit.
 
     Without a directory it remembers nothing, with `anew` nothing of the past. A file that cannot be read or written
     costs a probe, nothing else.

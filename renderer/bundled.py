@@ -37,4 +37,5 @@ def scene_name(file: Path) -> str:
     """What a scene is called, and its files with it: after its file, or after the folder of a scene.xml."""
     whole = Path(os.path.abspath(file))  # `scene.xml` and `../scene.xml` say nothing of their folder
     name = whole.parent.name if whole.name == "scene.xml" else whole.stem
-    return name.strip(". ") or "scene"  # no folder may be called `..`
+    text = name.encode("utf-8", "replace").decode()  # a name of bytes that are no text cannot be written anywhere
+    return text.strip(". ") or "scene"  # no folder may be called `..`

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import glob
 import hashlib
+import math
 import os
 import shutil
 import time
@@ -25,13 +27,18 @@ from noisewalk.renderer.scene import Scene
 FORMAT = "noisewalk reference 2"
 MAX_BYTES = 4 * 2**30
 SAVE_SECONDS = 5.0
+ABANDONED_SECONDS = 3600.0  # after which a temporary file is what a killed process left
 SAMPLES_PER_PASS = 2**22
 CLEARED = 3  # times in a row that another process may clear the cache while a file is written
 HEADER_BYTES = 1024  # more than a file has beside its pixels
 
 
 class CacheError(RendererError):
-    """A cached reference that cannot be used; the message is one line that names the file and the cause."""
+    """A cached reference that cannot be used; the message is one line that names the `file` and the cause."""
+
+    def __init__(self, file: Path, cause: str) -> None:
+        super().__init__(f"{file}: {cause}")
+        self.file = file
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,9 +58,9 @@ class Reference:
 class ReferenceCache:
     """References of `scene` at one size, kept under `folder`.
 
-    The key holds all that decides the picture: the scene's content and files, integrator, camera and size, not spp: a
-    later call with more spp goes on where the last one stopped. Files are written aside and renamed. Above `max_bytes`
-    the longest unused go.
+    The key holds all that decides the picture: the scene's content and files, integrator, camera and size. Each number
+    of samples has a file of its own, so that the same call gives the same reference, whatever else is in the cache.
+    Files are written aside and renamed. Above `max_bytes` the longest unused go.
     """
 
     def __init__(self, folder: Path, scene: Scene, width: int, height: int, max_bytes: int = MAX_BYTES) -> None:
@@ -70,47 +77,62 @@ class ReferenceCache:
         self._folder.mkdir(parents=True, exist_ok=True)
         room = shutil.disk_usage(self._folder).free + sum(size for _, size, _ in cached_files(self._folder))
         if needed > room:
-            raise CacheError(
-                f"{self._folder}: {count} references take {needed / 2**30:.1f} GiB, the disk has {room / 2**30:.1f} GiB"
-            )
+            gigabytes = f"{needed / 2**30:.1f} GiB, the disk has {room / 2**30:.1f} GiB"
+            raise CacheError(self._folder, f"{count} references take {gigabytes}")
         self._max_bytes = max(self._max_bytes, needed)
 
-    def file(self, camera: Camera) -> Path:
-        """Where the reference of this view is, or would be."""
+    def file(self, camera: Camera, spp: int | None = None) -> Path:
+        """Where this view's reference of `spp` is, or would be; None for the one that `accumulation` lets grow."""
+        return self._folder / f"{self._stem(camera)}-{spp or 'growing'}.safetensors"
+
+    def _stem(self, camera: Camera) -> str:
         view = np.asarray(camera.to_world, dtype=np.float32) + 0.0  # as Mitsuba has it; adding 0 turns -0 into 0
         key = hashlib.sha256((FORMAT + self._scene.content_hash).encode())
         key.update(view.tobytes())
         key.update(repr((float(camera.fov_y), self._size, camera.principal_point)).encode())
-        return self._folder / f"{self._scene.name}-{key.hexdigest()[:24]}.safetensors"
+        return f"{self._scene.name}-{key.hexdigest()[:24]}"
+
+    def best(self, camera: Camera) -> Path | None:
+        """The file of this view that has the most samples, if there is any."""
+        files = self._folder.glob(f"{glob.escape(self._stem(camera))}-*.safetensors")
+        return max(files, key=_samples, default=None)
 
     def get(self, camera: Camera, spp: int, progress: Callable[[int], None] = lambda spp: None) -> Reference:
-        """The reference of this view with at least `spp` samples per pixel: loaded, continued or rendered.
+        """The reference of this view with `spp` samples per pixel, an even number: loaded, continued or rendered.
 
         `progress` gets the samples per pixel that are there, after every pass; what it raises ends the rendering, and
         what was rendered is kept. Raises CacheError for a corrupt file, OSError where the cache cannot be written.
         """
-        accumulation = self.accumulation(camera)
+        accumulation = self.accumulation(camera, spp)
         progress(accumulation.spp)
-        pass_spp = min(-(-spp // 2), max(1, SAMPLES_PER_PASS // (self._size[0] * self._size[1])))
         try:
-            while accumulation.spp < spp:
+            for pass_spp in self.pass_spp(accumulation.spp, spp):
                 accumulation.add(pass_spp)
                 progress(accumulation.spp)
         finally:
             accumulation.save()
         return accumulation.reference()
 
-    def accumulation(self, camera: Camera) -> Accumulation:
-        """This view's reference as far as it is rendered, to go on with. Raises CacheError for a corrupt file."""
-        file = self.file(camera)
+    def pass_spp(self, done: int, spp: int) -> list[int]:
+        """Samples per pixel of each half, pass by pass, that are missing to a reference of `spp` where `done` are."""
+        most, missing = max(1, SAMPLES_PER_PASS // (self._size[0] * self._size[1])), max(0, -(-(spp - done) // 2))
+        return [most] * (missing // most) + ([missing % most] if missing % most else [])
+
+    def accumulation(self, camera: Camera, spp: int | None = None) -> Accumulation:
+        """This view's reference of `spp` as far as it is rendered, to go on with; without spp, from the best there is.
+
+        Raises CacheError for a corrupt file.
+        """
+        target = self.file(camera, spp)
+        file = (self.best(camera) if spp is None else None) or target
         with suppress(FileNotFoundError):  # another process may clear the cache at any time
             loaded = self._load(file)
             with suppress(OSError):
                 os.utime(file)  # used now: the last to go
-            return Accumulation(self, self._sensor, camera, *loaded)
+            return Accumulation(self, self._sensor, camera, target, *loaded)
         width, height = self._size
-        nothing = [np.full((height, width, 3), np.nan) for _ in range(2)]
-        return Accumulation(self, self._sensor, camera, nothing, 0, 0)
+        nothing = [np.full((height, width, 3), np.nan, np.float32) for _ in range(2)]
+        return Accumulation(self, self._sensor, camera, target, nothing, 0, 0)
 
     def _load(self, file: Path) -> tuple[list[np.ndarray], int, int]:
         hint = "delete it, or run 'noisewalk cache --clear'"
@@ -118,25 +140,23 @@ class ReferenceCache:
             with safe_open(file, framework="numpy") as stored:
                 metadata = stored.metadata() or {}
                 if metadata.get("format") != FORMAT:
-                    raise CacheError(f"{file}: not a reference of this version: {hint}")
+                    raise CacheError(file, f"not a reference of this version: {hint}")
                 halves = [stored.get_tensor(name) for name in ("a", "b")]
                 per_half, passes = int(metadata["spp_per_half"]), int(metadata["passes"])
         except (SafetensorError, KeyError, ValueError) as error:
             if isinstance(error, CacheError):
                 raise
-            raise CacheError(f"{file}: corrupt reference ({error}): {hint}") from error
+            raise CacheError(file, f"corrupt reference ({error}): {hint}") from error
         if any(h.shape != (self._size[1], self._size[0], 3) or np.isinf(h).any() for h in halves):
-            raise CacheError(f"{file}: corrupt reference (wrong size or infinite): {hint}")
-        return [h.astype(np.float64) for h in halves], per_half, passes
+            raise CacheError(file, f"corrupt reference (wrong size or infinite): {hint}")
+        return halves, per_half, passes
 
-    def save(self, camera: Camera, halves: list[np.ndarray], per_half: int, passes: int) -> None:
-        """Writes what `accumulation` will find. Raises OSError where the cache cannot be written."""
-        file = self.file(camera)
+    def save(self, file: Path, halves: list[np.ndarray], per_half: int, passes: int) -> None:
+        """Writes what `accumulation` will find, to the last bit. Raises OSError where the cache cannot be written."""
         if self._stored_spp(file) >= per_half:  # another process came further
             return
         metadata = {"format": FORMAT, "spp_per_half": str(per_half), "passes": str(passes), "scene": self._scene.name}
-        stored = {name: half.astype(np.float32) for name, half in zip("ab", halves, strict=True)}
-        content = save(stored, metadata)
+        content = save(dict(zip("ab", halves, strict=True)), metadata)
         for _ in range(CLEARED):
             with suppress(FileNotFoundError):
                 return self._write(file, content)
@@ -158,8 +178,9 @@ class ReferenceCache:
         """Deletes the longest unused references, and what a killed process left, until one more fits."""
         oldest_first = sorted(cached_files(self._folder), key=lambda cached: cached.used)
         total = sum(cached.size for cached in oldest_first)
-        for file, size, used in oldest_first:
-            abandoned = file.suffix == ".tmp" and time.time() - used > 3600
+        for cached in oldest_first:
+            file, size, _ = cached
+            abandoned = file.suffix == ".tmp" and not being_written(cached)
             if abandoned or (total + self._bytes() > self._max_bytes and file != keep):
                 total -= size
                 file.unlink(missing_ok=True)
@@ -169,20 +190,30 @@ class ReferenceCache:
         return 2 * self._size[0] * self._size[1] * 3 * 4
 
 
+def render_pass(sensor: Sensor, camera: Camera, index: int, spp: int) -> list[np.ndarray]:
+    """Both halves of pass `index`, (H, W, 3) float32 each, with `spp` samples per pixel each."""
+    passes = [(sensor.scene.integrator, reference_seed(index, half)) for half in (0, 1)]
+    return [np.array(image) for image in sensor.render(camera, passes, spp)]
+
+
 class Accumulation:
-    """One view's reference while it grows. `spp`: samples per pixel so far, of both halves together."""
+    """One view's reference while it grows.
+
+    spp: samples per pixel so far, of both halves together. passes: so far, which is the number of the next one.
+    """
 
     def __init__(
         self,
         cache: ReferenceCache,
         sensor: Sensor,
         camera: Camera,
+        file: Path,
         halves: list[np.ndarray],
         per_half: int,
         passes: int,
     ) -> None:
         self.camera = camera
-        self._cache, self._sensor = cache, sensor
+        self._cache, self._sensor, self._file = cache, sensor, file
         self._halves, self._per_half, self._passes = halves, per_half, passes
         self._saved_passes, self._saved_at = passes, time.monotonic()
 
@@ -190,15 +221,21 @@ class Accumulation:
     def spp(self) -> int:
         return 2 * self._per_half
 
+    @property
+    def passes(self) -> int:
+        return self._passes
+
     def reference(self) -> Reference:
         """The mean of what is there; 0 where every pass so far was broken."""
-        a, b = (np.nan_to_num(half, nan=0.0).astype(np.float32) for half in self._halves)
+        a, b = (np.nan_to_num(half, nan=0.0) for half in self._halves)
         return Reference(a, b, self.spp)
 
     def add(self, pass_spp: int) -> None:
         """Renders `pass_spp` more samples per pixel for each half; saves every few seconds."""
-        passes = [(self._sensor.scene.integrator, reference_seed(self._passes, half)) for half in (0, 1)]
-        rendered = [np.array(image) for image in self._sensor.render(self.camera, passes, pass_spp)]
+        self.take(render_pass(self._sensor, self.camera, self._passes, pass_spp), pass_spp)
+
+    def take(self, rendered: list[np.ndarray], pass_spp: int) -> None:
+        """Adds the next pass, wherever it was rendered; saves every few seconds."""
         self._per_half, self._passes = self._per_half + pass_spp, self._passes + 1
         self._halves = [_mean(h, r, pass_spp / self._per_half) for h, r in zip(self._halves, rendered, strict=True)]
         if time.monotonic() - self._saved_at > SAVE_SECONDS:
@@ -207,7 +244,7 @@ class Accumulation:
     def save(self) -> None:
         """Into the cache, where something is new. Raises OSError where the cache cannot be written."""
         if self._passes > self._saved_passes:
-            self._cache.save(self.camera, self._halves, self._per_half, self._passes)
+            self._cache.save(self._file, self._halves, self._per_half, self._passes)
             self._saved_passes, self._saved_at = self._passes, time.monotonic()
 
 
@@ -230,6 +267,17 @@ class CachedFile(NamedTuple):
     used: float
 
 
+def _samples(file: Path) -> float:
+    """Of each half, as its file says; a file that does not say comes first, so that it is found and named."""
+    try:
+        with safe_open(file, framework="numpy") as stored:
+            return int(stored.metadata()["spp_per_half"])
+    except (SafetensorError, KeyError, ValueError, TypeError):
+        return math.inf
+    except OSError:
+        return 0
+
+
 def cached_files(folder: Path) -> list[CachedFile]:
     """All files of a reference cache; other processes may delete some meanwhile."""
     found = []
@@ -242,3 +290,8 @@ def cached_files(folder: Path) -> list[CachedFile]:
                 status = file.stat()
                 found.append(CachedFile(file, status.st_size, status.st_mtime))
     return found
+
+
+def being_written(cached: CachedFile) -> bool:
+    """Whether another process may be writing this file at the moment, as far as clocks can tell."""
+    return cached.file.suffix == ".tmp" and abs(time.time() - cached.used) < ABANDONED_SECONDS

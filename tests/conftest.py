@@ -1,4 +1,4 @@
-"""Shared fixtures: one proven backend, tiny scenes of our own, and the command line in a child process."""
+"""Shared fixtures: one proven backend, tiny scenes, and the command line in a child process."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ SAME_RUN = 0.2 if torch.cuda.is_available() else 1e-3
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """`--update-golden` writes the golden images anew, to be looked at before they are committed."""
+    """`--update-golden` writes the golden images again. Look at them before you commit them."""
     parser.addoption("--update-golden", action="store_true", help="write the golden pictures anew")
 
 
@@ -60,7 +60,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def cache_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A cache directory of the test session's own, shared by its child processes."""
+    """A cache directory for this test session and its child processes."""
     return tmp_path_factory.mktemp("cache")
 
 
@@ -72,24 +72,24 @@ def chosen_backend(cache_dir: Path) -> Backend:
 
 @pytest.fixture
 def backend(chosen_backend: Backend) -> Backend:
-    """What this machine renders with, current in the test's thread, whatever another test has left there."""
+    """What this machine renders with. It is current in the test's thread, even if another test has changed that."""
     chosen_backend.activate()
     return chosen_backend
 
 
-def _needed(missing: bool, what: str) -> None:
-    """Skips where a system package is missing; in CI, where all are installed, goes on to the failure."""
+def needed(missing: bool, what: str) -> None:
+    """Skips if a system package is missing. In CI all are installed: there, the test goes on and fails."""
     if missing and not os.environ.get("CI"):
         pytest.skip(f"no {what} on this machine")
 
 
 @pytest.fixture
 def llvm_backend(cache_dir: Path) -> Backend:
-    """LLVM that works, without which the test skips; in CI it fails instead."""
+    """An LLVM that works. Without one the test skips; in CI it fails."""
     try:
         chosen = choose_backend("llvm_ad_rgb", cache_dir)
     except BackendError:
-        _needed(True, "LLVM that works")
+        needed(True, "LLVM that works")
         raise
     chosen.activate()
     return chosen
@@ -97,7 +97,7 @@ def llvm_backend(cache_dir: Path) -> Backend:
 
 @pytest.fixture
 def cuda_backend(cache_dir: Path) -> Backend:
-    """Mitsuba's CUDA variant; for tests with the `gpu` mark. A GPU without OptiX does not have it: they skip there."""
+    """Mitsuba's CUDA variant, for tests with the mark `gpu`. It needs OptiX: on a GPU without it they skip."""
     try:
         chosen = choose_backend("cuda_ad_rgb", cache_dir)
     except BackendError as error:
@@ -108,7 +108,7 @@ def cuda_backend(cache_dir: Path) -> Backend:
 
 @pytest.fixture
 def tiny_xml(tmp_path: Path) -> Path:
-    """The path of a small scene of our own: floor, metal ball, lamp."""
+    """The path of a small scene: floor, metal ball, lamp."""
     file = tmp_path / "tiny.xml"
     file.write_text(TINY_XML)
     return file
@@ -129,7 +129,7 @@ def gl() -> Iterator[Any]:
     try:
         context = moderngl.create_standalone_context(require=330, backend="egl")
     except Exception:
-        _needed(True, "EGL")
+        needed(True, "EGL")
         raise
     yield context
     context.release()
@@ -137,8 +137,8 @@ def gl() -> Iterator[Any]:
 
 @pytest.fixture(params=[96])
 def desktop(request: pytest.FixtureRequest) -> Iterator[Any]:
-    """An Xvfb display of 1280x720; its parameter is the density in dots per inch."""
-    _needed(shutil.which("Xvfb") is None, "Xvfb")
+    """An Xvfb display of 1280x720. The parameter is its density in dots per inch."""
+    needed(shutil.which("Xvfb") is None, "Xvfb")
     from tests.desktop import Desktop
 
     started = Desktop(dpi=request.param)
@@ -149,7 +149,7 @@ def desktop(request: pytest.FixtureRequest) -> Iterator[Any]:
 @pytest.fixture(scope="session")
 def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """A headless Chromium, a selenium driver."""
-    _needed(shutil.which("chromium") is None or shutil.which("chromedriver") is None, "Chromium")
+    needed(shutil.which("chromium") is None or shutil.which("chromedriver") is None, "Chromium")
     from tests.browser import open_chromium
 
     started = open_chromium(tmp_path_factory.mktemp("profile"))
@@ -174,7 +174,7 @@ def noisewalk(cache_dir: Path, tmp_path: Path) -> Run:
 
 
 def child_environment(cache_dir: Path) -> dict[str, str]:
-    """The environment in which child processes find the program and the session's cache."""
+    """The environment of child processes: they use the cache of the test session."""
     return os.environ | {"XDG_CACHE_HOME": str(cache_dir), "COLUMNS": "200"}
 
 
@@ -184,7 +184,7 @@ def last_json(completed: subprocess.CompletedProcess[str]) -> dict:
 
 
 def assert_same_parameters(found: Mapping[str, torch.Tensor], expected: Mapping[str, torch.Tensor]) -> None:
-    """Bit by bit on a CPU; a GPU takes sums in any order, and Adam makes a step of a rounding error here and there."""
+    """Compares bit by bit on a CPU. A GPU adds in any order, and Adam turns some rounding errors into steps."""
     for name, value in expected.items():
         if value.is_cuda:
             assert (found[name] - value).abs().mean() < 1e-4, name

@@ -1,4 +1,4 @@
-"""A desktop for tests: an Xvfb display, and hands that press real keys and move a real mouse on it (XTEST)."""
+"""A desktop for tests: an Xvfb display. XTEST presses real keys and moves a real mouse on it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ WAIT_SECONDS = 120.0
 
 
 def wait_for(what: Callable[[], Any], name: str, seconds: float = WAIT_SECONDS) -> Any:
-    """What it returns once that is true; fails after a time that is long on any machine."""
+    """Waits until `what` returns something true, and returns that. Fails after a time that is long on any machine."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         if result := what():
@@ -52,13 +52,13 @@ class Desktop:
         self.server.wait()
 
     def window(self, title: str) -> Any:
-        """The window with this text in its title, focused, once it is there."""
+        """Waits for the window with this text in its title, and gives it the focus."""
         window = wait_for(lambda: self._find(title), f"a window titled {title}")
         self.focus(window)
         return window
 
     def focus(self, window: Any) -> None:
-        """Without a window manager nobody else gives a window the keyboard."""
+        """Gives a window the keyboard: there is no window manager that does it."""
         window.set_input_focus(X.RevertToParent, X.CurrentTime)
         self.display.sync()
 
@@ -71,7 +71,7 @@ class Desktop:
         return None
 
     def key(self, *names: str, hold: float = 0.06) -> None:
-        """Presses keys together, e.g. key("Control_L", "s"), and lets them go."""
+        """Presses keys together, e.g. key("Control_L", "s"), and releases them."""
         codes = [self.display.keysym_to_keycode(XK.string_to_keysym(name)) for name in names]
         for code in codes:
             self._fake(X.KeyPress, code)
@@ -94,7 +94,7 @@ class Desktop:
         time.sleep(0.05)
 
     def drag(self, start: tuple[int, int], end: tuple[int, int], button: int = 1, *held: str) -> None:
-        """Presses, moves and lets go, with keys held."""
+        """Presses a button, moves and releases it, with keys held down."""
         codes = [self.display.keysym_to_keycode(XK.string_to_keysym(name)) for name in held]
         for code in codes:
             self._fake(X.KeyPress, code)
@@ -109,7 +109,7 @@ class Desktop:
         time.sleep(0.1)
 
     def click(self, x: int, y: int, button: int = 1) -> None:
-        """Presses and lets go; 4 and 5 are the wheel."""
+        """Presses and releases a button; 4 and 5 are the wheel."""
         self.move(x, y)
         self._fake(X.ButtonPress, button)
         time.sleep(0.06)
@@ -147,7 +147,7 @@ class Desktop:
         raise AssertionError("nobody asked for what was dropped")
 
     def close_window(self, window: Any) -> None:
-        """As the cross in its corner does."""
+        """Closes the window as the cross in its corner does."""
         self._send(window, "WM_PROTOCOLS", [self.display.intern_atom("WM_DELETE_WINDOW"), X.CurrentTime, 0, 0, 0])
 
     def screenshot(self, file: Path | None = None) -> Image.Image:

@@ -1,6 +1,6 @@
-"""The twin of a CUDA graph, without a GPU: records what torch computes, and computes it again in the same memory.
+"""Stands for a CUDA graph without a GPU: records what torch computes, and computes it again in the same memory.
 
-As with a CUDA graph, Python does not run again, all its numbers stay what they were, and no value can be read back.
+As with a CUDA graph, Python code does not run again, its numbers stay what they were, and no value can be read back.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from noisewalk.denoiser.streams import Function, Tensors
 
 
 class Tape(TorchDispatchMode):
-    """Writes down each operation with its very arguments and results."""
+    """Records each operation with its arguments and results."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -30,7 +30,7 @@ class Tape(TorchDispatchMode):
         return result
 
     def play(self) -> None:
-        """Does it all again; each result goes to where it went before."""
+        """Repeats all operations. Each result is written to the same memory as before."""
         with torch.no_grad():
             for func, args, kwargs, result in self.operations:
                 again = tree_leaves(func(*args, **kwargs))
@@ -40,7 +40,7 @@ class Tape(TorchDispatchMode):
 
 
 def record_on_tape(function: Function, inputs: Tensors) -> Callable[[], Tensors]:
-    """As `record_cuda_graph`, but recording computes once: the first replay has nothing left to do."""
+    """Like `record_cuda_graph`. But recording computes once already, so that the first replay does nothing."""
     tape, played = Tape(), False
     with tape:
         outputs = function(*inputs)

@@ -1,4 +1,4 @@
-"""What is installed: one import name, with all that belongs to it, from a clone in a folder of any name."""
+"""What is installed: one import name with all its files, from a clone in a folder of any name."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""`noisewalk bench [SCENE]`: what each stage of a frame takes, beside what it cannot be faster than."""
+"""`noisewalk bench [SCENE]`: how long each stage of a frame takes, and how long it would take at best."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ from noisewalk.app.session import Session, open_session
 from noisewalk.denoiser import streams
 from noisewalk.renderer import RenderCancelled
 
-# Dr.Jit compiles in the first round and records in the second, torch does after its own warm-up.
+# Dr.Jit compiles in the first round and records in the second. torch does so after a warm-up of its own.
 WARM_UP_ROUNDS = streams.WARM_UP + 1
-# Of the time left for a size: what rounds of stages may take, and then overlapped frames of the rest; then the trace.
+# Rounds of stages may take the first share of a size's time. Overlapped frames may take the second share of the rest.
 ROUNDS_SHARE, OVERLAPPED_SHARE = 0.6, 0.5
 TRACED_FRAMES = 4
 FIRST_PICTURE_SECONDS = 60
@@ -43,7 +43,7 @@ import pickle, sys
 from noisewalk.app.bench.bench import first_picture
 first_picture(pickle.load(sys.stdin.buffer))
 """
-FrameSize = tuple[int | None, int | None]  # width and height; None: what suits the machine
+FrameSize = tuple[int | None, int | None]  # width and height in pixels; None: the default of the machine
 
 
 class _OutOfTime(Exception):
@@ -52,12 +52,13 @@ class _OutOfTime(Exception):
 
 @dataclass(frozen=True)
 class Limit:
-    """Measuring ends at `deadline` (time.monotonic), or at a Ctrl-C that `stop` has noticed."""
+    """Measuring ends at `deadline` (time.monotonic, seconds), or when `stop` has noticed a Ctrl-C."""
 
     deadline: float
     stop: StopSignal
 
     def check(self) -> None:
+        """Raises Interrupted after a Ctrl-C, and _OutOfTime after the deadline."""
         self.stop.check()
         if time.monotonic() > self.deadline:
             raise _OutOfTime
@@ -65,19 +66,19 @@ class Limit:
 
 @dataclass(frozen=True)
 class Rounds:
-    """As many of `repeats` rounds as `share` of the time that is left allows, but one at least, after the warm-up."""
+    """Up to `repeats` rounds after the warm-up, at least one. They end when `share` of the remaining time is over."""
 
     repeats: int
     limit: Limit
     share: float
 
     def indices(self, share: float) -> Iterator[int]:
-        """Numbers of rounds, those of the warm-up included, within `share` of this share."""
+        """Numbers of rounds, with those of the warm-up, within `share` of the share of this object."""
         start = time.monotonic()
         end = start + share * self.share * (self.limit.deadline - start)
         for index in range(WARM_UP_ROUNDS + self.repeats):
             if index > WARM_UP_ROUNDS and time.monotonic() > end:
-                return  # lest what comes after them is missing
+                return  # what comes after them needs time too
             yield index
 
 
@@ -89,13 +90,16 @@ def bench(
     talk: Talk,
     trace: Path | None = None,
 ) -> int:
-    """Measures stages for at most `minutes`, then the first picture, and prints the table; returns the exit code.
+    """Measures stages for at most `minutes`, then the first picture, and prints the table. Returns the exit code.
 
-    What was measured is printed after Ctrl-C and after a failure too. trace: where to write a timeline of some
-    overlapped frames of the last size. Raises OSError where that cannot be written.
+    What was measured is printed after Ctrl-C and after a failure too.
+
+    sizes:   of frames, in pixels.
+    repeats: rounds for each size.
+    trace:   a file for a timeline of some overlapped frames of the last size. Raises OSError if it cannot be written.
     """
     if trace is not None:
-        require_folder(trace)  # before minutes are spent
+        require_folder(trace)  # now, and not after minutes of measuring
     measured: list[Size] = []
     about: dict[str, Any] = {"scene": options.scene, "model": options.model, "versions": versions(), "state": "failed"}
     try:
@@ -147,7 +151,7 @@ def _one_size(
         about["settings"] = {name: getattr(resolved, name) for name in ("spp", "iterations", "crop")}
         rates = measure_rates(device)
         if torch.cuda.is_initialized():
-            torch.cuda.reset_peak_memory_stats()  # what that took is not the program's
+            torch.cuda.reset_peak_memory_stats()  # the memory for measuring rates is not the program's
         about["rates"] = {"matrix_flops": rates.matrix, "copy_bytes": rates.copy}
         floors = _floors(resolved, rates, network_cost(resolved.model, device))
         size = Size(resolved.width, resolved.height, floors=floors)
@@ -165,7 +169,7 @@ def _one_size(
 
 
 def _rounds(stages: Stages, size: Size, rounds: Rounds, talk: Talk) -> None:
-    """One after the other, so that whatever else the machine does meets all stages alike."""
+    """Each round measures every stage once: other work on the machine then disturbs all stages equally."""
     names = [name for name in LABELS if name != "overlapped"]
     if (problem := stages.open_gl()) is not None:
         talk.note(f"upload to texture left out: {problem}")
@@ -228,7 +232,7 @@ def _floors(options: ResolvedOptions, rates: Rates, cost: NetworkCost) -> dict[s
 
 
 def _time_first_pictures(options: WalkOptions, talk: Talk, stop: StopSignal, about: dict[str, Any]) -> None:
-    """Seconds from a new process to its first denoised picture, with no compiled kernel on disk, and with all."""
+    """Seconds from a new process to its first denoised picture: cold (no compiled kernel on disk) and warm (all)."""
     about["first_picture_s"], about["no_first_picture"] = {}, {}
     with tempfile.TemporaryDirectory() as folder:
         caches = dict.fromkeys(("DRJIT_CACHE_DIR", "CUDA_CACHE_PATH", "OPTIX_CACHE_PATH"), folder)
@@ -236,14 +240,14 @@ def _time_first_pictures(options: WalkOptions, talk: Talk, stop: StopSignal, abo
         for name in ("cold", "warm"):
             talk.note(f"first picture, {name} ...")
             seconds, problem = time_first_picture(options, os.environ | caches)
-            stop.check()  # a Ctrl-C in the terminal has ended the child as well
+            stop.check()  # a Ctrl-C in the terminal also ends the child
             about["first_picture_s"][name] = seconds
             if problem is not None:
                 about["no_first_picture"][name] = problem
 
 
 def time_first_picture(options: WalkOptions, environment: Mapping[str, str]) -> tuple[float | None, str | None]:
-    """Seconds from a new process of this environment to its first denoised picture, or None and why there is none."""
+    """Seconds from a new process, with this environment, to its first denoised picture; or None and the reason."""
     try:
         child = subprocess.run(
             [sys.executable, "-c", _CHILD],
@@ -261,7 +265,7 @@ def time_first_picture(options: WalkOptions, environment: Mapping[str, str]) -> 
 
 
 def first_picture(options: WalkOptions) -> None:
-    """Prints how old this process is when it has its first picture, in seconds."""
+    """Makes one picture, and prints how old this process then is, in seconds."""
     keep_freed_memory()
     session = Session(options, "free")
     session.advance(session.camera(0), 0, None, train=False)
@@ -270,7 +274,7 @@ def first_picture(options: WalkOptions) -> None:
 
 
 def peak_memory() -> dict[str, float]:
-    """MiB: of this process, and what torch has allocated on the GPU."""
+    """Peak memory in MiB: of this process, and what torch has allocated on the GPU."""
     if sys.platform == "win32":
         peak = psutil.Process().memory_info().peak_wset
     else:

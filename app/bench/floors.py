@@ -13,9 +13,9 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from noisewalk.app.clock import synchronise
-from noisewalk.denoiser.features import frame_planes
 from noisewalk.denoiser.losses import hdr_loss
 from noisewalk.denoiser.models import build_model
+from noisewalk.denoiser.planes import COLOR, frame_planes, part
 from noisewalk.denoiser.unet import LEVELS
 from noisewalk.renderer.frame import Frame
 
@@ -94,7 +94,7 @@ def network_cost(model: str, device: torch.device) -> NetworkCost:
     with whole:
         with forward:
             output = network(planes)
-        hdr_loss(output, planes[:, :3]).backward()
+        hdr_loss(output, part(planes, COLOR)).backward()
     per_pixel = 1 / COUNTED_SIZE**2
     denoise = Cost(forward.get_total_flops(), traffic).times(per_pixel)
     return NetworkCost(denoise, Cost(whole.get_total_flops(), 3 * traffic).times(per_pixel))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import count
 from typing import Any
 
 import torch
@@ -36,7 +37,8 @@ SUMMED = ("render", "input", "train", "denoise", "estimate")  # what a lockstep 
 
 
 class Stages:
-    """Methods named as in LABELS do one stage of frame `index` of the session's path.
+    """Methods named as in LABELS do one stage of frame `index` of the session's path. Frames have numbers of their own,
+    since no two of a denoiser may share one.
 
     They may return before a GPU is done. `overlapped` comes last: `overlap` takes the session out of lockstep for good.
     """
@@ -46,14 +48,15 @@ class Stages:
         self._session = session
         self._tracer = PathTracer(session.scene, options.width, options.height, options.spp, options.seed)
         self._trainer = Trainer(session.denoiser.settings, session.denoiser.device)
-        self._pair = session.render(session.camera(0), 0)
-        self._halves = session.denoiser.halves(self._pair)
-        self._denoised = session.denoiser.denoise_both(self._pair)
+        self._numbers = count()
+        self.render(0)
+        self.input(0)
+        self.denoise(0)
         self._write: Callable[[torch.Tensor], None] | None = None
         self._gl: Any = None
 
     def render(self, index: int) -> None:
-        self._pair = self._session.render(self._session.camera(index), index)
+        self._pair = self._session.render(self._session.camera(index), next(self._numbers))
 
     def path(self, index: int) -> None:
         self._pass(self._recorded, self._session.scene.integrator, index)
@@ -65,8 +68,7 @@ class Stages:
         self._pass(self._tracer.sensor.render_bare, self._session.scene.integrator, index)
 
     def input(self, index: int) -> None:
-        self._pair = replace(self._pair)  # another one: of the last one it is kept
-        self._halves = self._session.denoiser.halves(self._pair)
+        self._prepared = self._session.denoiser.prepare(self._pair)
 
     def train_one(self, index: int) -> None:
         self._train(replace(self._session.denoiser.settings, iterations=1))
@@ -76,21 +78,20 @@ class Stages:
 
     def _train(self, settings: TrainingSettings) -> None:
         self._trainer.settings = settings
-        self._trainer.train(self._halves)
+        self._trainer.train(self._prepared)
 
     def denoise(self, index: int) -> None:
-        self._denoised = self._session.denoiser.denoise_both(self._pair)
+        self._denoised = self._session.denoiser.denoise_both(self._prepared)
 
     def estimate(self, index: int) -> None:
-        noisy = torch.stack([self._pair.a.color, self._pair.b.color]).to(self._denoised.shown.device)
-        estimate_error(noisy, self._denoised.halves)
+        estimate_error(self._prepared.noisy, self._denoised.halves)
 
     def upload(self, index: int) -> None:
         assert self._write is not None
         self._write(self._denoised.shown)
 
     def lockstep(self, index: int) -> None:
-        self._session.advance(self._session.camera(index), index, None)
+        self._session.advance(self._session.camera(index), next(self._numbers), None)
 
     overlapped = lockstep
 

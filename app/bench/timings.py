@@ -15,9 +15,9 @@ from noisewalk.app.bench.stages import LABELS, SUMMED
 class Size:
     """What was measured at one size.
 
-    rounds:        milliseconds by stage, one of each stage a round.
-    floors:        milliseconds by stage, of those that are computed and not measured in the rounds.
-    trained_share: of the overlapped frames' training, that which was done.
+    rounds:        milliseconds by stage, one value for each round.
+    floors:        milliseconds by stage, for floors that are computed; others are measured in the rounds.
+    trained_share: how much of the training of overlapped frames was done, 0 to 1.
     """
 
     width: int
@@ -27,22 +27,22 @@ class Size:
     trained_share: float | None = None
 
     def overhead(self) -> float | None:
-        """Median over the rounds: the lockstep frame over the sum of its stages."""
+        """The lockstep frame divided by the sum of its stages: the median over the rounds."""
         parts = [self.rounds.get(name, []) for name in (*SUMMED, "lockstep")]
         ratios = [frame / sum(stages) for *stages, frame in zip(*parts, strict=False)]
         return statistics.median(ratios) if ratios else None
 
     def floor(self, stage: str) -> float | None:
-        """Milliseconds that the stage cannot be faster than, where something sets such a limit."""
+        """The least milliseconds that the stage can take; None where nothing sets such a limit."""
         if stage in ("render", "path") and "bare" in self.rounds:
             return statistics.median(self.rounds["bare"])
         if stage == "lockstep":
-            parts = [self.floor(part) for part in SUMMED if part not in ("input", "estimate")]  # those have none
+            parts = [self.floor(part) for part in SUMMED if part not in ("input", "estimate")]  # these two have none
             return sum(part for part in parts if part) if all(parts) else None
         return self.floors.get(stage)
 
     def ratio(self, stage: str) -> float | None:
-        """How many times its floor the stage takes; where both were measured, the median over the rounds."""
+        """How many times its floor the stage takes. If both were measured, it is the median over the rounds."""
         if stage in ("render", "path") and "bare" in self.rounds:
             return statistics.median(map(operator.truediv, self.rounds[stage], self.rounds["bare"]))
         floor = self.floor(stage)
@@ -65,7 +65,7 @@ def stage_table(size: Size) -> str:
 
 
 def conditions(about: dict[str, Any]) -> str:
-    """What holds for all sizes."""
+    """The lines of text that hold for all sizes. about: the result's document."""
     lines = [f"{about['scene']}, model {about['model']}, {about['state']}", f"* {PAPER_NOTE}"]
     if "settings" in about:
         chosen, settings = about["machine"], about["settings"]

@@ -1,4 +1,4 @@
-"""A timeline of overlapped frames, and for how much of training's time a GPU does something else as well."""
+"""A timeline of overlapped frames. It also says for how much of training's time a GPU does other work."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ Interval = tuple[float, float]
 
 
 def write_trace(file: Path, run: Callable[[], None]) -> float | None:
-    """Runs `run` and writes what all threads and streams did meanwhile, for https://ui.perfetto.dev.
+    """Runs `run`, and writes what all threads and streams did meanwhile. https://ui.perfetto.dev shows the file.
 
-    Returns the `shared_time` of other threads' work on a GPU. Raises OSError where the file cannot be written.
+    Returns `shared_time` for the calling thread. Raises OSError where the file cannot be written.
     """
     activities = [torch.profiler.ProfilerActivity.CPU]
     if torch.cuda.is_available():
         activities.append(torch.profiler.ProfilerActivity.CUDA)
-    # By default, only the calling thread would be seen, and training has its own.
+    # By default, only the calling thread is seen. Training has a thread of its own.
     everyone = _ExperimentalConfig(profile_all_threads=True)
     with torch.profiler.profile(activities=activities, experimental_config=everyone) as profiler:
         run()

@@ -20,7 +20,7 @@ from noisewalk.app.compare.report import Page, write_report
 from noisewalk.app.console import StopSignal, Talk
 from noisewalk.app.doctor import machine, versions
 from noisewalk.app.errors import EXIT_INTERRUPTED, Interrupted, UsageError
-from noisewalk.app.files import write_json
+from noisewalk.app.files import new_folder, write_json
 from noisewalk.app.online_model import CleanTwin, OnlineModel, Shown
 from noisewalk.app.options import CONTENDERS, WalkOptions
 from noisewalk.app.references import render_references
@@ -34,6 +34,7 @@ from noisewalk.denoiser.metrics import (
     RELATIVE_MSE_FORMULA,
     TEMPORAL_PSNR_FORMULA,
     brightness,
+    is_bound,
     noise_power,
     psnr,
     relative_mse,
@@ -60,17 +61,22 @@ FORMULAS = (
 
 @dataclass(frozen=True)
 class Row:
-    """One measurement. frame counts from 1; PSNR and tPSNR in dB; flip and tPSNR may be missing."""
+    """One measurement. frame counts from 1; PSNR and tPSNR in dB; flip and tPSNR may be missing.
+
+    psnr_is_bound, tpsnr_is_bound: the corrected one is at least so much; the reference is too noisy to tell more.
+    """
 
     scene: str
     frame: int
     method: str
     psnr: float
     psnr_corrected: float
+    psnr_is_bound: bool
     relmse: float
     flip: float | None
     tpsnr: float | None
     tpsnr_corrected: float | None
+    tpsnr_is_bound: bool
     brightness: float
     train_ms: float
     denoise_ms: float
@@ -107,6 +113,8 @@ def compare(options: WalkOptions, scenes: Sequence[str], models: Sequence[str], 
     contenders = partial(_contenders, starts=starts, talk=talk)
     about = {"title": "noisewalk compare"}
     done = measure_walks(walks, contenders, milestones(options.frames), folder, about, talk)
+    if any(row.psnr_is_bound for row in done.rows):
+        talk.warn("> marks pictures with less noise than their references: more --reference-spp would say how good")
     talk.note(score_table(done.rows) + f"\n{done.about['state']}: {folder / 'report.html'}\n" + "\n".join(FORMULAS))
     talk.result(done.result())
     return done.exit_code
@@ -210,7 +218,10 @@ def milestones(frames: int) -> list[int]:
 
 
 def score_table(rows: Sequence[Row]) -> str:
-    """Corrected PSNR, FLIP and corrected tPSNR per method and measured frame, for each scene and as the mean of all."""
+    """Corrected PSNR, FLIP and corrected tPSNR per method and measured frame, for each scene and as the mean of all.
+
+    Bounds have a > and are left out of means.
+    """
     lines = []
     width = max((len(row.method) for row in rows), default=0) + 1
     scenes = list(dict.fromkeys(row.scene for row in rows))
@@ -229,14 +240,22 @@ def score_table(rows: Sequence[Row]) -> str:
 
 def _cell(rows: Sequence[Row]) -> str:
     """The means over scenes; a dash for what nobody measured."""
-    measures = (("psnr_corrected", 6, 2), ("flip", 5, 3), ("tpsnr_corrected", 4, 1))
-    means = [_mean([getattr(row, measure) for row in rows], width, digits) for measure, width, digits in measures]
-    return "  " + " / ".join(means)
+    psnr, flips, tpsnr = (
+        _mean([(row.psnr_corrected, row.psnr_is_bound) for row in rows], 7, 2),
+        _mean([(row.flip, False) for row in rows], 5, 3),
+        _mean([(row.tpsnr_corrected, row.tpsnr_is_bound) for row in rows], 5, 1),
+    )
+    return f" {psnr} / {flips} /{tpsnr}"
 
 
-def _mean(values: Sequence[float | None], width: int, digits: int) -> str:
-    known = [value for value in values if value is not None]
-    return f"{statistics.fmean(known):{width}.{digits}f}" if known else f"{'-':>{width}}"
+def _mean(values: Sequence[tuple[float | None, bool]], width: int, digits: int) -> str:
+    """The mean of what is known and no bound; else of the bounds, with a >."""
+    known = [(value, bound) for value, bound in values if value is not None]
+    if not known:
+        return f"{'-':>{width}}"
+    numbers = [value for value, bound in known if not bound]
+    text = f"{statistics.fmean(numbers or [value for value, _ in known]):.{digits}f}"
+    return f"{text if numbers else '>' + text:>{width}}"
 
 
 _TIMES = ("train_ms", "denoise_ms")
@@ -280,9 +299,8 @@ def _one_walk(
                     }
                     page = Page(scene, index + 1, {name: _display(i) for name, i in images.items()})
                     done.pages[:] = [p for p in done.pages if p.scene != scene] + [page]
-                    progress.update(
-                        task, note=", ".join(f"{row.method} {row.psnr_corrected:.2f}" for row in new) + " dB"
-                    )
+                    decibels = [f"{r.method} {'>' * r.psnr_is_bound}{r.psnr_corrected:.2f}" for r in new]
+                    progress.update(task, note=", ".join(decibels) + " dB")
                 before = {name: one.image for name, one in shown.items()}
                 progress.advance(task)
                 stop.check()
@@ -302,23 +320,28 @@ def _measure(
 ) -> Row:
     a, b = _halves(references[index])
     reference, noise = (a + b) / 2, noise_power(a, b)
+    corrected = psnr(shown.image, reference, noise)
     flicker = corrected_flicker = None
+    temporal_noise = 0.0
     if before is not None and index - 1 in references:
         previous_a, previous_b = _halves(references[index - 1])
+        temporal_noise = temporal_noise_power(a, b, previous_a, previous_b)
         flicker, corrected_flicker = (
-            temporal_psnr(shown.image, before, reference, (previous_a + previous_b) / 2, temporal_noise)
-            for temporal_noise in (0.0, temporal_noise_power(a, b, previous_a, previous_b))
+            temporal_psnr(shown.image, before, reference, (previous_a + previous_b) / 2, one)
+            for one in (0.0, temporal_noise)
         )
     return Row(
         scene=scene,
         frame=index + 1,
         method=name,
         psnr=psnr(shown.image, reference),
-        psnr_corrected=psnr(shown.image, reference, noise),
+        psnr_corrected=corrected,
+        psnr_is_bound=is_bound(corrected, noise),
         relmse=relative_mse(shown.image, reference),
         flip=flip(shown.image, reference),
         tpsnr=flicker,
         tpsnr_corrected=corrected_flicker,
+        tpsnr_is_bound=corrected_flicker is not None and is_bound(corrected_flicker, temporal_noise),
         brightness=brightness(shown.image, reference),
         train_ms=train_ms,
         denoise_ms=shown.milliseconds,
@@ -341,20 +364,6 @@ def flip(image: torch.Tensor, reference: torch.Tensor) -> float | None:
 def _display(image: torch.Tensor) -> np.ndarray:
     """T(image) as (H, W, 3) float32 in [0, 1]."""
     return tone_map(torch.nan_to_num(image)).float().cpu().numpy()
-
-
-def new_folder(given: Path | None, parent: str) -> Path:
-    """The folder that a person chose, which must be empty, or else a new one: parent/001, ... Raises UsageError."""
-    if given is not None:
-        if given.exists() and any(given.iterdir()):
-            raise UsageError(f"{given}: not empty: choose another folder with --out")
-        given.mkdir(parents=True, exist_ok=True)
-        return given
-    number = 1
-    while (folder := Path(parent) / f"{number:03d}").exists():
-        number += 1
-    folder.mkdir(parents=True)
-    return folder
 
 
 def _write(done: Comparison) -> None:

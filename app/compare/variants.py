@@ -7,9 +7,10 @@ from dataclasses import replace
 
 import torch
 
-from noisewalk.app.compare.comparison import FORMULAS, Comparison, Row, measure_walks, milestones, new_folder
+from noisewalk.app.compare.comparison import FORMULAS, Comparison, Row, measure_walks, milestones
 from noisewalk.app.compare.contenders import Contender, NoisyAverage
 from noisewalk.app.console import Talk
+from noisewalk.app.files import new_folder
 from noisewalk.app.online_model import OnlineModel
 from noisewalk.app.options import WalkOptions
 from noisewalk.app.pictures import side_by_side, write_psnr_plot

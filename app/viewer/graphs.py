@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from imgui_bundle import imgui, implot
 
-from noisewalk.app.viewer.history import STAGES, Curves
-from noisewalk.app.viewer.messages import Picture
-from noisewalk.app.viewer.viewer import Viewer
+from noisewalk.app.flying.messages import Picture
+from noisewalk.app.flying.series import STAGES, Curves
+from noisewalk.app.flying.viewer import Viewer
 
 DENOISED, NOISY, FLOOR = (0.42, 0.72, 1.0), (1.0, 0.66, 0.3), (0.55, 0.57, 0.6)
 ESTIMATE = (0.62, 0.78, 0.92)
@@ -27,7 +27,7 @@ def draw_graphs(title: str, viewer: Viewer) -> None:
     opened, _ = imgui.begin(title)
     if opened:
         scale = imgui.get_style().font_scale_dpi
-        curves = viewer.engine.history.curves()
+        curves = viewer.engine.series.curves()
         if imgui.begin_child("numbers", imgui.ImVec2(NUMBERS_WIDTH * scale, 0)):
             _numbers(viewer, viewer.picture)
         imgui.end_child()
@@ -70,7 +70,9 @@ def _reference_text(viewer: Viewer, picture: Picture | None) -> str:
     if picture is None or viewer.scene is None:
         return ""
     if picture.noise_floor is not None and viewer.is_current(picture):
-        return f"against {picture.reference_spp} spp, good to {picture.noise_floor:.1f} dB"
+        noisier = picture.noise_floor < picture.decibels.get("denoised", 0.0)
+        doubt = ": noisier than the picture" if noisier else ""
+        return f"against {picture.reference_spp} spp, good to {picture.noise_floor:.1f} dB{doubt}"
     return viewer.unmeasured(picture)
 
 

@@ -6,10 +6,11 @@ from collections.abc import Callable
 
 from imgui_bundle import imgui
 
-from noisewalk.app.viewer.controls import Steering
-from noisewalk.app.viewer.display import MODES, Area
+from noisewalk.app.flying.controls import MAX_CLICKS, Steering
+from noisewalk.app.flying.view import MODES
+from noisewalk.app.flying.viewer import Viewer
+from noisewalk.app.viewer.display import Area
 from noisewalk.app.viewer.overlays import over_split
-from noisewalk.app.viewer.viewer import Viewer
 
 Key = imgui.Key
 EXPOSURE_STEP = 0.5
@@ -46,7 +47,8 @@ class Hands:
         if not io.want_capture_mouse:
             self._press(viewer, area, io)
             if io.mouse_wheel and io.key_ctrl:
-                area.zoom_at(viewer.view, viewer.size, x, y, ZOOM_STEP**io.mouse_wheel)
+                clicks = min(max(io.mouse_wheel, -MAX_CLICKS), MAX_CLICKS)
+                area.zoom_at(viewer.view, viewer.size, x, y, ZOOM_STEP**clicks)
             elif io.mouse_wheel:
                 viewer.camera.faster(io.mouse_wheel)
             if over_split(viewer, area, x):

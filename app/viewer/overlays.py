@@ -8,10 +8,11 @@ from pathlib import Path
 
 from imgui_bundle import imgui
 
-from noisewalk.app.upload import as_array
-from noisewalk.app.viewer.display import ERRORS, MODES, Area, colors
-from noisewalk.app.viewer.messages import Picture
-from noisewalk.app.viewer.viewer import Viewer
+from noisewalk.app.flying.messages import Picture
+from noisewalk.app.flying.view import ERRORS, MODES, colors
+from noisewalk.app.flying.viewer import Viewer
+from noisewalk.app.layers import as_array
+from noisewalk.app.viewer.display import Area
 
 KEYS = (
     ("W A S D", "fly forward, left, back, right"),
@@ -264,10 +265,10 @@ def _question(viewer: Viewer) -> None:
 
 def _problem(file: Path, save: bool) -> str:
     if save:
-        if file.exists():
+        if os.path.exists(file):  # unlike Path's, it takes any name
             return "exists already, and is not overwritten"
-        return "" if file.absolute().parent.is_dir() else f"no such folder: {file.absolute().parent}"
-    return "" if file.exists() else "no such file"
+        return "" if os.path.isdir(file.absolute().parent) else f"no such folder: {file.absolute().parent}"
+    return "" if os.path.exists(file) else "no such file"
 
 
 def _help(viewer: Viewer) -> None:

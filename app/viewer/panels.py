@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from typing import Any
 
 from imgui_bundle import imgui
 
-from noisewalk.app.viewer.controls import FOV_RANGE, MAX_SPEED, MIN_SPEED
-from noisewalk.app.viewer.display import ERRORS, MODES, TONES
-from noisewalk.app.viewer.viewer import Viewer
+from noisewalk.app.flying.controls import FOV_RANGE, MAX_SPEED, MIN_SPEED
+from noisewalk.app.flying.flight import SECONDS_RANGE
+from noisewalk.app.flying.messages import printable
+from noisewalk.app.flying.view import ERRORS, EXPOSURE_RANGE, MODES, TONES
+from noisewalk.app.flying.viewer import MAX_CROP, MAX_ITERATIONS, MAX_SPP, Viewer
 from noisewalk.renderer.bundled import bundled_scenes
 
-MAX_ITERATIONS, MAX_SPP, MAX_CROP = 64, 256, 1024
-_LOGARITHMIC = imgui.SliderFlags_.logarithmic | imgui.SliderFlags_.always_clamp
+_CLAMPED = imgui.SliderFlags_.always_clamp
+_LOGARITHMIC = imgui.SliderFlags_.logarithmic | _CLAMPED
 _OPEN = imgui.TreeNodeFlags_.default_open
 
 
@@ -107,10 +109,10 @@ def _picture(viewer: Viewer) -> None:
     view.right = _choice("##right", view.right, MODES)
     if not view.split_on:
         imgui.end_disabled()
-    _, view.exposure = imgui.slider_float("exposure", view.exposure, -8.0, 8.0, "%+.1f stops")
+    view.exposure = _slider("exposure", view.exposure, EXPOSURE_RANGE, "%+.1f stops")
     view.tone = _choice("tone map", view.tone, TONES)
     if view.left in ERRORS or (view.split_on and view.right in ERRORS):
-        _, view.error_scale = imgui.slider_float("error scale", view.error_scale, 0.01, 1.0, "%.2f", _LOGARITHMIC)
+        view.error_scale = _slider("error scale", view.error_scale, (0.01, 1.0), "%.2f", _LOGARITHMIC)
     imgui.text_disabled(f"zoom {100 * view.zoom:.0f} % of fit")
     imgui.same_line()
     if imgui.small_button("fit"):
@@ -129,10 +131,10 @@ def _camera(viewer: Viewer) -> None:
             if imgui.selectable(name, False)[0]:
                 viewer.go_to_view(name)
         imgui.end_combo()
-    changed, fov = imgui.slider_float("field of view", camera.fov_y, *FOV_RANGE, "%.1f deg")
-    if changed:
+    fov = _slider("field of view", camera.fov_y, FOV_RANGE, "%.1f deg")
+    if fov != camera.fov_y:
         viewer.set_fov(fov)
-    _, camera.speed = imgui.slider_float("speed", camera.speed, MIN_SPEED, MAX_SPEED / 100, "%.3f", _LOGARITHMIC)
+    camera.speed = _slider("speed", camera.speed, (MIN_SPEED, MAX_SPEED / 100), "%.3f", _LOGARITHMIC)
     if imgui.button("reset camera"):
         viewer.reset_camera()
     imgui.same_line()
@@ -150,12 +152,12 @@ def _path(viewer: Viewer) -> None:
     imgui.same_line()
     if imgui.button(f"stop ({flight.recorded_keyframes})" if flight.recording else "record"):
         viewer.record()
-    changed, frame = imgui.slider_int("frame", flight.frame, 0, len(flight.path) - 1)
-    if changed:
+    frame = _whole_slider("frame", flight.frame, (0, len(flight.path) - 1))
+    if frame != flight.frame:
         viewer.scrub(frame)
     changed, seconds = imgui.input_float("seconds", flight.path.seconds, 1.0, 10.0, "%.1f")
     if changed:
-        flight.set_seconds(seconds)
+        flight.set_seconds(_bounded(seconds, flight.path.seconds, SECONDS_RANGE))
     selected = "none" if flight.selected is None else f"{flight.selected + 1} of {flight.keyframes}"
     if imgui.begin_combo("keyframe", selected):
         for index in range(flight.keyframes):
@@ -187,16 +189,14 @@ def _training(viewer: Viewer) -> None:
     imgui.same_line()
     if imgui.button("start afresh"):
         viewer.restart_network()
-    values: dict[str, Any] = {}
-    clamp = imgui.SliderFlags_.always_clamp
-    _, values["iterations"] = imgui.slider_int("iterations", knobs.iterations, 0, MAX_ITERATIONS, flags=clamp)
     most = min(MAX_SPP, viewer.scene.max_spp) if viewer.scene else MAX_SPP
-    _, values["spp"] = imgui.slider_int("spp", knobs.spp, 1, most, flags=_LOGARITHMIC)
-    _, values["crop"] = imgui.slider_int("crop", knobs.crop, 32, MAX_CROP, flags=clamp)
-    _, values["learning_rate"] = imgui.slider_float(
-        "learning rate", knobs.learning_rate, 1e-6, 1e-1, "%.1e", _LOGARITHMIC
+    viewer.knobs = replace(
+        viewer.knobs,
+        iterations=_whole_slider("iterations", knobs.iterations, (0, MAX_ITERATIONS)),
+        spp=_whole_slider("spp", knobs.spp, (1, most), _LOGARITHMIC),
+        crop=_whole_slider("crop", knobs.crop, (32, MAX_CROP)),
+        learning_rate=_slider("learning rate", knobs.learning_rate, (1e-6, 1e-1), "%.1e", _LOGARITHMIC),
     )
-    viewer.knobs = replace(viewer.knobs, **values)
     if picture is not None:
         imgui.text_disabled(f"{picture.steps} steps, {picture.skipped_pairs} pairs skipped")
         if picture.skipped_steps:
@@ -222,6 +222,22 @@ def duration(milliseconds: float) -> str:
     return f"{milliseconds / 1e3:.1f} s" if milliseconds >= 1000 else f"{milliseconds:.0f} ms"
 
 
+def _slider(label: str, value: float, bounds: tuple[float, float], text: str, flags: int = _CLAMPED) -> float:
+    """The value from now on. A person may also type one, which ImGui takes as it is."""
+    changed, new = imgui.slider_float(label, value, *bounds, text, flags)
+    return _bounded(new, value, bounds) if changed else value
+
+
+def _whole_slider(label: str, value: int, bounds: tuple[int, int], flags: int = _CLAMPED) -> int:
+    changed, new = imgui.slider_int(label, value, *bounds, flags=flags)
+    return round(_bounded(new, value, bounds)) if changed else value
+
+
+def _bounded(new: float, old: float, bounds: tuple[float, float]) -> float:
+    """The new value within its bounds; the old one where the new one is not a number."""
+    return old if math.isnan(new) else min(max(new, bounds[0]), bounds[1])
+
+
 def _choice(label: str, current: str, choices: dict[str, str]) -> str:
     names = list(choices)
     _, index = imgui.combo(label, names.index(current), list(choices.values()))
@@ -229,5 +245,5 @@ def _choice(label: str, current: str, choices: dict[str, str]) -> str:
 
 
 def _item(label: str, shortcut: str, action: Callable[[], object], selected: bool = False) -> None:
-    if imgui.menu_item(label, shortcut, selected)[0]:
+    if imgui.menu_item(printable(label), shortcut, selected)[0]:
         action()

@@ -16,19 +16,22 @@ from noisewalk.app.online_model import CleanTwin
 from noisewalk.app.options import WalkOptions
 from noisewalk.app.pictures import ESTIMATE_LABEL, write_psnr_plot
 from noisewalk.app.references import measured_frames, pictured_frames, render_references
-from noisewalk.app.session import Result, Session, open_session
+from noisewalk.app.session import Measurement, Result, Session, open_session
 from noisewalk.app.walk.pictures import write_comparison
 from noisewalk.app.walk.run_folder import RunFolder, open_run
 from noisewalk.denoiser.estimate import ESTIMATE_FORMULA
-from noisewalk.denoiser.metrics import PSNR_FORMULA, psnr
+from noisewalk.denoiser.metrics import CORRECTED_FORMULA, PSNR_FORMULA, psnr
+from noisewalk.renderer.frame import NoisyPair
 
 CHECKPOINT_SECONDS = 20.0
-CURVES = {
-    "psnr_shown": "denoised",
-    "psnr_noisy": "noisy average",
-    "psnr_clean_targets": "clean targets",
-    "psnr_estimate": ESTIMATE_LABEL,
+# Corrected, as the estimate is of the truth: like stands beside like.
+MEASURED = {
+    "psnr_shown_corrected": "denoised",
+    "psnr_noisy_corrected": "noisy average",
+    "psnr_clean_targets_corrected": "clean targets",
 }
+CURVES = MEASURED | {"psnr_estimate": ESTIMATE_LABEL}
+PLAIN = ("psnr_noisy", "psnr_shown", "psnr_clean_targets")
 LAST_FRAMES = 50
 STAGES = ("render", "train", "denoise", "measure")
 
@@ -83,7 +86,7 @@ def _frames(session: Session, twin: CleanTwin | None, run: RunFolder, talk: Talk
     measured, pictured = set(measured_frames(session.options)), set(pictured_frames(session.options))
     process = psutil.Process()
     saved_at = time.monotonic()
-    decibels = ""
+    last_measured = ""
     with talk.progress() as progress:
         task = progress.add_task("frames", total=frames, completed=first, note="")
         for index in range(first, frames):
@@ -100,19 +103,23 @@ def _frames(session: Session, twin: CleanTwin | None, run: RunFolder, talk: Talk
                     write_comparison(run.folder / "images", result)
                 if twin is not None:
                     # After the stages of the frame, whose milliseconds stay those of a walk without a twin.
-                    twin.learn(result.pair)
-                    image = twin.show(result.pair).image
-                    row["psnr_clean_targets"] = f"{psnr(image, result.measurement.reference.cpu()):.4f}"
-                labels = _psnr_labels(row)
-                decibels = ", ".join(f"{label} {float(row[column]):.2f} dB" for column, label in labels.items())
+                    row |= _twin_columns(twin, result.pair, result.measurement)
+                last_measured = f"; frame {index} measured: {_decibels(row, MEASURED)}"
             run.append(row)
-            note = f"{sum(result.milliseconds.values()):.0f} ms/frame  {decibels}, estimate {result.estimate}"
+            note = f"{sum(result.milliseconds.values()):.0f} ms/frame, estimate {result.estimate}{last_measured}"
             progress.update(task, completed=index + 1, note=note)
             if stop.requested or time.monotonic() - saved_at > CHECKPOINT_SECONDS:
                 _save(session, twin, run, index + 1)
                 saved_at = time.monotonic()
             if index + 1 < frames:
                 stop.check()
+
+
+def _twin_columns(twin: CleanTwin, pair: NoisyPair, measured: Measurement) -> dict[str, str]:
+    twin.learn(pair)
+    image, reference = twin.show(pair).image, measured.reference.cpu()
+    corrections = {"psnr_clean_targets": 0.0, "psnr_clean_targets_corrected": measured.reference_noise}
+    return {column: f"{psnr(image, reference, noise):.4f}" for column, noise in corrections.items()}
 
 
 def _save(session: Session, twin: CleanTwin | None, run: RunFolder, frames: int) -> None:
@@ -123,10 +130,16 @@ def _save(session: Session, twin: CleanTwin | None, run: RunFolder, frames: int)
     run.drop_checkpoints(but=frames)
 
 
-def _psnr_labels(row: Mapping[str, Any]) -> dict[str, str]:
+def _psnr_labels(row: Mapping[str, Any], known: Mapping[str, str] = CURVES) -> dict[str, str]:
     """The PSNR columns that a measured row has, and what they are called beside one another."""
-    labels = {column: label for column, label in CURVES.items() if row.get(column, "") != ""}
-    return labels | ({"psnr_shown": "noisy targets"} if "psnr_clean_targets" in labels else {})
+    labels = {column: label for column, label in known.items() if row.get(column, "") != ""}
+    both_targets = "psnr_clean_targets_corrected" in labels
+    return labels | ({"psnr_shown_corrected": "noisy targets"} if both_targets else {})
+
+
+def _decibels(row: Mapping[str, Any], known: Mapping[str, str] = CURVES) -> str:
+    labels = _psnr_labels(row, known)
+    return ", ".join(f"{label} {float(row[column]):.2f} dB" for column, label in labels.items())
 
 
 def _row(result: Result, memory_mb: float) -> dict[str, str]:
@@ -137,6 +150,9 @@ def _row(result: Result, memory_mb: float) -> dict[str, str]:
         "psnr_noisy": f"{measured.psnr_noisy:.4f}" if measured else "",
         "psnr_shown": f"{measured.psnr_shown:.4f}" if measured else "",
         "psnr_clean_targets": "",
+        "psnr_noisy_corrected": f"{measured.psnr_noisy_corrected:.4f}" if measured else "",
+        "psnr_shown_corrected": f"{measured.psnr_shown_corrected:.4f}" if measured else "",
+        "psnr_clean_targets_corrected": "",
         "noise_floor": f"{measured.noise_floor:.4f}" if measured else "",
         "psnr_estimate": f"{estimate.psnr:.4f}" if known else "",
         "psnr_estimate_error": f"{estimate.psnr_error:.4f}" if known else "",
@@ -167,23 +183,25 @@ def _finish(session: Session, run: RunFolder, state: str, about: dict[str, Any])
         "frames": len(run.rows),
         "last_measured": {
             "frame": int(measured[-1]["frame"]),
-            **{column: float(measured[-1][column]) for column in columns},
+            **{column: float(measured[-1][column]) for column in (*PLAIN, *columns) if measured[-1][column]},
         }
         if measured
         else None,
         # One frame alone does not tell noisy targets from clean ones.
         "mean_of_last_measured": {
             "frames": len(measured[-LAST_FRAMES:]),
-            **{c: _mean([float(row[c]) for row in measured[-LAST_FRAMES:] if row[c]], 4) for c in columns},
+            **{c: _mean([float(r[c]) for r in measured[-LAST_FRAMES:] if r[c]], 4) for c in (*PLAIN, *columns)},
         }
-        if "psnr_clean_targets" in columns
+        if "psnr_clean_targets_corrected" in columns
         else None,
         "estimate_minus_psnr_db": _estimate_minus_psnr(measured),
         "reference_noise_floor_db": round(min(floors), 2) if floors else None,
         "median_ms": {s: _median([float(row[f"{s}_ms"]) for row in run.rows]) for s in STAGES},
         "skipped_steps": sum(int(row["skipped_steps"]) for row in run.rows),
     }
-    run.write_state(state, result=result, psnr_formula=PSNR_FORMULA, estimate_formula=ESTIMATE_FORMULA, **about)
+    formulas = {"psnr": PSNR_FORMULA, "corrected": CORRECTED_FORMULA, "estimate": ESTIMATE_FORMULA}
+    about |= {f"{name}_formula": formula for name, formula in formulas.items()}
+    run.write_state(state, result=result, **about)
     if state == "complete":
         run.drop_checkpoints()
     return result
@@ -192,7 +210,8 @@ def _finish(session: Session, run: RunFolder, state: str, about: dict[str, Any])
 def _estimate_minus_psnr(measured: list[dict[str, str]]) -> float | None:
     """How far off the estimate was, on average over the measured frames."""
     return _mean(
-        [float(row["psnr_estimate"]) - float(row["psnr_shown"]) for row in measured if row["psnr_estimate"]], 2
+        [float(row["psnr_estimate"]) - float(row["psnr_shown_corrected"]) for row in measured if row["psnr_estimate"]],
+        2,
     )
 
 
@@ -207,15 +226,12 @@ def _median(values: list[float]) -> float | None:
 def _summary(result: dict[str, Any]) -> str:
     lines = [f"{result['state']}: {result['frames']} frames in {result['run']}"]
     if last := result["last_measured"]:
-        lines[0] += (
-            f"; frame {last['frame']}: "
-            + ", ".join(f"{label} {last[column]:.2f} dB" for column, label in _psnr_labels(last).items())
-            + f" (reference good to {result['reference_noise_floor_db']} dB)"
-        )
+        floor = result["reference_noise_floor_db"]
+        doubt = ", noisier than the denoised picture" if floor < last["psnr_shown_corrected"] else ""
+        lines[0] += f"; frame {last['frame']}: {_decibels(last)} (corrected for a reference good to {floor} dB{doubt})"
         if mean := result["mean_of_last_measured"]:
-            values = ", ".join(f"{label} {mean[column]:.2f} dB" for column, label in _psnr_labels(mean).items())
-            lines.append(f"mean of the last {mean['frames']} frames: {values}")
-        lines.append(PSNR_FORMULA)
+            lines.append(f"mean of the last {mean['frames']} frames: {_decibels(mean)}")
+        lines += [PSNR_FORMULA, CORRECTED_FORMULA]
     if result["state"] == "interrupted":
         lines.append("the same command goes on from here")
     return "\n".join(lines)

@@ -7,7 +7,7 @@ from pathlib import Path
 from noisewalk.app.pictures import side_by_side
 from noisewalk.app.session import Result
 from noisewalk.denoiser.features import finite, tone_map
-from noisewalk.renderer.exr import write_exr
+from noisewalk.renderer.exr import write_layers
 from noisewalk.renderer.files import written_aside
 
 
@@ -17,8 +17,8 @@ def write_comparison(folder: Path, result: Result) -> None:
     measured = result.measurement
     albedo, normal = (finite(result.pair.mean(feature)) for feature in ("albedo", "normal"))
     tiles = [
-        ("noisy", f"{measured.psnr_noisy:.2f} dB", tone_map(finite(result.noisy))),
-        ("denoised", f"{measured.psnr_shown:.2f} dB", tone_map(result.shown)),
+        ("noisy", f"{measured.psnr_noisy_corrected:.2f} dB", tone_map(finite(result.noisy))),
+        ("denoised", f"{measured.psnr_shown_corrected:.2f} dB", tone_map(result.shown)),
         ("reference", f"{measured.reference_spp} spp", tone_map(measured.reference)),
         ("albedo", "", albedo.pow(1 / 2.2)),
         ("normal", "", (normal + 1) / 2),
@@ -28,9 +28,10 @@ def write_comparison(folder: Path, result: Result) -> None:
         side_by_side(heading, tiles).save(temporary, format="PNG")
     layers = {
         "": result.shown,
-        "noisy.": result.noisy,
-        "reference.": measured.reference,
-        "albedo.": albedo,
-        "estimated_error.": result.estimate.error_map,
+        "noisy": result.noisy,
+        "reference": measured.reference,
+        "albedo": albedo,
+        "estimated_error": result.estimate.error_map,
+        "sh_normal": normal,
     }
-    write_exr(folder / "layers.exr", {k: v.cpu().numpy() for k, v in layers.items()}, normal.cpu().numpy())
+    write_layers(folder / "layers.exr", {name: image.cpu().numpy() for name, image in layers.items()})

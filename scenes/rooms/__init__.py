@@ -1,4 +1,4 @@
-"""Rooms from a seed: any number of different scenes for a denoiser to learn from.
+"""Random rooms from a seed: any number of different scenes for a denoiser to learn from.
 
 Every room is a folder of its own: scene.xml (Mitsuba 3), one PLY for each material, some PNG textures, and sky.pfm
 where daylight comes in. Metres, +y up, floor at y = 0, middle of the room at x = z = 0.
@@ -20,7 +20,7 @@ from noisewalk.scenes.rooms.walls import build_walls
 
 
 def write_room(seed: int, folder: Path) -> Path:
-    """Writes room number `seed` (not negative) into `folder`, and returns the path of its scene.xml.
+    """Writes room number `seed` (0 or more) into `folder`, and returns the path of its scene.xml.
 
     The same seed writes the same bytes. Raises OSError where the folder cannot be written.
     """
@@ -41,7 +41,7 @@ def write_room(seed: int, folder: Path) -> Path:
 
 
 def _empty_room(rng: Generator, folder: Path, kind: str) -> Room:
-    """Size and materials: those of walls, floor, ceiling and trim, and others for the things in the room."""
+    """A room of a random size, with materials for walls, floor, ceiling, trim and the things in it."""
     size = np.exp(rng.uniform(np.log((2.6, 2.2, 2.8)), np.log((8, 4.5, 9))))
     if kind == "courtyard":
         size = size * (1.5, 1.2, 1.5)
@@ -68,7 +68,7 @@ def _empty_room(rng: Generator, folder: Path, kind: str) -> Room:
 
 
 def _place_camera(rng: Generator, room: Room) -> None:
-    """An eye away from the middle that looks across the room; the space around it stays free."""
+    """Puts the eye away from the middle. It looks across the room, and the space around it stays free."""
     half = room.size[[0, 2]] / 2
     x, z = rng.uniform(0.35, 0.95, 2) * (half - 0.35) * rng.choice([-1, 1], 2)
     room.eye = np.array([x, rng.uniform(0.5, min(room.size[1] - 0.4, 2.1)), z])
@@ -92,7 +92,7 @@ def _camera_xml(rng: Generator, room: Room) -> str:
 
 
 def _mesh_xml(room: Room, folder: Path) -> list[str]:
-    """Writes one PLY for each material; their XML."""
+    """Writes one PLY for each material. Returns the XML of these shapes."""
     parts = []
     for material, meshes in room.parts.items():
         write_ply(folder / f"{material}.ply", join(meshes))

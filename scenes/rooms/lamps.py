@@ -1,4 +1,4 @@
-"""Lamps of a room, bare and hidden, and the sky outside: how bright they must be."""
+"""Lamps of a room, bare and hidden, and the sky outside. How bright they are follows from the room."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from noisewalk.scenes.rooms.textures import random_colour, sky
 
 
 def _lamp_colour(rng: Generator) -> np.ndarray:
-    """White, warm, cool or coloured; of luminance 1."""
+    """(3,) linear color of luminance 1: white, warm, cool or colored."""
     colours = [(1, 1, 1), (1, 0.75, 0.45), (0.75, 0.9, 1.1), random_colour(rng, 0.3) + 0.05]
     colour = np.array(colours)[rng.choice(4, p=[0.35, 0.35, 0.2, 0.1])]
     return colour / (colour @ (0.2126, 0.7152, 0.0722))
 
 
 def panel(rng: Generator, place: np.ndarray, target: np.ndarray, x: float, y: float, power: float) -> Lamp:
-    """A rectangle of half sizes x and y at `place` that shines towards `target`."""
+    """A rectangle at `place` that shines towards `target`. half: its half sizes along x and y, in metres."""
     up = "1, 0, 0" if abs(place[1] - target[1]) > 0.5 * np.linalg.norm(place - target) else "0, 1, 0"
     xml = f"""<shape type="rectangle"><transform name="to_world"><scale x="{x:.4f}" y="{y:.4f}"/>
   <lookat origin="{numbers(place)}" target="{numbers(target)}" up="{up}"/></transform>{{}}</shape>"""
@@ -28,14 +28,14 @@ def panel(rng: Generator, place: np.ndarray, target: np.ndarray, x: float, y: fl
 
 
 def bulb(rng: Generator, place: np.ndarray, radius: float, power: float) -> Lamp:
-    """A ball around `place`."""
+    """A ball around `place`. Lengths in metres."""
     xml = f'<shape type="sphere"><point name="center" value="{numbers(place)}"/>'
     xml += f'<float name="radius" value="{radius:.4f}"/>{{}}</shape>'
     return Lamp(xml, 4 * np.pi * radius**2, power, _lamp_colour(rng))
 
 
 def add_lamps(rng: Generator, room: Room, kind: str) -> None:
-    """One or two kinds of lamps; fewer and weaker where light comes from elsewhere."""
+    """Adds one or two kinds of lamps. They are fewer and weaker where light comes from elsewhere."""
     chance = {"closed": 1, "windows": 0.35, "annex": 0.25, "courtyard": 0.15}[kind]
     if rng.random() < chance:
         modes = (_panels, _spots, _bulbs, _shaded, _cove, _screened)
@@ -98,7 +98,7 @@ def _cove(rng: Generator, room: Room, power: float) -> None:
 
 
 def _screened(rng: Generator, room: Room, power: float) -> None:
-    """A lamp behind a standing screen, away from the eye."""
+    """A lamp behind a standing screen: the eye does not see it."""
     place = free_place(rng, room, 0.6)
     if place is None:
         return
@@ -112,7 +112,7 @@ def _screened(rng: Generator, room: Room, power: float) -> None:
 
 
 def _needed_power(room: Room, brightness: float) -> float:
-    """Watts for a mean radiance of `brightness`, in an integrating sphere of the room's surface and albedo."""
+    """Watts for a mean radiance of `brightness`, as in an integrating sphere with the room's surface and albedo."""
     width, height, depth = room.size
     surface_area = 2 * (width * depth + width * height + depth * height)
     albedo = 0.85 * room.albedo
@@ -120,7 +120,7 @@ def _needed_power(room: Room, brightness: float) -> float:
 
 
 def lamp_light(room: Room, brightness: float) -> list[str]:
-    """XML of the lamps. Powers add up to what the room needs, less what windows bring."""
+    """XML of the lamps. Their powers add up to what the room needs, minus what comes through windows."""
     total, parts = _needed_power(room, brightness), []
     shared = sum(min(lamp.power, 1) for lamp in room.lamps)
     for lamp in room.lamps:
@@ -131,10 +131,10 @@ def lamp_light(room: Room, brightness: float) -> list[str]:
 
 
 def sky_light(rng: Generator, room: Room, kind: str, brightness: float, folder: Path) -> list[str]:
-    """XML of the environment where one is seen: constant, or a sky with or without a sun."""
+    """XML of the environment, if one is seen: constant, or a sky with or without a sun."""
     if kind not in ("windows", "courtyard"):
         return []
-    # Indoors nearly all samples of a sun are lost on walls: a strong one would leave the sky no samples at all.
+    # Indoors, walls block nearly all samples of a sun. With a strong sun the sky would get no samples at all.
     sun = 0.0 if room.panes else rng.choice([0, 1]) * rng.uniform(0.5, 4 if kind == "courtyard" else 1.5)
     scale = brightness / room.albedo / (1 + sun)
     if kind == "windows":

@@ -1,4 +1,4 @@
-"""Materials of a room as Mitsuba XML: of few kinds, so that kernels compile quickly."""
+"""Materials of a room as Mitsuba XML. There are few kinds, so that kernels compile quickly."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ METALS = ("Al", "Au", "Cu", "Ag", "Cr", "W", "none")
 
 
 def texture_xml(rng: Generator, folder: Path, name: str) -> tuple[str, str, float]:
-    """Writes a texture; its name, its XML, its mean albedo."""
+    """Writes a texture. Returns its name, its XML and its mean albedo."""
     picture = texture(rng)
     Image.fromarray(np.uint8(255 * picture ** (1 / 2.2))).save(folder / f"{name}.png")
     scale = np.exp(rng.uniform(np.log(0.4), np.log(5)))
@@ -31,7 +31,7 @@ def colour(
 ) -> tuple[tuple[str, str], float]:
     """XML before and after the name of a reflectance, and its mean albedo.
 
-    It is a texture with probability `textured`, else a colour, from vivid to grey as `pale` goes from 0 to 1.
+    It is a texture with probability `textured`, else a color. pale: from 0 (vivid) to 1 (grey).
     """
     if rng.random() < textured:
         name, _, tone = pictures[rng.integers(len(pictures))]
@@ -42,7 +42,7 @@ def colour(
 
 
 def bsdf(rng: Generator, name: str, family: str, colour: tuple[str, str]) -> str:
-    """XML of a material; `colour` serves where the family has one."""
+    """XML of a material of this family. `colour` is used if the family has a color."""
 
     def tint(key: str) -> str:
         return colour[0] + key + colour[1]

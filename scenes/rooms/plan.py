@@ -1,4 +1,4 @@
-"""What all builders of a room share: the room so far, and free places in it."""
+"""What all builders of a room share: the room as far as it is built, and free places in it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,13 @@ UP = np.array([0.0, 1.0, 0.0])
 
 @dataclass
 class Lamp:
-    """A Mitsuba shape that shines: its XML with a gap for the emitter, its area, its part of the room's power."""
+    """A Mitsuba shape that shines.
+
+    xml:    with a gap for the emitter.
+    area:   in square metres.
+    power:  its part of the power of all lamps.
+    colour: (3,) linear, of luminance 1.
+    """
 
     xml: str
     area: float
@@ -25,7 +31,7 @@ class Lamp:
 
 @dataclass
 class Room:
-    """What has been built so far.
+    """What has been built so far. Lengths in metres.
 
     size:   width, height and depth inside, along x, y and z.
     parts:  the meshes of each material.
@@ -53,6 +59,7 @@ class Room:
     panes: bool = False
 
     def add(self, material: str, mesh: Mesh) -> None:
+        """Adds a mesh of this material."""
         self.parts.setdefault(material, []).append(mesh)
 
     def side(self, number: int) -> tuple[float, np.ndarray, np.ndarray]:
@@ -69,16 +76,16 @@ def somewhere(rng: Generator, room: Room, margin: float, height: float = 0) -> n
 
 
 def free_place(rng: Generator, room: Room, radius: float) -> np.ndarray | None:
-    """The middle of a free circle on the floor, taken from now on; None where none was found soon.
+    """The middle of a free circle on the floor, which is then taken; None if a few tries find none.
 
-    Most are in view; none is so near that it fills the picture.
+    Most places are in view. None is so near that it fills the picture.
     """
     ahead = (room.target - room.eye) * (1, 0, 1)
     across = turn_y(np.pi / 2) @ ahead
     bound = np.maximum(room.size / 2 - radius - 0.02, 0)
     for _ in range(20):
         place = somewhere(rng, room, radius + 0.02)
-        if rng.random() < 0.75:  # where it is seen
+        if rng.random() < 0.75:  # a place that the eye sees
             distance = rng.uniform(0.35, 2)
             place = room.eye + distance * (ahead + rng.uniform(-0.6, 0.6) * across)
             place = np.clip(place, -bound, bound) * (1, 0, 1)

@@ -1,4 +1,4 @@
-"""Meshes made of numbers: what the rooms of `scenes.rooms` are furnished with. Metres, +y up, standing on y = 0."""
+"""Random meshes to furnish rooms with. Metres, +y up, standing on y = 0."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from numpy.random import Generator
 
 
 class Mesh(NamedTuple):
-    """points (N, 3), unit normals (N, 3), uv (N, 2) in about metres, faces (M, 3) counter-clockwise from outside."""
+    """points (N, 3), unit normals (N, 3), uv (N, 2) in roughly metres, faces (M, 3) counter-clockwise from outside."""
 
     points: np.ndarray
     normals: np.ndarray
@@ -38,13 +38,13 @@ def join(meshes: list[Mesh]) -> Mesh:
 
 
 def turn_y(angle: float) -> np.ndarray:
-    """(3, 3) rotation about +y by `angle` in radians; it takes +z towards +x."""
+    """(3, 3) rotation about +y by `angle` in radians, from +z towards +x."""
     c, s = np.cos(angle), np.sin(angle)
     return np.array([[c, 0, s], [0, 1, 0], [-s, 0, c]])
 
 
 def random_rotation(rng: Generator) -> np.ndarray:
-    """(3, 3) uniformly random rotation."""
+    """(3, 3) rotation, uniformly random."""
     q, r = np.linalg.qr(rng.normal(size=(3, 3)))
     q = q * np.sign(np.diag(r))
     return q * np.linalg.det(q)
@@ -56,7 +56,7 @@ def moved(mesh: Mesh, rotation: np.ndarray, offset: np.ndarray | tuple = (0, 0, 
 
 
 def standing(mesh: Mesh, size: float) -> Mesh:
-    """The mesh with `size` as its longest side, in the middle of x and z, its lowest point at y = 0."""
+    """The mesh scaled so that its longest side is `size`, centered in x and z, its lowest point at y = 0."""
     low, high = mesh.points.min(axis=0), mesh.points.max(axis=0)
     scale = size / (high - low).max()
     origin = np.array([(low[0] + high[0]) / 2, low[1], (low[2] + high[2]) / 2])
@@ -74,12 +74,12 @@ def facets(corners: np.ndarray, uv: np.ndarray | None = None) -> Mesh:
 
 
 def faceted(mesh: Mesh) -> Mesh:
-    """The mesh without smooth shading."""
+    """The mesh with flat shading."""
     return facets(mesh.points[mesh.faces], mesh.uv[mesh.faces])
 
 
 def boxes(rows: list | np.ndarray) -> Mesh:
-    """Boxes given by rows of six numbers: lowest corner, then size."""
+    """Boxes from rows of six numbers: lowest corner (x, y, z), then size."""
     rows = np.asarray(rows, dtype=float)
     sides, maps = [], []
     square = np.array([(0, 0), (1, 0), (1, 1), (0, 1)], dtype=float)
@@ -95,7 +95,7 @@ def boxes(rows: list | np.ndarray) -> Mesh:
 
 
 def surface(points: np.ndarray, closed_rows: bool = False) -> Mesh:
-    """A smooth mesh of a (rows, columns, 3) grid whose last column lies on its first."""
+    """A smooth mesh of a (rows, columns, 3) grid of points whose last column equals its first."""
     along, around = np.gradient(points, axis=(0, 1))
     around[:, [0, -1]] = (points[:, [1]] - points[:, [-2]]) / 2
     if closed_rows:
@@ -115,7 +115,7 @@ def _unit(v: np.ndarray) -> np.ndarray:
 
 
 def _sphere_grid(rows: int, columns: int) -> tuple[np.ndarray, np.ndarray]:
-    """Latitude (rows, 1), just short of the poles, where a grid has no normal; longitude (1, columns)."""
+    """Latitude (rows, 1) and longitude (1, columns). It stops short of the poles, where a grid has no normal."""
     return np.linspace(-1.56, 1.56, rows)[:, None], np.linspace(0, 2 * np.pi, columns)[None, :]
 
 
@@ -125,10 +125,11 @@ def _directions(rows: int, columns: int) -> np.ndarray:
     return np.stack([flat * np.cos(longitude), np.sin(latitude) + 0 * longitude, flat * np.sin(longitude)], axis=-1)
 
 
-# Closed, smooth or not: these may be made of glass. Each is of about unit size.
+# Closed shapes of about unit size, smooth or not. These may be made of glass.
 
 
 def ball(rng: Generator) -> Mesh:
+    """A sphere."""
     return surface(_directions(33, 49))
 
 
@@ -141,7 +142,7 @@ def blob(rng: Generator) -> Mesh:
 
 
 def rock(rng: Generator) -> Mesh:
-    """A ball of few flat faces: crystal or stone."""
+    """A ball with few flat faces: crystal or stone."""
     d = _directions(int(rng.integers(4, 8)), int(rng.integers(5, 10)))
     d[:, :-1] *= rng.uniform(0.75, 1.15, (*d[:, :-1].shape[:2], 1))
     d[:, -1] = d[:, 0]
@@ -149,7 +150,7 @@ def rock(rng: Generator) -> Mesh:
 
 
 def superquadric(rng: Generator) -> Mesh:
-    """Between box, cylinder, ball and star (Barr 1981)."""
+    """A superquadric (Barr 1981): between box, cylinder, ball and star."""
     latitude, longitude = _sphere_grid(49, 65)
     e, n = rng.uniform(0.25, 2.2, 2)
 
@@ -195,16 +196,17 @@ def drum(rng: Generator) -> Mesh:
 
 
 def block(rng: Generator) -> Mesh:
+    """A box."""
     return boxes([(0, 0, 0, *rng.uniform(0.15, 1, 3))])
 
 
 SOLIDS = (ball, blob, rock, superquadric, torus, vase, drum, block)
 
-# Made of many parts, thin ones among them: never of glass.
+# Shapes of many parts, some of them thin. These are never made of glass.
 
 
 def leaves(rng: Generator) -> Mesh:
-    """A plant: many small leaves about a stem."""
+    """A plant: many small leaves around a stem."""
     count = int(rng.integers(150, 900))
     centres = rng.normal(0, 0.22, (count, 3)) * rng.uniform(0.6, 1.3, 3) + (0, 0.8, 0)
     u, v = (rng.normal(size=(count, 3)) * rng.uniform(0.02, 0.09) for _ in range(2))
@@ -237,6 +239,7 @@ def bars(rng: Generator) -> Mesh:
 
 
 def chair(rng: Generator) -> Mesh:
+    """A chair with a back of slats."""
     seat, leg, back = rng.uniform(0.4, 0.5), rng.uniform(0.02, 0.06), rng.uniform(0.3, 0.6)
     legs = [(x, 0, z, leg, seat, leg) for x in (0, 0.45 - leg) for z in (0, 0.45 - leg)]
     slats = [(x, seat, 0, leg, back, leg / 2) for x in np.linspace(0, 0.45 - leg, rng.integers(2, 8))]

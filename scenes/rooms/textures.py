@@ -1,4 +1,4 @@
-"""Pictures made of numbers: textures and skies for the rooms of `scenes.rooms`."""
+"""Random textures and skies for rooms."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ SIZE = 256
 
 
 def random_colour(rng: Generator, low: float = 0.03, high: float = 0.85) -> np.ndarray:
-    """(3,) linear albedo, grey to saturated."""
+    """(3,) linear albedo, from grey to saturated."""
     saturation = rng.choice([0.05, 0.3, 0.7, 0.97], p=[0.35, 0.3, 0.2, 0.15])
     hue = np.clip(np.abs((rng.random() * 6 + np.array([0, 4, 2])) % 6 - 3) - 1, 0, 1)
     return rng.uniform(low**0.5, high**0.5) ** 2 * (1 - saturation * (1 - hue))
 
 
 def clouds(rng: Generator, slope: float, shape: tuple[int, int] = (SIZE, SIZE)) -> np.ndarray:
-    """Noise in [0, 1] that tiles, its amplitude falling as frequency ** -slope."""
+    """Noise in [0, 1] that tiles. Its amplitude falls with frequency ** -slope."""
     fy, fx = np.fft.fftfreq(shape[0])[:, None] * shape[0], np.fft.rfftfreq(shape[1])[None, :] * shape[1]
     falloff = np.maximum(np.hypot(fx, fy), 1) ** -slope
     noise = np.fft.irfft2(np.fft.rfft2(rng.normal(size=shape)) * falloff, shape)
@@ -31,7 +31,7 @@ def texture(rng: Generator) -> np.ndarray:
 
 
 def _mixed(rng: Generator, t: np.ndarray, count: int = 2) -> np.ndarray:
-    """Colours for values in [0, 1]."""
+    """Two or more colors, mixed by values in [0, 1]."""
     colours = np.array([random_colour(rng) for _ in range(count)])
     return np.stack([np.interp(t, np.linspace(0, 1, count), c) for c in colours.T], axis=-1)
 
@@ -69,7 +69,7 @@ def _checker(rng: Generator, x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 
 def _writing(rng: Generator, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Lines of words of small strokes, dark on light."""
+    """Lines of words made of small strokes, dark on light."""
     lines = int(rng.choice([8, 16, 32]))
     ink = rng.random((SIZE // 2, SIZE // 2)).repeat(2, 0).repeat(2, 1) < 0.5
     words = (rng.random((lines, 32)) < 0.8)[(y * lines).astype(int), (x * 32).astype(int)]
@@ -82,7 +82,7 @@ def _speckles(rng: Generator, x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 
 def _photograph(rng: Generator, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Hazy colours with some hard-edged shapes in front."""
+    """Soft colors with some shapes with hard edges in front."""
     picture = np.stack([clouds(rng, 1.6) for _ in range(3)], axis=-1) ** rng.uniform(1, 2)
     for _ in range(rng.integers(2, 12)):
         (cx, cy, r), squash = rng.uniform(0.1, 0.9, 3), rng.uniform(0.3, 3)
@@ -95,9 +95,9 @@ _KINDS = (_stone, _stripes, _wood, _tiles, _checker, _writing, _speckles, _photo
 
 
 def sky(rng: Generator, sun: float) -> np.ndarray:
-    """(64, 128, 3) radiance around the horizon, first row at the zenith; the mean of the upper half is 1.
+    """(64, 128, 3) radiance of all directions, first row at the zenith. The mean of the upper half is 1.
 
-    sun: how much more than the sky it lights the ground; 0 where there is none.
+    sun: how many times as much light as the sky it gives the ground; 0 for no sun.
     """
     zenith, horizon = np.array([0.35, 0.6, 1.1]) * rng.uniform(0.5, 1.2), np.array([1.1, 1.0, 0.9])
     if rng.random() < 0.1:

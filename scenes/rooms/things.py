@@ -10,7 +10,7 @@ from noisewalk.scenes.rooms.shapes import CLUTTER, SOLIDS, boxes, moved, random_
 
 
 def furnish(rng: Generator, room: Room) -> None:
-    """Furniture first, then 10 to 60 things on it, on the floor, on walls and in the air."""
+    """Adds furniture, then 10 to 60 things on it, on the floor, on walls and in the air."""
     for _ in range(rng.integers(2, 8)):
         _add_furniture(rng, room)
     for _ in range(rng.integers(10, 61)):
@@ -31,7 +31,7 @@ def furnish(rng: Generator, room: Room) -> None:
 
 
 def _stand(rng: Generator, room: Room, place: np.ndarray, size: float) -> None:
-    """One thing of `size`, standing at `place`."""
+    """One thing of `size` metres that stands at `place`."""
     if rng.random() < 0.65:
         mesh, materials = SOLIDS[rng.integers(len(SOLIDS))](rng), room.solid
     else:
@@ -70,7 +70,7 @@ def _add_furniture(rng: Generator, room: Room) -> None:
 
 
 def _hang_picture(rng: Generator, room: Room) -> None:
-    """A flat panel on a wall: picture, mirror or board, in a frame or not."""
+    """A flat panel on a wall: picture, mirror or board, with or without a frame."""
     if not room.blank:
         return
     ahead = room.target - room.eye

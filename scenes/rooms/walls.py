@@ -1,4 +1,4 @@
-"""Walls, windows, and doors to rooms with a lamp."""
+"""Walls, windows, and doors to lit rooms."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from noisewalk.scenes.rooms.shapes import Mesh, boxes, join, moved, turn_y
 
 
 def build_walls(rng: Generator, room: Room, kind: str) -> None:
+    """Adds floor, ceiling and walls; kind: closed, windows, annex (a door to a lit room) or courtyard."""
     width, height, depth = room.size
     plan = (-width / 2 - THICK, 0, -depth / 2 - THICK, width + 2 * THICK, THICK, depth + 2 * THICK)
     room.add("floor", boxes([np.add(plan, (0, -THICK, 0, 0, 0, 0))]))
@@ -43,7 +44,7 @@ def build_walls(rng: Generator, room: Room, kind: str) -> None:
 
 
 def _wall(length: float, height: float, holes: list[tuple]) -> Mesh:
-    """A wall along u with rectangular (u0, u1, y0, y1) holes, in axes of `Room.side`."""
+    """A wall along u with rectangular holes (u0, u1, y0, y1), in the axes of `Room.side`."""
     u = np.unique([-length / 2, length / 2, *(edge for h in holes for edge in h[:2])])
     y = np.unique([0, height, *(edge for h in holes for edge in h[2:])])
     cells = [(u0, u1, y0, y1) for u0, u1 in itertools.pairwise(u) for y0, y1 in itertools.pairwise(y)]
@@ -78,7 +79,7 @@ def _windows(rng: Generator, room: Room, number: int) -> list[tuple]:
 
 
 def _door(rng: Generator, room: Room, number: int) -> tuple:
-    """A doorway to a lit room of its own, with a door ajar: most light in the room itself is then indirect."""
+    """A half-open door to a lit room: most light in the room itself is then indirect."""
     length, rotation, foot = room.side(number)
     wide, high = min(rng.uniform(0.8, 2), length - 0.4), min(rng.uniform(1.9, 2.3), room.size[1] - 0.15)
     u = rng.uniform(-1, 1) * (length - wide - 0.2) / 2

@@ -37,7 +37,7 @@ def test_the_networks_arithmetic_is_that_of_its_convolutions() -> None:
     cost = network_cost("paper", torch.device("cpu"))
     products = [2 * 9 * channels_in * channels_out * share for channels_in, channels_out, share in PAPER]
     assert cost.denoise.flops == pytest.approx(sum(products))
-    # Backward costs as much twice, but for the first layer: nobody needs the gradient of the picture.
+    # Backward costs twice as much, except in the first layer: nobody needs the gradient of the picture.
     assert cost.train.flops == pytest.approx(3 * sum(products) - products[0])
     traffic = sum((channels_in + channels_out) * share for channels_in, channels_out, share in PAPER)
     weights = sum(9 * channels_in * channels_out for channels_in, channels_out, _ in PAPER) / COUNTED_SIZE**2
@@ -106,7 +106,7 @@ def test_bench_measures_every_stage(noisewalk: Run, tiny_xml: Path, tmp_path: Pa
     trains = "cudaGraphLaunch" if result["machine"]["device"] == "cuda" else "aten::convolution_backward"
     training = {event["tid"] for event in events if event.get("name") == trains}
     showing = {event["tid"] for event in events if event.get("name") == "aten::var_mean"}
-    assert training - showing and showing  # training has a thread of its own
+    assert training - showing and showing  # training runs in another thread
 
 
 def test_the_time_that_training_shares_with_rendering() -> None:
@@ -141,7 +141,7 @@ def test_a_first_picture_that_fails_says_why(backend: Backend, tmp_path: Path, c
 
 
 class InterruptedTalk(Talk):
-    """Sends Ctrl-C a moment after the first progress display has come up."""
+    """Sends Ctrl-C a moment after the first progress display has appeared."""
 
     def progress(self) -> Progress:
         threading.Timer(1.0, os.kill, (os.getpid(), signal.SIGINT)).start()

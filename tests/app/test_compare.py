@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from noisewalk.app.compare.comparison import distinct_names, flip, milestones, starts_of
+from noisewalk.app.compare.comparison import Row, distinct_names, flip, milestones, score_table, starts_of
 from noisewalk.app.errors import UsageError
 from noisewalk.app.options import CONTENDERS
 from noisewalk.denoiser.features import tone_map
@@ -61,13 +61,25 @@ def test_flip_is_zero_for_the_same_picture_and_grows_with_the_error() -> None:
     assert same == 0 and near is not None and far is not None and 0 < near < far < 1
 
 
+def row(scene: str, psnr: float, bound: bool) -> Row:
+    times = {"train_ms": 1.0, "denoise_ms": 1.0}
+    flicker = {"tpsnr": None, "tpsnr_corrected": None, "tpsnr_is_bound": False}
+    return Row(scene, 1, "kernel", psnr, psnr, bound, 0.1, 0.1, **flicker, brightness=1.0, **times)
+
+
+def test_bounds_are_marked_and_left_out_of_means() -> None:
+    lines = score_table([row("a", 20.0, False), row("b", 40.0, True), row("c", 22.0, False)]).splitlines()
+    numbers = [line.split()[1] for line in lines if "kernel" in line]
+    assert numbers == ["20.00", ">40.00", "22.00", "21.00"]
+
+
 def test_the_table_has_the_last_frame() -> None:
     assert milestones(200) == [1, 10, 50, 100, 200]
     assert milestones(60) == [1, 10, 50, 60] and milestones(1) == [1]
 
 
 def test_weights_go_to_the_contenders_whose_model_they_are(noisewalk: Run, tiny_xml: Path, tmp_path: Path) -> None:
-    # Weights that nobody else has: the paper's network, its last layer 0 and so its picture black.
+    # Weights that are easy to know again: the last layer of the paper's network is 0, and so its picture is black.
     network = build_model("paper", torch.device("cpu"))
     black = {name: 0 * value if "dec_conv1c" in name else value for name, value in network.state_dict().items()}
     save_weights(tmp_path / "black.safetensors", "paper", black, {"steps": 1})

@@ -1,4 +1,4 @@
-"""What is left open in the options, and what becomes of it."""
+"""What the options leave open, and how it is resolved."""
 
 from __future__ import annotations
 

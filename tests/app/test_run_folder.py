@@ -30,6 +30,8 @@ def out(folder: Path) -> ResolvedOptions:
         (".", "...xml", "scene"),
         (".", "v1.2.xml", "v1.2"),
         (".", "/scene.xml", "scene"),
+        (".", "\udcff.xml", "?"),
+        (".", "厨房/scene.xml", "厨房"),
     ],
 )
 def test_names_come_from_the_absolute_path(

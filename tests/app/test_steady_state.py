@@ -18,7 +18,8 @@ import torch
 from noisewalk.app.memory import keep_freed_memory
 from noisewalk.app.options import WalkOptions
 from noisewalk.app.session import Session
-from noisewalk.denoiser.inputs import Halves
+from noisewalk.denoiser.inputs import PreparedPair
+from noisewalk.denoiser.planes import CHANNELS
 from noisewalk.denoiser.trainer import Trainer, TrainingSettings
 from noisewalk.renderer.path_tracer import Pass, View
 
@@ -120,12 +121,13 @@ def test_a_training_step_finds_its_memory_where_the_last_one_left_it() -> None:
 
     keep_freed_memory()
     trainer = Trainer(TrainingSettings(iterations=2), torch.device("cpu"))
-    halves = Halves(*(torch.rand(1, 16, 128, 128, generator=torch.Generator().manual_seed(0)) for _ in range(2)))
+    noise = torch.Generator().manual_seed(0)
+    pair = PreparedPair(0, *(torch.rand(1, CHANNELS, 128, 128, generator=noise) for _ in range(2)))
     for _ in range(WARM_UP):
-        trainer.train(halves)
+        trainer.train(pair)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     for _ in range(FRAMES):
-        trainer.train(halves)
+        trainer.train(pair)
     faults = (resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before) / (2 * FRAMES)
     assert faults < 200  # pages; without it thousands
 

@@ -14,11 +14,12 @@ from PIL import Image
 
 from noisewalk.app.__main__ import main
 from noisewalk.app.compare.variants import PAPER_PSNR
-from noisewalk.denoiser.features import frame_planes, inverse_tone_map, network_input, tone_map
-from noisewalk.denoiser.inputs import Halves, InputMaker
+from noisewalk.denoiser.features import inverse_tone_map, network_input, tone_map
+from noisewalk.denoiser.inputs import InputMaker, PreparedPair
 from noisewalk.denoiser.models import build_model
 from noisewalk.denoiser.online import OnlineDenoiser
 from noisewalk.denoiser.paper import PAPER, VARIANTS, PaperModel, Variant
+from noisewalk.denoiser.planes import CHANNELS, COLOR, frame_planes, part
 from noisewalk.denoiser.trainer import Trainer, TrainingSettings
 from noisewalk.renderer.frame import Camera, Frame, NoisyPair
 from tests.app.test_command_line import refused
@@ -30,9 +31,9 @@ SMALL = ("--width", "32", "--height", "24", "--spp", "2", "--iterations", "2", "
 CAMERA = Camera(np.eye(4), 45.0, 32, 32)
 
 
-def make_halves(pair: NoisyPair) -> Halves:
+def prepared(pair: NoisyPair) -> PreparedPair:
     """What a trainer takes."""
-    return InputMaker(CPU, guided=False, context=False).halves(pair)
+    return InputMaker(CPU, guided=False, context=False).prepare(pair)
 
 
 def constant_pair(index: int, clean: torch.Tensor | None = None) -> NoisyPair:
@@ -50,9 +51,9 @@ def trained_brightness(model: str, clean: torch.Tensor | None = None) -> float:
     settings = TrainingSettings(model, crop=32, learning_rate=1e-3)
     with OnlineDenoiser(settings, "cpu", "lockstep") as denoiser:
         for index in range(40):
-            denoiser.submit(constant_pair(index, clean))
+            denoiser.submit(denoiser.prepare(constant_pair(index, clean)))
             denoiser.weights()
-        return denoiser.denoise(constant_pair(1000)).mean().item()
+        return denoiser.denoise(denoiser.prepare(constant_pair(1000))).mean().item()
 
 
 @pytest.mark.parametrize("variant", VARIANTS, ids=NAMES)
@@ -72,7 +73,7 @@ def test_each_loss_is_stationary_at_what_it_converges_to(variant: Variant) -> No
 
 def test_loss_with_tone_mapped_target_matches_a_hand_computed_value() -> None:
     model = build_model("l2-t-both", CPU)
-    planes = torch.zeros(1, 16, 1, 1)
+    planes = torch.zeros(1, CHANNELS, 1, 1)
     with torch.no_grad():
         model.dec_conv1c.weight.zero_()
         model.dec_conv1c.bias.copy_(torch.tensor([0.5, 0.0, 1.0]))
@@ -121,7 +122,7 @@ def test_a_twin_differs_in_its_targets_and_in_nothing_else(model: str) -> None:
         for index in range(3):
             pair = constant_pair(index)
             clean = {"noisy": None, "other half": pair.b.color, "clean": torch.ones(32, 32, 3)}[targets]
-            trainer.train(make_halves(replace(pair, clean=clean)))
+            trainer.train(prepared(replace(pair, clean=clean)))
         assert trainer.steps == 3
         return torch.cat([p.flatten() for p in trainer.network.state_dict().values()])
 
@@ -134,11 +135,11 @@ def test_both_directions_of_a_clean_pair_have_the_clean_target() -> None:
 
     class Watched(Trainer):
         def step(self, image: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-            seen.append((image[:, :3].clone(), target.clone()))
+            seen.append((part(image, COLOR).clone(), target.clone()))
             return super().step(image, target)
 
     pair = constant_pair(0, clean=torch.rand(32, 32, 3))
-    Watched(TrainingSettings("kernel", iterations=2, crop=32), CPU).train(make_halves(pair))
+    Watched(TrainingSettings("kernel", iterations=2, crop=32), CPU).train(prepared(pair))
     for (image, target), half in zip(seen, (pair.a, pair.b), strict=True):
         assert torch.equal(image[0].permute(1, 2, 0), half.color)
         assert pair.clean is not None and torch.equal(target[0].permute(1, 2, 0), pair.clean)

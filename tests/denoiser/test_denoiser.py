@@ -12,46 +12,21 @@ import pytest
 import torch
 
 from noisewalk.denoiser import MODEL_NAMES, DenoiserError
-from noisewalk.denoiser.features import FEATURE_VERSION, frame_planes
-from noisewalk.denoiser.inputs import Halves
+from noisewalk.denoiser.features import FEATURE_VERSION
+from noisewalk.denoiser.inputs import PreparedPair
 from noisewalk.denoiser.metrics import psnr
 from noisewalk.denoiser.models import build_model
 from noisewalk.denoiser.online import DeviceError, OnlineDenoiser, Pacing, choose_device
-from noisewalk.denoiser.trainer import Trainer, TrainingSettings
+from noisewalk.denoiser.planes import CHANNELS
+from noisewalk.denoiser.trainer import Trainer, TrainingReport, TrainingSettings
 from noisewalk.denoiser.weights import FORMAT, WeightsError, load_weights, save_weights, write_tensors
 from noisewalk.denoiser.worker import CORES
 from noisewalk.renderer.frame import Camera, Frame, NoisyPair
 from tests.conftest import assert_same_parameters
+from tests.denoiser.pairs import noisy_pair, prepared, truth
 
 CPU = torch.device("cpu")
 QUICK = TrainingSettings(pretrained=False, iterations=2, crop=32)
-
-
-def truth(height: int = 48, width: int = 48) -> Frame:
-    """A picture with edges in albedo and shading."""
-    y, x = torch.meshgrid(torch.linspace(0, 1, height), torch.linspace(0, 1, width), indexing="ij")
-    albedo = torch.stack([0.8 - 0.5 * (x > 0.5), 0.2 + 0.6 * (y > 0.4), 0.5 + 0 * x], dim=-1)
-    normal = torch.stack([0 * x, 0 * x, 1 + 0 * x], dim=-1)
-    return Frame(albedo * (0.2 + 2 * y)[..., None], albedo, normal)
-
-
-def noisy_pair(index: int, clean: Frame, broken: bool = False) -> NoisyPair:
-    """Two independent halves with exponential noise: the mean is the truth, as with a path tracer."""
-
-    def half(seed: int) -> Frame:
-        noise = torch.Generator().manual_seed(seed)
-        color = clean.color * torch.empty_like(clean.color).exponential_(generator=noise)
-        if broken:
-            color[3, 5], color[10, 2] = float("nan"), float("inf")
-        return Frame(color, clean.albedo, clean.normal)
-
-    height, width = clean.color.shape[:2]
-    return NoisyPair(half(2 * index), half(2 * index + 1), Camera(np.eye(4), 45.0, width, height), 8, index)
-
-
-def planes(pair: NoisyPair, device: torch.device | str = "cpu") -> Halves:
-    """What a trainer takes."""
-    return Halves(frame_planes(pair.a).to(device), frame_planes(pair.b).to(device))
 
 
 def walk(denoiser: OnlineDenoiser, frames: int) -> tuple[float, float]:
@@ -59,8 +34,9 @@ def walk(denoiser: OnlineDenoiser, frames: int) -> tuple[float, float]:
     clean = truth()
     for index in range(frames):
         pair = noisy_pair(index, clean)
-        denoiser.submit(pair)
-        shown = denoiser.denoise(pair)
+        frame = denoiser.prepare(pair)
+        denoiser.submit(frame)
+        shown = denoiser.denoise(frame)
     return psnr((pair.a.color + pair.b.color) / 2, clean.color), psnr(shown.cpu(), clean.color)
 
 
@@ -85,7 +61,7 @@ def test_same_seed_same_weights_other_seed_other_weights(model: str) -> None:
 def test_broken_pixels_never_reach_the_weights(model: str) -> None:
     with OnlineDenoiser(replace(QUICK, model=model), "cpu", "lockstep") as denoiser:
         for index in range(5):
-            pair = noisy_pair(index, truth(), broken=True)
+            pair = denoiser.prepare(noisy_pair(index, truth(), broken=True))
             denoiser.submit(pair)
         published = denoiser.weights()
         assert all(p.isfinite().all() for p in published.parameters.values())
@@ -95,30 +71,30 @@ def test_broken_pixels_never_reach_the_weights(model: str) -> None:
 
 def test_a_step_that_is_not_finite_changes_nothing_and_is_counted() -> None:
     trainer = Trainer(QUICK, CPU)
-    halves = planes(noisy_pair(0, truth()))
-    trainer.train(halves)
+    pair = prepared(noisy_pair(0, truth()))
+    trainer.train(pair)
     before = {name: p.clone() for name, p in trainer.network.state_dict().items()}
     overflow = torch.full((1, 3, 32, 32), 3e38)  # finite, but its square is not
-    assert trainer.step(torch.zeros(1, 16, 32, 32), overflow).isnan()
+    assert trainer.step(torch.zeros(1, CHANNELS, 32, 32), overflow).isnan()
     assert all(torch.equal(before[name], p) for name, p in trainer.network.state_dict().items())
-    report = trainer.train(replace(halves, b=torch.full_like(halves.b, 3e38)))
+    report = trainer.train(replace(pair, b=torch.full_like(pair.b, 3e38)))
     assert trainer.skipped == report.skipped == QUICK.iterations and np.isnan(report.loss)
     assert all(torch.equal(before[name], p) for name, p in trainer.network.state_dict().items())
-    assert trainer.step(torch.zeros(1, 16, 32, 32), torch.ones(1, 3, 32, 32)).isfinite()
+    assert trainer.step(torch.zeros(1, CHANNELS, 32, 32), torch.ones(1, 3, 32, 32)).isfinite()
 
 
 @pytest.mark.parametrize("size", [(7, 5), (33, 70)])
 def test_frames_smaller_than_the_crop_train_whole(size: tuple[int, int]) -> None:
-    report = Trainer(TrainingSettings(iterations=1, crop=64), CPU).train(planes(noisy_pair(0, truth(*size))))
+    report = Trainer(TrainingSettings(iterations=1, crop=64), CPU).train(prepared(noisy_pair(0, truth(*size))))
     assert np.isfinite(report.loss)
 
 
-def test_what_is_published_is_a_running_mean_for_the_kernel_model_only() -> None:
+def test_what_is_published_is_an_average_of_the_steps_for_the_kernel_model_only() -> None:
     for model, averaged in (("kernel", True), ("paper", False)):
         trainer = Trainer(replace(QUICK, model=model, iterations=1), CPU)
         seen = []
         for index in range(4):
-            trainer.train(planes(noisy_pair(index, truth())))
+            trainer.train(prepared(noisy_pair(index, truth())))
             seen.append({name: value.clone() for name, value in trainer.network.state_dict().items()})
         name = next(iter(seen[0]))
         # Steps 1 to 4 enter with 1 - n / (n + 9); before them, the untrained network.
@@ -126,30 +102,29 @@ def test_what_is_published_is_a_running_mean_for_the_kernel_model_only() -> None
         expected = start.clone()
         for step, network in enumerate(seen, start=1):
             expected += 9 / (step + 9) * (network[name] - expected)
-        torch.testing.assert_close(trainer.best_parameters[name], expected if averaged else seen[-1][name])
+        torch.testing.assert_close(trainer.inference_parameters[name], expected if averaged else seen[-1][name])
 
 
-def test_free_pacing_never_waits_and_counts_what_it_skips() -> None:
-    gate, entered = threading.Event(), threading.Event()
+def test_free_pacing_never_waits_and_counts_what_it_skips(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    gate, entered, train = threading.Event(), threading.Event(), Trainer.train
+
+    def blocked(self: Trainer, pair: PreparedPair) -> TrainingReport:
+        entered.set()
+        assert gate.wait(60)
+        return train(self, pair)
+
+    monkeypatch.setattr(Trainer, "train", blocked)
     with OnlineDenoiser(QUICK, "cpu", "free") as denoiser:
-        original = denoiser._trainer.train
-
-        def blocked(halves: Halves):
-            entered.set()
-            assert gate.wait(60)
-            return original(halves)
-
-        denoiser._trainer.train = blocked  # type: ignore[method-assign]
-        clean = truth()
-        denoiser.submit(noisy_pair(0, clean))
+        pairs = [denoiser.prepare(noisy_pair(index, truth())) for index in range(4)]
+        denoiser.submit(pairs[0])
         assert entered.wait(60)
-        for index in (1, 2, 3):
-            denoiser.submit(noisy_pair(index, clean))
-            assert denoiser.denoise(noisy_pair(index, clean)).isfinite().all()
+        for pair in pairs[1:]:
+            denoiser.submit(pair)
+            assert denoiser.denoise(pair).isfinite().all()
         assert denoiser.weights().steps == 0
         assert denoiser.skipped_pairs == 2
         gate.set()
-        denoiser._worker.apply(lambda trainer: None)  # waits
+        denoiser.save_checkpoint(tmp_path / "c.safetensors", {})  # waits
         assert denoiser.weights().steps == 2 * QUICK.iterations
 
 
@@ -158,23 +133,24 @@ def test_lockstep_has_no_thread_and_every_pair_is_trained_when_it_is_submitted()
     with OnlineDenoiser(QUICK, "cpu", "lockstep") as denoiser:
         assert threading.active_count() == threads
         for index in range(3):
-            denoiser.submit(noisy_pair(index, truth()))
+            denoiser.submit(denoiser.prepare(noisy_pair(index, truth())))
             assert denoiser.weights().steps == (index + 1) * QUICK.iterations
         assert denoiser.skipped_pairs == 0
 
 
-def test_beside_a_training_thread_torch_has_half_of_the_cores_for_each_of_the_two() -> None:
-    seen, done = [], threading.Event()
+def test_beside_a_training_thread_torch_has_half_of_the_cores_for_each_of_the_two(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seen, done, train = [], threading.Event(), Trainer.train
+
+    def watched(self: Trainer, pair: PreparedPair) -> TrainingReport:
+        seen.append(torch.get_num_threads())
+        done.set()
+        return train(self, pair)
+
+    monkeypatch.setattr(Trainer, "train", watched)
     with OnlineDenoiser(QUICK, "cpu", "free") as denoiser:
-        original = denoiser._trainer.train
-
-        def train(halves: Halves):
-            seen.append(torch.get_num_threads())
-            done.set()
-            return original(halves)
-
-        denoiser._trainer.train = train  # type: ignore[method-assign]
-        denoiser.submit(noisy_pair(0, truth()))
+        denoiser.submit(denoiser.prepare(noisy_pair(0, truth())))
         assert done.wait(60)
         with OnlineDenoiser(QUICK, "cpu", "free"):
             pass
@@ -201,7 +177,7 @@ def test_a_failure_of_training_reaches_its_owner_and_loses_nothing(pacing: Pacin
         pair = noisy_pair(0, truth())
         smaller = noisy_pair(0, truth(48, 20)).b
         with pytest.raises(RuntimeError, match="training failed"):
-            denoiser.submit(NoisyPair(pair.a, smaller, pair.camera, 8, 0))
+            denoiser.submit(denoiser.prepare(NoisyPair(pair.a, smaller, pair.camera, 8, 0)))
             denoiser.restart()  # waits
         denoiser.save(tmp_path / "kept.safetensors")
     assert load_weights(tmp_path / "kept.safetensors")[1]["steps"] == QUICK.iterations
@@ -211,11 +187,11 @@ def test_weights_leave_and_come_back(tmp_path: Path) -> None:
     file, pair = tmp_path / "w.safetensors", noisy_pair(9, truth())
     with OnlineDenoiser(QUICK, "cpu", "lockstep") as denoiser:
         walk(denoiser, 2)
-        expected = denoiser.denoise(pair)
+        expected = denoiser.denoise(denoiser.prepare(pair))
         denoiser.save(file, {"scene": "test"})
     with OnlineDenoiser(TrainingSettings(seed=5), "cpu", "free") as other:
         about = other.load(file)
-        torch.testing.assert_close(other.denoise(pair), expected)
+        torch.testing.assert_close(other.denoise(other.prepare(pair)), expected)
     assert about["scene"] == "test" and about["steps"] == 2 * QUICK.iterations
 
 
@@ -225,14 +201,14 @@ def test_a_checkpoint_goes_on_as_if_nothing_had_happened(device: str, model: str
     file, clean, settings = tmp_path / "c.safetensors", truth(), replace(QUICK, model=model)
     with OnlineDenoiser(settings, device, "lockstep") as straight:
         for index in range(4):
-            straight.submit(noisy_pair(index, clean))
+            straight.submit(straight.prepare(noisy_pair(index, clean)))
             if index == 1:
                 straight.save_checkpoint(file, {"frames": 2})
         expected = straight.weights()
     with OnlineDenoiser(settings, device, "lockstep") as resumed:
         assert resumed.load_checkpoint(file) == {"frames": 2}
         for index in (2, 3):
-            resumed.submit(noisy_pair(index, clean))
+            resumed.submit(resumed.prepare(noisy_pair(index, clean)))
         assert resumed.weights().steps == expected.steps
         assert_same_parameters(resumed.weights().parameters, expected.parameters)
 
@@ -296,8 +272,31 @@ def test_training_on_cuda_learns_and_matches_the_cpu_at_first() -> None:
     losses = []
     for device in ("cpu", "cuda"):
         trainer = Trainer(TrainingSettings(iterations=1), torch.device(device))
-        losses.append(trainer.train(planes(pair, device)).loss)
+        losses.append(trainer.train(prepared(pair, device)).loss)
     assert losses[1] == pytest.approx(losses[0], rel=1e-2)
     with OnlineDenoiser(TrainingSettings(pretrained=False, learning_rate=1e-3), "cuda", "lockstep") as denoiser:
         noisy, denoised = walk(denoiser, 60)
     assert denoised > noisy + 4
+
+
+def test_arrays_are_taken_as_well_as_tensors() -> None:
+    rng = np.random.default_rng(0)
+    arrays = [[rng.random((24, 40, 3)) for _ in range(4)] for _ in range(2)]
+    tensors = [[torch.from_numpy(image.astype(np.float32)) for image in half] for half in arrays]
+    camera = Camera(np.eye(4), 45.0, 40, 24)
+    pictures = []
+    for a, b in (arrays, tensors):
+        with OnlineDenoiser(QUICK, "cpu", "lockstep") as denoiser:
+            prepared = denoiser.prepare(NoisyPair(Frame(*a), Frame(*b), camera))
+            a[0][:] = 0.0  # a renderer goes on with its memory
+            denoiser.submit(prepared)
+            pictures.append(denoiser.denoise(prepared))
+    torch.testing.assert_close(*pictures)
+
+
+def test_images_of_other_shapes_are_refused_with_what_is_wrong() -> None:
+    image = torch.rand(24, 40, 3)
+    for wrong in (torch.rand(24, 40, 4), torch.rand(24, 40), torch.rand(24, 41, 3)):
+        pair = NoisyPair(Frame(image, image, image), Frame(image, wrong, image))
+        with OnlineDenoiser(QUICK, "cpu", "lockstep") as denoiser, pytest.raises(ValueError, match="must all be"):
+            denoiser.prepare(pair)

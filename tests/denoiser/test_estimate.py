@@ -11,9 +11,10 @@ from torch.nn import functional
 
 from noisewalk.denoiser.estimate import Estimate, estimate_error
 from noisewalk.denoiser.features import finite, tone_map
+from noisewalk.denoiser.guide import advise
 from noisewalk.denoiser.online import OnlineDenoiser
 from noisewalk.denoiser.trainer import TrainingSettings
-from tests.denoiser.test_denoiser import noisy_pair, truth
+from tests.denoiser.pairs import noisy_pair, truth
 
 SIZE, SEEDS = 96, 12
 Noise = Callable[[torch.Generator], torch.Tensor]
@@ -166,23 +167,35 @@ def test_each_half_is_denoised_without_the_other(model: str) -> None:
     first, second = noisy_pair(0, truth()), noisy_pair(1, truth())
     mixed = type(first)(first.a, second.b, first.camera, first.spp, 0)
     with OnlineDenoiser(TrainingSettings(model), "cpu", "lockstep") as denoiser:
-        before, after = denoiser.denoise_both(first), denoiser.denoise_both(mixed)
+        before, after = (denoiser.denoise_both(denoiser.prepare(pair)) for pair in (first, mixed))
         torch.testing.assert_close(after.halves[0], before.halves[0])
         assert not torch.allclose(after.halves[1], before.halves[1])
         torch.testing.assert_close(before.shown, finite(before.halves.mean(dim=0)).clamp(min=0.0))
-        torch.testing.assert_close(denoiser.denoise(first), before.shown)
+        torch.testing.assert_close(denoiser.denoise(denoiser.prepare(first)), before.shown)
 
 
 def test_what_is_shown_has_the_guide_of_both_and_the_halves_only_their_own() -> None:
     first, second = noisy_pair(0, truth()), noisy_pair(1, truth())
     mixed = type(first)(first.a, second.b, first.camera, first.spp, 0)
     with OnlineDenoiser(TrainingSettings("kernel"), "cpu", "lockstep", guided=True) as denoiser:
-        before, after = denoiser.denoise_both(first, remember=False), denoiser.denoise_both(mixed, remember=False)
+        before, after = (denoiser.denoise_both(denoiser.prepare(pair)) for pair in (first, mixed))
     assert torch.equal(after.halves[0], before.halves[0])
     error_shown, error_average = (
         (image - truth().color).square().mean() for image in (before.shown, before.halves.mean(dim=0))
     )
     assert error_shown < error_average
+
+
+def test_an_untrained_network_leaves_the_picture_to_the_guide() -> None:
+    pair = noisy_pair(0, truth())
+    with OnlineDenoiser(TrainingSettings("kernel", pretrained=False), "cpu", "lockstep", guided=True) as denoiser:
+        denoised = denoiser.denoise_both(denoiser.prepare(pair))
+    guide = advise(*map(pair.mean, ("color", "albedo", "normal")))
+    ours, guides, shown = (
+        (tone_map(image) - tone_map(truth().color)).square().mean()
+        for image in (denoised.halves.mean(dim=0), guide, denoised.shown)
+    )
+    assert shown < 0.5 * ours and shown < 1.3 * guides
 
 
 @pytest.mark.gpu

@@ -10,9 +10,13 @@ import numpy as np
 import pytest
 import torch
 
-from noisewalk.denoiser.history import LONGEST, History, extended, from_tensors, to_tensors
-from noisewalk.denoiser.inputs import InputMaker
+from noisewalk.denoiser import DenoiserError
+from noisewalk.denoiser.history import LONGEST, History, accumulate, from_tensors, to_tensors
+from noisewalk.denoiser.inputs import InputMaker, PreparedPair
 from noisewalk.denoiser.metrics import psnr
+from noisewalk.denoiser.online import OnlineDenoiser
+from noisewalk.denoiser.planes import AGE, COLOR, HISTORY, PAST, frame_planes, from_planes, part
+from noisewalk.denoiser.trainer import TrainingSettings
 from noisewalk.renderer.backend import Backend
 from noisewalk.renderer.frame import Camera, Frame, NoisyPair
 from noisewalk.renderer.path_tracer import PathTracer
@@ -20,6 +24,7 @@ from noisewalk.renderer.scene import open_scene
 
 WIDTH, HEIGHT, FOV = 40, 30, 60.0
 CPU = torch.device("cpu")
+QUICK = TrainingSettings(pretrained=False, iterations=1, crop=32)
 
 
 def wall(camera: Camera, color: torch.Tensor, distance: float = 2.0) -> Frame:
@@ -44,13 +49,13 @@ def history(color: torch.Tensor, age: float = 3.0) -> History:
     frame = wall(camera(), color)
     assert frame.position is not None
     ages = torch.full((HEIGHT, WIDTH, 1), age)
-    return History(camera(), color, ages, frame.position, frame.albedo, frame.normal)
+    return History(camera(), 0, color, ages, frame.position, frame.albedo, frame.normal)
 
 
 def test_a_step_to_the_left_moves_the_picture_to_the_right() -> None:
     color = torch.rand(HEIGHT, WIDTH, 3)
     moved = wall(camera(3.0), torch.zeros_like(color))
-    seen = history(color).seen_by(moved)
+    seen = history(color).reproject(moved)
     torch.testing.assert_close(seen[:, 3:, :3], color[:, :-3], atol=1e-3, rtol=0)
     torch.testing.assert_close(seen[:, 3:, 3], torch.full((HEIGHT, WIDTH - 3), 3.0))
     assert not seen[:, :3].any()  # it comes into view
@@ -60,15 +65,15 @@ def test_what_is_not_the_same_point_was_not_seen() -> None:
     color = torch.rand(HEIGHT, WIDTH, 3)
     frame = wall(camera(), color)
     old = history(color)
-    assert old.seen_by(frame)[..., 3].all()
+    assert old.reproject(frame)[..., 3].all()
     behind = replace(frame, position=frame.position * 1.1)
     turned = replace(frame, normal=-frame.normal)
     painted = replace(frame, albedo=frame.albedo + 0.3)
     background = replace(frame, position=torch.zeros_like(color))
     for other in (behind, turned, painted, background, replace(frame, position=None)):
-        assert not old.seen_by(other).any()
+        assert not old.reproject(other).any()
     # Behind the camera's back: never in its picture.
-    assert not old.seen_by(replace(frame, position=-frame.position)).any()
+    assert not old.reproject(replace(frame, position=-frame.position)).any()
 
 
 def test_the_history_is_the_mean_of_the_last_frames() -> None:
@@ -76,21 +81,35 @@ def test_the_history_is_the_mean_of_the_last_frames() -> None:
     seen = torch.zeros(HEIGHT, WIDTH, 4)
     for index in range(0, 8, 2):
         frames = wall(camera(), colors[index]), wall(camera(), colors[index + 1])
-        kept = extended(NoisyPair(*frames, camera(), 8, index), seen)
+        kept = accumulate(NoisyPair(*frames, camera(), 8, index), seen, seen)
         assert kept is not None
-        seen = kept.seen_by(frames[0])
+        seen = kept.reproject(frames[0])
     torch.testing.assert_close(seen[..., :3], torch.stack(colors).mean(dim=0), atol=1e-4, rtol=1e-4)
     torch.testing.assert_close(seen[..., 3], torch.full((HEIGHT, WIDTH), 4.0))
     seen[..., 3] = LONGEST
-    kept = extended(NoisyPair(*frames, camera(), 8, 9), seen)
+    kept = accumulate(NoisyPair(*frames, camera(), 8, 9), seen, seen)
     assert kept is not None and (kept.age == LONGEST).all()
+
+
+@pytest.mark.parametrize(("age_a", "age_b"), [(3.0, 0.0), (0.0, 5.0), (2.0, 6.0)])
+def test_where_one_half_alone_has_seen_the_point_the_history_stays_as_bright(age_a: float, age_b: float) -> None:
+    """0 stands for radiance that was not seen, and must not darken the mean."""
+    radiance_a, radiance_b = 1.0 * (age_a > 0), 2.0 * (age_b > 0)
+    past = [
+        torch.tensor([r, r, r, age]).expand(HEIGHT, WIDTH, 4) for r, age in ((radiance_a, age_a), (radiance_b, age_b))
+    ]
+    before, age = (radiance_a * age_a + radiance_b * age_b) / (age_a + age_b), (age_a + age_b) / 2
+    frame = wall(camera(), torch.full((HEIGHT, WIDTH, 3), 4.0))
+    kept = accumulate(NoisyPair(frame, frame, camera(), 8, 0), *past)
+    assert kept is not None and (kept.age == age + 1).all()
+    torch.testing.assert_close(kept.radiance, torch.full_like(frame.color, (before * age + 4) / (age + 1)))
 
 
 def test_broken_pixels_do_not_stay_in_the_history() -> None:
     color = torch.ones(HEIGHT, WIDTH, 3)
     color[4, 5, 1] = float("nan")
     frame = wall(camera(), color)
-    kept = extended(NoisyPair(frame, frame, camera(), 8, 0), torch.zeros(HEIGHT, WIDTH, 4))
+    kept = accumulate(NoisyPair(frame, frame, camera(), 8, 0), *2 * [torch.zeros(HEIGHT, WIDTH, 4)])
     assert kept is not None and kept.radiance.isfinite().all()
 
 
@@ -99,35 +118,83 @@ def test_a_half_never_sees_its_own_frame_in_the_history() -> None:
     maker = InputMaker(CPU, guided=False, context=True)
     for index in range(3):
         frames = [wall(camera(), torch.full((HEIGHT, WIDTH, 3), float(2 * index + half))) for half in range(2)]
-        halves = maker.halves(NoisyPair(*frames, camera(), 8, index))
+        pair = maker.prepare(NoisyPair(*frames, camera(), 8, index))
         # Frames before this one have the colors 0 .. 2 * index - 1.
         expected = (2 * index - 1) / 2 if index else 0.0
-        for planes in (halves.a, halves.b):
-            torch.testing.assert_close(planes[:, 12:15], torch.full_like(planes[:, 12:15], expected))
-        assert halves.a[0, 0, 0, 0] == 2 * index and halves.b[0, 0, 0, 0] == 2 * index + 1
+        for seen in (part(pair.a, HISTORY), part(pair.b, HISTORY)):
+            torch.testing.assert_close(seen, torch.full_like(seen, expected))
+        assert (part(pair.a, COLOR) == 2 * index).all() and (part(pair.b, COLOR) == 2 * index + 1).all()
 
 
-def test_the_same_pair_is_remembered_once_and_previews_never() -> None:
-    maker = InputMaker(CPU, guided=False, context=True)
+def constant_pair(index: int) -> NoisyPair:
     frame = wall(camera(), torch.ones(HEIGHT, WIDTH, 3))
-    pair, other = (NoisyPair(frame, frame, camera(), 8, index) for index in range(2))
-    first = maker.halves(pair)
-    assert maker.halves(pair) is first
-    assert maker.history is not None and (maker.history.age == 1).all()
+    return NoisyPair(frame, frame, camera(), 8, index)
+
+
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
+def test_a_frame_that_is_not_newer_than_the_history_is_refused(device: str) -> None:
+    """Also as a copy: its target would be in the history that the network sees."""
+    pair = constant_pair(3)
+    with OnlineDenoiser(QUICK, "cpu", "lockstep") as denoiser:
+        denoiser.denoise(denoiser.prepare(pair))
+        for again in (pair, replace(pair), pair.to(torch.device(device)), constant_pair(2)):
+            with pytest.raises(DenoiserError, match=f"^frame {again.index} is not newer than frame 3, "):
+                denoiser.prepare(again)
+        seen = denoiser.prepare(constant_pair(4))
+        assert (part(seen.a, AGE) == 1).all()
+        denoiser.forget()
+        assert not part(denoiser.prepare(pair).a, PAST).any()
+
+
+def test_a_checkpoint_knows_which_frames_are_remembered(tmp_path: Path) -> None:
+    with OnlineDenoiser(QUICK, "cpu", "lockstep") as denoiser:
+        denoiser.submit(denoiser.prepare(constant_pair(3)))
+        denoiser.save_checkpoint(tmp_path / "c.safetensors", {})
+    with OnlineDenoiser(QUICK, "cpu", "lockstep") as resumed:
+        resumed.load_checkpoint(tmp_path / "c.safetensors")
+        with pytest.raises(DenoiserError, match="frame 3 is not newer"):
+            resumed.prepare(constant_pair(3))
+        assert (part(resumed.prepare(constant_pair(4)).a, AGE) == 1).all()
+
+
+def test_previews_are_never_remembered_and_look_back_only() -> None:
+    maker = InputMaker(CPU, guided=False, context=True)
+    maker.prepare(constant_pair(1))
     small = Frame(*(torch.ones(5, 7, 3) for _ in range(4)))
-    preview = maker.halves(NoisyPair(small, small, Camera(np.eye(4), FOV, 7, 5), 1, 0), remember=False)
-    assert not preview.a[:, 12:].any()
-    maker.halves(other, remember=False)
-    assert (maker.history.age == 1).all()
+    preview = maker.prepare(NoisyPair(small, small, Camera(np.eye(4), FOV, 7, 5), 1, 2), remember=False)
+    assert not part(preview.a, PAST).any()
+    assert (part(maker.prepare(constant_pair(2), remember=False).a, AGE) == 1).all()
+    for index in (0, 1):  # their targets are in the history
+        assert not part(maker.prepare(constant_pair(index), remember=False).a, PAST).any()
+    assert maker.history is not None and maker.history.index == 1 and (maker.history.age == 1).all()
+
+
+@pytest.mark.parametrize("guided", [True, False])
+def test_the_guide_of_both_is_made_of_both_and_only_when_it_is_asked_for(guided: bool) -> None:
+    asked: list[torch.Tensor] = []
+
+    def darker(color: torch.Tensor, albedo: torch.Tensor, normal: torch.Tensor) -> torch.Tensor:
+        asked.append(color)
+        return color / 2 + albedo + normal
+
+    planes = [frame_planes(wall(camera(), torch.full((HEIGHT, WIDTH, 3), radiance))) for radiance in (1.0, 3.0)]
+    pair = PreparedPair(0, *planes, guide=darker if guided else None)
+    assert pair.tensors == planes and pair.noisy.mean() == 2 and not asked
+    if guided:
+        made = pair.guide_of_both
+        assert made is not None and made.mean(dim=(0, 2, 3)).tolist() == [1.5, 1.5, 0.5]
+        assert pair.guide_of_both is made and len(asked) == 1
+    else:
+        assert pair.guide_of_both is None
 
 
 def test_a_history_survives_a_file() -> None:
     old = replace(history(torch.rand(HEIGHT, WIDTH, 3)), camera=camera(1.5))
     new = from_tensors(to_tensors(old))
-    assert torch.equal(new.radiance, old.radiance) and torch.equal(new.age, old.age)
+    assert new.index == old.index and torch.equal(new.radiance, old.radiance) and torch.equal(new.age, old.age)
     assert new.camera.fov_y == FOV and np.array_equal(new.camera.to_world, old.camera.to_world)
     frame = wall(camera(), old.radiance)
-    torch.testing.assert_close(new.seen_by(frame), old.seen_by(frame))
+    torch.testing.assert_close(new.reproject(frame), old.reproject(frame))
 
 
 @pytest.mark.parametrize("bundled", ["cornell"])
@@ -141,9 +208,9 @@ def test_in_a_rendered_walk_it_is_much_less_noisy_than_one_frame(
         pose = start.to_world.copy()
         pose[:3, 3] += 0.01 * index * pose[:3, 0]
         pair = tracer.render_pair(replace(start, to_world=pose), index)
-        planes = maker.halves(pair).a
+        planes = maker.prepare(pair).a
     truth = PathTracer(scene, 64, 64, 256, 1).render_pair(pair.camera, 0).a.color.cpu()
-    seen = planes[0, 15] > 0
+    seen = part(planes, AGE)[0, 0] > 0
     assert seen.float().mean() > 0.6
-    history = planes[0, 12:15].permute(1, 2, 0)
+    history = from_planes(part(planes, HISTORY))[0]
     assert psnr(history[seen], truth[seen]) > psnr(pair.a.color.cpu()[seen], truth[seen]) + 4

@@ -6,16 +6,16 @@ import pytest
 import torch
 
 from noisewalk.denoiser import MODEL_NAMES
-from noisewalk.denoiser.features import frame_planes
-from noisewalk.denoiser.models import (
+from noisewalk.denoiser.kernel_prediction import (
     KERNEL,
     KernelModel,
-    PaperModel,
-    build_model,
     filter_pixels,
     firefly_limit,
     without_fireflies,
 )
+from noisewalk.denoiser.models import build_model
+from noisewalk.denoiser.paper import PaperModel
+from noisewalk.denoiser.planes import AGE, COLOR, GUIDE, HISTORY, NORMAL, PAST, frame_planes, part
 from noisewalk.denoiser.unet import UNet
 from noisewalk.renderer.frame import Frame
 
@@ -56,20 +56,21 @@ def test_the_output_is_a_mean_of_what_was_rendered(context: bool) -> None:
     model, image = sharp_model(), planes(45, 70, context=context)
     out = model(image)
     assert out.shape == (1, 3, 45, 70)
-    assert (out >= 0).all() and out.max() <= image[:, [0, 1, 2, *range(9, 15)]].max() + 1e-5
+    brightest = max(part(image, channels).max() for channels in (COLOR, GUIDE, HISTORY))
+    assert (out >= 0).all() and out.max() <= brightest + 1e-5
     even = planes(45, 70, context=context)
-    even[:, :3] = 0.7
+    even[:, COLOR] = 0.7
     if context:
-        even[:, 9:15] = 0.7
-        even[:, 12:, :22] = 0.0  # not seen before
+        even[:, GUIDE], even[:, HISTORY] = 0.7, 0.7
+        even[:, PAST, :22] = 0.0  # not seen before
     torch.testing.assert_close(model(even), torch.full((1, 3, 45, 70), 0.7))
 
 
 def test_what_was_not_seen_and_a_guide_that_is_not_there_have_no_share() -> None:
     model, image = sharp_model(), planes(32, 32, context=True)
-    image[:, 15] = 0.0
+    image[:, AGE] = 0.0
     even = image.clone()
-    even[:, :3], even[:, 9:12] = 0.5, 0.0
+    even[:, COLOR], even[:, GUIDE] = 0.5, 0.0
     torch.testing.assert_close(model(even), torch.full((1, 3, 32, 32), 0.5))
 
 
@@ -91,7 +92,7 @@ def test_fireflies_are_held_back_by_the_guide_nearby_and_by_nothing_where_there_
 def test_a_firefly_changes_what_is_shown_by_no_more_than_the_guide_allows() -> None:
     image = planes(32, 32, context=True)
     burnt = image.clone()
-    burnt[0, :3, 16, 16] = 1e6
+    burnt[0, COLOR, 16, 16] = 1e6
     model = sharp_model()
     assert (model(burnt) - model(image)).abs().max() < 10.0
 
@@ -110,8 +111,8 @@ def test_a_lamp_does_not_bleed_into_its_surroundings() -> None:
 def test_no_share_ever_loses_its_gradient() -> None:
     model, image = KernelModel(), planes(32, 32, context=True)
     torch.nn.init.constant_(model.blend.bias[-1:], 1e3)  # as sure of the guide as can be
-    model.loss(image, image[:, :3]).backward()
-    _, share, _ = model._parts(image)
+    model.loss(image, part(image, COLOR)).backward()
+    share = model.with_share(image)[1]
     assert share.max() < 0.97
     assert all(head.weight.grad.abs().max() > 0 for head in model.own_kernels)
 
@@ -133,23 +134,23 @@ def test_the_surest_guide_does_not_keep_the_kernels_from_learning() -> None:
 
 
 def test_brightness_scales_through_whatever_the_kernels_are() -> None:
-    image, logits = planes(32, 32)[:, :3], torch.randn(1, KERNEL**2, 32, 32)
+    image, logits = part(planes(32, 32), COLOR), torch.randn(1, KERNEL**2, 32, 32)
     torch.testing.assert_close(filter_pixels(1000 * image, logits), 1000 * filter_pixels(image, logits))
 
 
 def test_an_untrained_kernel_model_blurs_and_keeps_the_mean() -> None:
     image = planes(64, 64)
     out = build_model("kernel", "cpu")(image)
-    assert out.mean().item() == pytest.approx(image[:, :3].mean().item(), rel=0.05)
-    assert out.std() < 0.6 * image[:, :3].std()
+    assert out.mean().item() == pytest.approx(part(image, COLOR).mean().item(), rel=0.05)
+    assert out.std() < 0.6 * part(image, COLOR).std()
 
 
 @pytest.mark.parametrize("name", MODEL_NAMES)
 @pytest.mark.parametrize("size", [(1, 1), (3, 37), (64, 33)])
 def test_any_size_and_broken_pixels_give_finite_pictures(name: str, size: tuple[int, int]) -> None:
     image = planes(*size)
-    image[0, 1, 0, 0] = float("inf")
-    image[0, 7, -1, -1] = float("nan")
+    image[:, COLOR][0, 1, 0, 0] = float("inf")
+    image[:, NORMAL][0, 1, -1, -1] = float("nan")
     out = build_model(name, "cpu")(image)
     assert out.shape == (1, 3, *size) and out.isfinite().all()
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -12,16 +14,18 @@ from noisewalk.denoiser.models import build_model
 from noisewalk.denoiser.streams import (
     MOST_RECORDINGS,
     WARM_UP,
+    Function,
     Handover,
     Recorded,
     Recorder,
     Stream,
+    Tensors,
     record_cuda_graph,
     recorder_of,
 )
 from noisewalk.denoiser.trainer import Trainer, TrainingSettings
 from tests.conftest import assert_same_parameters
-from tests.denoiser.test_denoiser import noisy_pair, planes, truth
+from tests.denoiser.pairs import noisy_pair, prepared, truth
 from tests.tape import record_on_tape
 
 Twin = tuple[torch.device, Recorder]
@@ -32,6 +36,27 @@ QUICK = TrainingSettings(iterations=2, crop=32, learning_rate=1e-3)
 def twin(request: pytest.FixtureRequest) -> Twin:
     """A device, and how to record what is done there."""
     return torch.device(request.param), record_on_tape if request.param == "cpu" else record_cuda_graph
+
+
+class Recordings:
+    """Records, and knows how many recordings it has made and which of them are still kept."""
+
+    def __init__(self, record: Recorder) -> None:
+        self._record, self._made = record, []  # type: ignore[var-annotated]
+
+    def __call__(self, function: Function, inputs: Tensors) -> Callable[[], Tensors]:
+        replay = self._record(function, inputs)
+        self._made.append(weakref.ref(replay))
+        return replay
+
+    @property
+    def made(self) -> int:
+        return len(self._made)
+
+    @property
+    def kept(self) -> int:
+        gc.collect()
+        return sum(one() is not None for one in self._made)
 
 
 def counted(function: Callable[[torch.Tensor], torch.Tensor]) -> tuple[Callable[..., tuple[torch.Tensor]], list[int]]:
@@ -58,13 +83,14 @@ def test_from_the_fourth_call_on_python_is_left_out(twin: Twin) -> None:
 def test_each_shape_has_its_recording_and_there_are_not_too_many(twin: Twin) -> None:
     device, record = twin
     function, calls = counted(lambda value: 2 * value)
-    recorded = Recorded(function, record)
+    recordings = Recordings(record)
+    recorded = Recorded(function, recordings)
     for _ in range(2):
         for size in range(1, MOST_RECORDINGS + 3):
             for index in range(WARM_UP + 2):
                 value = torch.full((size,), float(index), device=device)
                 assert torch.equal(recorded(value)[0], 2 * value)
-    assert len(recorded._recordings) == MOST_RECORDINGS
+    assert recordings.kept == MOST_RECORDINGS < recordings.made
     assert calls[0] < 2 * (MOST_RECORDINGS + 2) * (WARM_UP + 2)
 
 
@@ -91,19 +117,20 @@ def test_recorded_training_is_plain_training(twin: Twin, model: str, pretrained:
     """Also where the learning rate, the size of the crop or the share of the average change, and steps are broken."""
     device, record = twin
     settings = replace(QUICK, model=model, pretrained=pretrained)
-    plain, recorded = Trainer(settings, device, record=None), Trainer(settings, device, record)
+    recordings = Recordings(record)
+    plain, recorded = Trainer(settings, device, record=None), Trainer(settings, device, recordings)
     changes = {4: {"learning_rate": 1e-4}, 6: {"crop": 16}, 10: {"crop": 32}}
     for index in range(12):
-        halves = planes(noisy_pair(index, truth()), device)
+        pair = prepared(noisy_pair(index, truth()), device)
         if index == 5:
-            halves = replace(halves, b=torch.full_like(halves.b, 3e38))
+            pair = replace(pair, b=torch.full_like(pair.b, 3e38))
         for trainer in (plain, recorded):
             trainer.settings = replace(trainer.settings, **changes.get(index, {}))  # type: ignore[arg-type]
-        expected, found = plain.train(halves), recorded.train(halves)
+        expected, found = plain.train(pair), recorded.train(pair)
         assert found.loss == pytest.approx(expected.loss, rel=1e-3, nan_ok=True) and found.skipped == expected.skipped
     assert recorded.steps == plain.steps and recorded.skipped == plain.skipped == QUICK.iterations
-    assert len(recorded._recorded._recordings) == 2
-    assert_same_parameters(recorded.best_parameters, plain.best_parameters)
+    assert recordings.made == 2
+    assert_same_parameters(recorded.inference_parameters, plain.inference_parameters)
 
 
 @pytest.mark.parametrize("model", ["paper", "kernel"])
@@ -112,7 +139,7 @@ def test_recorded_denoising_follows_the_weights(twin: Twin, model: str) -> None:
     network = build_model(model, device).requires_grad_(False)
     recorded = Recorded(network.with_share, record)
     for index in range(WARM_UP + 3):
-        both = planes(noisy_pair(index, truth()), device).both
+        both = prepared(noisy_pair(index, truth()), device).both
         for parameter in network.parameters():
             parameter.mul_(1.01)
         for found, expected in zip(recorded(both), network.with_share(both), strict=True):

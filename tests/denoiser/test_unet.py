@@ -1,4 +1,4 @@
-"""The network is the paper's."""
+"""The network is that of the paper."""
 
 from __future__ import annotations
 

@@ -46,16 +46,29 @@ def test_broken_samples_do_not_break_a_reference(tmp_path: Path, backend: Backen
         assert np.isfinite(reference.mean).all() and reference.mean.mean() > 0.1
 
 
-def test_references_go_on_after_they_stopped(tiny_scene: Scene, tmp_path: Path) -> None:
+def test_a_reference_is_the_same_whatever_else_is_in_the_cache(
+    tiny_scene: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("noisewalk.renderer.reference.SAMPLES_PER_PASS", 24 * 16 * 10)  # of 64 spp: 20 + 20 + 20 + 4
     camera = view(tiny_scene, 24, 16)
-    few = ReferenceCache(tmp_path, tiny_scene, 24, 16).get(camera, 16)
-    spp: list[int] = []
-    more = ReferenceCache(tmp_path, tiny_scene, 24, 16).get(camera, 64, spp.append)
-    assert few.spp == 16 and more.spp >= 64 and spp[0] == 16
-    again = ReferenceCache(tmp_path, tiny_scene, 24, 16)
+    cache, spp = ReferenceCache(tmp_path / "full", tiny_scene, 24, 16), []
+    grown = cache.accumulation(camera)
+    grown.add(7)
+    grown.save()
+    few, more = cache.get(camera, 16), cache.get(camera, 64, spp.append)
+    assert (few.spp, more.spp) == (16, 64) and spp == [0, 20, 40, 60, 64]
+    alone = ReferenceCache(tmp_path / "alone", tiny_scene, 24, 16).get(camera, 16)
+    assert np.array_equal(few.a, alone.a) and np.array_equal(few.b, alone.b)
     spp.clear()
-    loaded = again.get(camera, 32, spp.append)
-    assert spp == [more.spp] and np.array_equal(loaded.a, more.a)
+    assert np.array_equal(cache.get(camera, 64, spp.append).a, more.a) and spp == [64]
+    # What grows without an end goes on from the best, and leaves that as it is.
+    best = cache.best(camera)
+    assert best == cache.file(camera, 64) and best.exists()
+    content, grown = best.read_bytes(), cache.accumulation(camera)
+    assert grown.spp == 64
+    grown.add(1)
+    grown.save()
+    assert cache.best(camera) == cache.file(camera) and best.read_bytes() == content
     # More samples are closer to the truth, and the halves know by how much.
     truth = ReferenceCache(tmp_path, tiny_scene, 24, 16).get(camera, 2048).mean
     assert np.mean((more.mean - truth) ** 2) < np.mean((few.mean - truth) ** 2)
@@ -100,6 +113,28 @@ def test_an_interrupted_reference_keeps_what_it_has(tiny_scene: Scene, tmp_path:
     assert seen == [8]
 
 
+def test_a_stopped_reference_goes_on_to_the_very_same_numbers(
+    tiny_scene: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("noisewalk.renderer.reference.SAMPLES_PER_PASS", 24 * 16)
+    camera = view(tiny_scene, 24, 16)
+    straight = ReferenceCache(tmp_path / "straight", tiny_scene, 24, 16).get(camera, 14)
+
+    calls: list[int] = []
+
+    def stop(spp: int) -> None:
+        calls.append(spp)
+        if len(calls) % 3 == 0:
+            raise InterruptedError
+
+    for spp in (4, 8, 12):
+        with pytest.raises(InterruptedError):
+            ReferenceCache(tmp_path / "stopped", tiny_scene, 24, 16).get(camera, 14, stop)
+        assert calls[-1] == spp
+    stopped = ReferenceCache(tmp_path / "stopped", tiny_scene, 24, 16).get(camera, 14)
+    assert np.array_equal(stopped.a, straight.a) and np.array_equal(stopped.b, straight.b)
+
+
 def test_other_views_and_sizes_have_other_references(tiny_scene: Scene, tmp_path: Path) -> None:
     cache = ReferenceCache(tmp_path, tiny_scene, 24, 16)
     camera = view(tiny_scene, 24, 16)
@@ -112,13 +147,15 @@ def test_other_views_and_sizes_have_other_references(tiny_scene: Scene, tmp_path
 def test_corrupt_references_are_named(tiny_scene: Scene, tmp_path: Path) -> None:
     cache, camera = ReferenceCache(tmp_path, tiny_scene, 24, 16), view(tiny_scene, 24, 16)
     cache.get(camera, 4)
-    file = cache.file(camera)
+    file = cache.file(camera, 4)
     good = file.read_bytes()
     for bad in (good[: len(good) // 2], b"", b"nonsense" * 100):
         file.write_bytes(bad)
         with pytest.raises(CacheError, match=r"corrupt reference.*delete it") as raised:
             cache.get(camera, 4)
-        assert str(file) in str(raised.value)
+        assert str(file) in str(raised.value) and raised.value.file == file
+        with pytest.raises(CacheError):
+            cache.accumulation(camera)
 
 
 def test_the_cache_is_bounded_and_the_longest_unused_goes(tiny_scene: Scene, tmp_path: Path) -> None:
@@ -127,16 +164,16 @@ def test_the_cache_is_bounded_and_the_longest_unused_goes(tiny_scene: Scene, tmp
     cameras = [view(tiny_scene, 24, 16, shift=0.1 * i) for i in range(5)]
     for age, camera in enumerate(cameras[:3]):
         cache.get(camera, 2)
-        os.utime(cache.file(camera), (1000 + age, 1000 + age))
+        os.utime(cache.file(camera, 2), (1000 + age, 1000 + age))
     cache.get(cameras[0], 2)  # used again: now the youngest
     for camera in cameras[3:]:
         cache.get(camera, 2)
-    kept = [cache.file(c).exists() for c in cameras]
+    kept = [cache.file(c, 2).exists() for c in cameras]
     assert kept == [True, False, False, True, True]
     cache.make_room_for(5)  # a walk that needs them all
     for camera in cameras:
         cache.get(camera, 2)
-    assert all(cache.file(camera).exists() for camera in cameras)
+    assert all(cache.file(camera, 2).exists() for camera in cameras)
 
 
 def test_a_pixel_whose_first_pass_was_broken_is_not_too_dark(tmp_path: Path, backend: Backend) -> None:
@@ -171,9 +208,11 @@ def test_what_another_process_has_rendered_further_is_kept(tiny_scene: Scene, tm
     one, other = (ReferenceCache(tmp_path, tiny_scene, 24, 16) for _ in range(2))
     slow = one.accumulation(camera)
     slow.add(2)
-    further = other.get(camera, 16)
+    fast = other.accumulation(camera)
+    fast.add(8)
+    fast.save()
     slow.save()
-    assert np.array_equal(one.get(camera, 4).a, further.a)
+    assert np.array_equal(one.accumulation(camera).reference().a, fast.reference().a)
 
 
 def test_a_cache_that_is_cleared_at_any_moment_does_no_harm(tiny_scene: Scene, tmp_path: Path) -> None:
@@ -221,7 +260,7 @@ def test_a_damaged_reference_is_read_or_named(
 ) -> None:
     cache, camera = ReferenceCache(tmp_path, tiny_scene, 24, 16), view(tiny_scene, 24, 16)
     cache.get(camera, 4)
-    file = cache.file(camera)
+    file = cache.file(camera, 4)
     good = file.read_bytes()
     bad = bytearray(good)
     bad[int(at * (len(bad) - 1))] ^= mask

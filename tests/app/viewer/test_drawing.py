@@ -20,15 +20,16 @@ import torch
 from imgui_bundle import imgui
 from PIL import Image
 
+from noisewalk.app.flying.engine import Engine
+from noisewalk.app.flying.messages import Message, Picture, SceneFacts, Status, Viewpoint
+from noisewalk.app.flying.preferences import Preferences
+from noisewalk.app.flying.series import Sample, Series
+from noisewalk.app.flying.view import MODES, DisplaySettings, colors
+from noisewalk.app.flying.viewer import Viewer
 from noisewalk.app.options import WalkOptions
 from noisewalk.app.upload import try_interop
-from noisewalk.app.viewer.display import MODES, Area, Display, DisplaySettings, colors
-from noisewalk.app.viewer.engine import Engine
-from noisewalk.app.viewer.history import History, Sample
+from noisewalk.app.viewer.display import Area, Display
 from noisewalk.app.viewer.interface import Interface
-from noisewalk.app.viewer.messages import Message, Picture, SceneFacts, Status, Viewpoint
-from noisewalk.app.viewer.preferences import Preferences
-from noisewalk.app.viewer.viewer import Viewer
 from noisewalk.denoiser.estimate import Estimate
 from noisewalk.renderer.camera_path import CameraPath, look_at
 
@@ -75,7 +76,7 @@ class StillEngine(Engine):
 
     def __init__(self, shown: Picture | None, status: Status) -> None:
         options = WalkOptions()
-        self.history, self.knobs = History(), Engine.knobs_of(options)
+        self.series, self.knobs = Series(), Engine.knobs_of(options)
         self.shown, self.state = shown, status
         self.told: list[Message] = []
 
@@ -126,7 +127,7 @@ def running(shown: Picture, measured: bool = True, status: Status | None = None)
     for number in range(60):
         psnr = (22.0 + 0.3 * np.sin(number), 12.0 + 16 * (1 - np.exp(-number / 20)), 34.0)
         stages = {"render": 210.0, "denoise": 30.0, "measure": 3.0, "train": 180.0 + 20 * (number % 3)}
-        engine.history.append(
+        engine.series.append(
             Sample(number, psnr if measured and number % 10 < 8 else None, psnr[1] + 0.7, 40 / (1 + number), stages)
         )
     return Viewer(engine, Preferences())

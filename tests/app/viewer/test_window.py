@@ -27,13 +27,13 @@ Launch = Callable[..., subprocess.Popen[str]]
 
 @pytest.fixture
 def launch(desktop: Desktop, cache_dir: Path, tmp_path: Path) -> Iterator[Launch]:
-    """Starts the viewer on the tiny scene, with a configuration and a cache of the test's own."""
+    """Starts the viewer on the tiny scene. Configuration and cache belong to the test."""
     (tmp_path / "tiny.xml").write_text(TINY_XML)
     children: list[subprocess.Popen[str]] = []
 
     def start(*words: str, **environment: str) -> subprocess.Popen[str]:
         env = child_environment(cache_dir) | {"DISPLAY": desktop.name, "XDG_CONFIG_HOME": str(tmp_path / "config")}
-        # No native file dialogs: the path field is what is tested.
+        # There are no native file dialogs: the test uses the path field.
         env["PATH"] = str(Path(sys.executable).parent)
         command = [sys.executable, "-m", "noisewalk", *(words or ("tiny.xml", *SMALL)), "--json"]
         children.append(
@@ -55,13 +55,13 @@ def launch(desktop: Desktop, cache_dir: Path, tmp_path: Path) -> Iterator[Launch
 
 
 def finish(child: subprocess.Popen[str]) -> tuple[int, dict, str]:
-    """Exit code, the `--json` report and what was said."""
+    """Exit code, the `--json` report, and the lines on standard error."""
     out, err = child.communicate(timeout=60)
     return child.returncode, json.loads(out) if out else {}, err
 
 
 def shot(desktop: Desktop, name: str) -> np.ndarray:
-    """What is on the display, kept as an artefact."""
+    """A screenshot, kept in the artefacts."""
     ARTEFACTS.mkdir(parents=True, exist_ok=True)
     return np.asarray(desktop.screenshot(ARTEFACTS / f"{name}.png"))
 
@@ -72,7 +72,7 @@ def picture_area(image: np.ndarray) -> np.ndarray:
 
 
 def differing(one: np.ndarray, other: np.ndarray) -> float:
-    """Share of pixels that anyone would see differ."""
+    """Share of pixels whose difference is visible."""
     return float((np.abs(one - other).max(axis=-1) > 24).mean())
 
 
@@ -80,10 +80,10 @@ def test_a_person_flies_splits_records_exports_and_leaves(desktop: Desktop, laun
     child = launch()
     assert desktop.window("noisewalk")
     window = desktop.window("tiny - noisewalk")
-    desktop.key("5")  # albedo: without noise, so that a change is a change of the view
+    desktop.key("5")  # albedo has no noise, so that only a new view changes the picture
 
     def steady() -> np.ndarray | None:
-        """The picture, once it stands still: edges are sampled anew in every frame, the rest stays."""
+        """The picture, if it stands still. Edges are sampled again in every frame and change, the rest stays."""
         one = picture_area(shot(desktop, "walk"))
         time.sleep(0.4)
         other = picture_area(shot(desktop, "walk"))
@@ -93,7 +93,7 @@ def test_a_person_flies_splits_records_exports_and_leaves(desktop: Desktop, laun
         return wait_for(lambda: [s] if (s := what()) is not None else None, "a picture")[0]
 
     def albedo_of_the_floor() -> np.ndarray | None:
-        """The start-up card stands still too."""
+        """Not the start-up card, which stands still too."""
         one = steady()
         return one if one is not None and (np.abs(one - (203, 148, 122)).max(axis=-1) < 12).mean() > 0.2 else None
 
@@ -109,7 +109,7 @@ def test_a_person_flies_splits_records_exports_and_leaves(desktop: Desktop, laun
     desktop.drag((480, 300), (430, 280), 1, "Alt_L")
     moved_from(turned)
     desktop.key("Home")
-    # Until it is rendered, the last picture is shown from the new view, and stands still too.
+    # Until the new view is rendered, the last picture is shown from there. It stands still too.
     home = wait_array(lambda: s if (s := steady()) is not None and differing(s, start) < 0.04 else None)
 
     desktop.key("x")  # split: albedo | noisy average
@@ -190,7 +190,7 @@ def test_scenes_paths_and_weights_are_dropped_and_bad_ones_are_explained(
 
 
 def wait_until_trained(desktop: Desktop, folder: Path) -> None:
-    """Takes screenshots until one has the layer that the picture of an untrained network (`--cold`) lacks."""
+    """Takes screenshots until one has the layer `estimated_error`. An untrained network (`--cold`) has none."""
 
     def trained() -> bool:
         desktop.key("F2")
@@ -247,7 +247,7 @@ def test_a_dense_display_gets_larger_text(desktop: Desktop, launch: Launch) -> N
 
 
 def test_the_loop_goes_on_while_the_renderer_blocks(desktop: Desktop, cache_dir: Path, tmp_path: Path) -> None:
-    # In a process of its own: this one has had EGL contexts, and Mesa does not mix them with a window's.
+    # In another process: this one has used EGL contexts, and Mesa does not mix them with those of a window.
     (tmp_path / "tiny.xml").write_text(TINY_XML)
     child = subprocess.run(
         [sys.executable, "-m", "tests.blocked_renderer", "tiny.xml", str(cache_dir)],
@@ -263,7 +263,7 @@ def test_the_loop_goes_on_while_the_renderer_blocks(desktop: Desktop, cache_dir:
 def test_the_desktops_own_dialog_is_used_where_there_is_one(desktop: Desktop, launch: Launch, tmp_path: Path) -> None:
     (tmp_path / "second.xml").write_text(TINY_XML)
     (tmp_path / "bin").mkdir()
-    zenity = tmp_path / "bin" / "zenity"  # answers as a person would who chose that file
+    zenity = tmp_path / "bin" / "zenity"  # answers like a person who chose that file
     zenity.write_text(f'#!/bin/sh\necho "$@" > {tmp_path}/asked\necho {tmp_path}/second.xml\n')
     zenity.chmod(0o755)
     child = launch(PATH=f"{tmp_path}/bin:{os.environ['PATH']}")

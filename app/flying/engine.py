@@ -1,0 +1,444 @@
+"""The session thread: takes the newest wish of the window, gives back the newest picture. The window never waits.
+
+Nothing heavy is imported before the thread runs, so that the window is there at once.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+import traceback
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from noisewalk.app.errors import Interrupted
+from noisewalk.app.flying.autosave import Autosave
+from noisewalk.app.flying.live_reference import LiveReference
+from noisewalk.app.flying.messages import Knobs, Message, Picture, SceneFacts, Status, Viewpoint, Wish
+from noisewalk.app.flying.series import Sample, Series
+from noisewalk.app.options import WalkOptions
+from noisewalk.denoiser import DenoiserError
+from noisewalk.renderer import RenderCancelled, RendererError
+from noisewalk.renderer.bundled import bundled_scenes, find_scene, scene_name
+
+if TYPE_CHECKING:
+    from noisewalk.app.session import Result, Session
+    from noisewalk.denoiser.estimate import Estimate
+    from noisewalk.renderer.frame import Camera
+
+SLOW_FRAME_MS = 200.0  # above this, a camera in motion is shown in small quick frames
+MAX_ORDERS = 64
+JOIN_SECONDS = 20.0
+NICENESS = 5
+
+
+class _Stale(Exception):
+    """The camera moved on, or there is something more urgent: this frame is not wanted any more."""
+
+
+class Engine:
+    """Owns the session thread. All methods return at once, but `close`.
+
+    `wake` is called on the thread when there is something new to show.
+    """
+
+    def __init__(self, options: WalkOptions, wake: Callable[[], None] = lambda: None) -> None:
+        self.series = Series()
+        self.knobs = self.knobs_of(options)
+        self._wake = wake
+        self._options = options
+        self._wish = Wish(self.knobs)
+        self._orders: deque[Callable[[], None]] = deque()
+        self._messages: deque[Message] = deque(maxlen=MAX_ORDERS)
+        self._changed = threading.Condition()
+        self._stop = False
+        self._picture: Picture | None = None
+        self._status = Status("opening", "starting", None)
+        self._opened: _Opened | None = None
+        self._numbers = 0  # of frames: seeds follow from it, so that it never goes back
+        self._frame_ms = 0.0
+        self._saved_weights: Path | None = None
+        self._thread = threading.Thread(target=self._run, name="session", daemon=True)
+
+    @staticmethod
+    def knobs_of(options: WalkOptions) -> Knobs:
+        """Where the knobs stand at first."""
+        return Knobs(True, options.iterations, options.crop, options.learning_rate, options.spp)
+
+    # The window's side.
+
+    def start(self) -> None:
+        """Begins to open the scene."""
+        self._thread.start()
+
+    @property
+    def status(self) -> Status:
+        return self._status
+
+    @property
+    def frame_ms(self) -> float:
+        """Milliseconds of the last full frame; 0 before the first."""
+        return self._frame_ms
+
+    @property
+    def picture(self) -> Picture | None:
+        """The newest picture."""
+        return self._picture
+
+    def messages(self) -> list[Message]:
+        """What has happened since the last call."""
+        taken = []
+        while self._messages:
+            taken.append(self._messages.popleft())
+        return taken
+
+    def show(self, wish: Wish) -> None:
+        """Replaces what is wanted."""
+        with self._changed:
+            self._wish = wish
+            self._changed.notify_all()
+
+    def restart_network(self) -> None:
+        """Forgets what was learned."""
+        self._order(lambda session: session.denoiser.restart(), "the network starts afresh")
+
+    def load_weights(self, file: Path) -> None:
+        """Goes on from saved weights; says so where they were trained on another scene."""
+
+        def load(session: Session) -> None:
+            about = session.denoiser.load(file)
+            if about.get("scene_hash") != session.scene.content_hash:
+                self._tell(f"{file.name}: these weights come from another scene ({about.get('scene', 'unknown')})")
+            else:
+                self._tell(f"{file.name}: loaded, {about.get('steps')} steps")
+
+        self._order(load)
+
+    def save_weights(self, file: Path, saved: Callable[[Path], None] | None = None) -> None:
+        """Exports the network as it is published now, and says so, or calls `saved` on the session thread."""
+
+        def save(session: Session) -> None:
+            session.save_weights(file)
+            if saved is not None:
+                saved(file)
+
+        self._order(save, "" if saved else f"weights saved: {file}")
+
+    def pick(self, x: float, y: float, picture: Picture, done: Callable[[np.ndarray | None], None]) -> None:
+        """Finds the point in the world under (x, y) in [0, 1] of a picture; calls `done` on the session thread."""
+
+        def find(session: Session) -> None:
+            from noisewalk.renderer.rays import pick
+
+            done(pick(session.scene, _camera(session, picture.viewpoint), x, y))
+
+        self._order(find)
+
+    def open(self, scene: str) -> None:
+        """Opens another scene; where that fails, the old one goes on."""
+        self._append(lambda: self._switch(replace(self._options, scene=scene, path=None, weights=None)))
+
+    def restart(self) -> None:
+        """After a failure: begins again, from the weights saved last."""
+        self._append(self._recover)
+
+    def close(self) -> bool:
+        """Saves the weights and ends the thread; False where it did not end within JOIN_SECONDS."""
+        with self._changed:
+            self._stop = True
+            self._changed.notify_all()
+        if self._thread.ident is not None:
+            self._thread.join(JOIN_SECONDS)
+        return not self._thread.is_alive()
+
+    def rescue_weights(self) -> None:
+        """Saves the weights from whatever thread, when the session thread cannot be waited for."""
+        opened = self._opened
+        if opened is not None:
+            opened.autosave.save()
+
+    # The session thread's side.
+
+    def _order(self, action: Callable[[Session], None], done: str = "") -> None:
+        def carry_out() -> None:
+            if self._opened is None:
+                self._tell("no scene is open yet", error=True)
+                return
+            action(self._opened.session)
+            if done:
+                self._tell(done)
+
+        self._append(carry_out)
+
+    def _append(self, order: Callable[[], None]) -> None:
+        with self._changed:
+            fits = len(self._orders) < MAX_ORDERS
+            if fits:
+                self._orders.append(order)
+            self._changed.notify_all()
+        if not fits:
+            self._tell("too much is waiting to be done: this is left out")
+
+    def _tell(self, text: str, error: bool = False) -> None:
+        self._messages.append(Message(text, error))
+        self._wake()
+
+    def _run(self) -> None:
+        _give_way()
+        self._append(lambda: self._switch(self._options))
+        while not self._stop:
+            try:
+                self._step()
+            except (_Stale, Interrupted, RenderCancelled):
+                continue
+            except Exception as error:  # noqa: BLE001 (whatever it is, the window must say it)
+                traceback.print_exc(file=sys.stderr)
+                self._fail(f"{type(error).__name__}: {error}")
+        if self._opened is not None:
+            self._opened.leave()
+        self._opened = None  # freed on this thread, which made it, and not wherever Python's collector happens to run
+        self._status = replace(self._status, phase="closed")
+
+    def _step(self) -> None:
+        while self._orders:
+            order = self._orders.popleft()
+            try:
+                order()
+            except (RendererError, DenoiserError, OSError) as error:
+                self._tell(str(error), error=True)
+        opened, wish = self._opened, self._wish
+        if opened is None or self._status.phase != "running":
+            self._pause(0.5)
+            return
+        opened.apply(wish.knobs)
+        if wish.path_frame is not None and wish.path_frame == opened.last_path_frame:
+            self._pause(0.1)  # the window has not asked for the next one yet
+            if self._wish.path_frame == opened.last_path_frame:
+                return
+            wish = self._wish
+        camera = opened.camera(wish)
+        if wish.moving and self._frame_ms > SLOW_FRAME_MS:
+            self._publish(opened, wish, opened.session.preview(camera, self._next_number()), preview=True)
+        else:
+            self._frame(opened, wish, camera)
+            if self._rests(wish):
+                opened.reference.grow(camera, opened.spp)
+        if opened.autosave.due:
+            opened.autosave.save()
+
+    def _pause(self, seconds: float) -> None:
+        with self._changed:
+            if not self._orders and not self._stop:
+                self._changed.wait(seconds)
+
+    def _next_number(self) -> int:
+        self._numbers += 1
+        return self._numbers
+
+    def _rests(self, wish: Wish) -> bool:
+        """Whether there is nothing to do but to look longer at the same view."""
+        newest = self._wish
+        moved = newest.moving or newest.to_world is not wish.to_world
+        return not (moved or self._orders or wish.path_frame is not None)
+
+    def _frame(self, opened: _Opened, wish: Wish, camera: Camera) -> None:
+        def check() -> None:
+            newest = self._wish
+            overtaken = newest.moving and self._frame_ms > SLOW_FRAME_MS
+            if self._stop or self._orders or overtaken:
+                raise _Stale
+
+        start = time.perf_counter()
+        reference = opened.reference.find(camera, opened.spp, wish.moving)
+        result = opened.session.advance(camera, self._next_number(), reference, wish.knobs.train, check)
+        self._frame_ms = 1e3 * (time.perf_counter() - start)
+        self._publish(opened, wish, result, preview=False)
+        opened.last_path_frame = wish.path_frame
+        self._status = replace(self._status, note="")
+
+    def _publish(self, opened: _Opened, wish: Wish, result: Result, preview: bool) -> None:
+        measured, pair, training = result.measurement, result.pair, result.training
+        layers = {
+            "denoised": _shared(result.shown),
+            "noisy": _shared(result.noisy),
+            "half": _shared(pair.a.color),
+            "albedo": _shared(pair.mean("albedo")),
+            "normal": _shared(pair.mean("normal")),
+        }
+        psnr = (measured.psnr_noisy_corrected, measured.psnr_shown_corrected) if measured else None
+        decibels = dict(zip(("noisy", "denoised"), psnr, strict=True)) if psnr else {}
+        estimate: Estimate | None = result.estimate
+        if not training.trained:  # a fresh network has nothing to show
+            layers["denoised"], estimate = layers["noisy"], None
+            decibels.pop("denoised", None)
+        if estimate:
+            layers["estimated_error"] = _shared(estimate.error_map)
+        if measured:
+            layers["reference"] = _shared(measured.reference)
+        _complete(layers)
+        assert pair.camera is not None
+        self._picture = Picture(
+            number=pair.index,
+            layers=layers,
+            viewpoint=_viewpoint(pair.camera),
+            preview=preview,
+            path_frame=wish.path_frame,
+            decibels=decibels,
+            noise_floor=measured.noise_floor if measured else None,
+            estimate=None if preview else estimate,
+            reference_spp=opened.reference.spp,
+            trained=training.trained,
+            steps=training.steps,
+            skipped_pairs=training.skipped_pairs,
+            skipped_steps=training.skipped_steps,
+        )
+        if not preview:
+            stages = result.milliseconds | {"train": training.milliseconds}
+            numbers = (*psnr, measured.noise_floor) if psnr and measured else None
+            estimated = estimate.psnr if estimate else None
+            self.series.append(Sample(pair.index, numbers, estimated, training.report.loss, stages))
+        self._wake()
+
+    def _switch(self, options: WalkOptions) -> None:
+        """Opens a scene, and only then lets the old one go."""
+        left, old_status = self._opened, self._status
+        try:
+            note = f"opening {scene_name(find_scene(options.scene))}"
+            self._status = replace(old_status, phase="opening", note=note, failure="")
+            opened = _Opened(options, self._tell)
+        except (RendererError, DenoiserError, OSError, RuntimeError, ValueError, MemoryError) as error:
+            self._status = old_status if left else replace(old_status, phase="failed", failure=str(error))
+            named = options.scene in str(error)
+            self._tell(str(error) if named else f"cannot open {options.scene}: {error}", error=True)
+            return
+        self._opened, self._options, self._picture, self._frame_ms = opened, options, None, 0.0
+        if left is not None:
+            left.leave()
+        self._wish = Wish(self._wish.knobs)
+        self.series.clear()
+        self._status = Status("running", "first frame: compiling kernels", opened.facts)
+        for warning in opened.facts.warnings:
+            self._tell(warning)
+
+    def _recover(self) -> None:
+        if self._status.phase == "failed":
+            saved = self._saved_weights
+            self._switch(replace(self._options, weights=saved if saved and saved.exists() else self._options.weights))
+
+    def _fail(self, cause: str) -> None:
+        opened, self._opened = self._opened, None
+        if opened is not None:
+            self._saved_weights = opened.autosave.file
+            try:
+                opened.leave()
+            except Exception as error:  # noqa: BLE001 (the first cause is the one to show)
+                print(f"noisewalk: warning: {error}", file=sys.stderr)
+        self._status = replace(self._status, phase="failed", failure=cause)
+        self._tell(cause, error=True)
+
+
+class _Opened:
+    """A scene that is open, and all that goes when it is left: what the session thread keeps for it alone."""
+
+    def __init__(self, options: WalkOptions, tell: Callable[[str], None]) -> None:
+        from noisewalk.app.session import Session
+
+        self.session = Session(options, pacing="free", warn=tell)
+        try:
+            self.reference = LiveReference(self.session, tell)
+            self.autosave = Autosave(self.session, tell)
+            self.facts = _facts(self.session, self.autosave.file)
+        except BaseException:
+            self.session.close()
+            raise
+        self.last_path_frame: int | None = None
+        self._applied: Knobs | None = None
+
+    @property
+    def spp(self) -> int:
+        """Of the frames as they are rendered: not more than fit."""
+        return self._applied.spp if self._applied else 1
+
+    def apply(self, wanted: Knobs) -> None:
+        """Trains and renders with other settings from now on."""
+        knobs = replace(wanted, spp=min(wanted.spp, self.facts.max_spp))
+        if knobs == self._applied:
+            return
+        self.session.denoiser.configure(iterations=knobs.iterations, crop=knobs.crop, learning_rate=knobs.learning_rate)
+        if self._applied is None or knobs.spp != self._applied.spp:
+            self.session.set_spp(knobs.spp)
+        self._applied = knobs
+
+    def camera(self, wish: Wish) -> Camera:
+        """The view that is wanted; the scene's own where none is."""
+        if wish.to_world is None:
+            return _camera(self.session, next(iter(self.facts.views.values())))
+        return _camera(self.session, Viewpoint(wish.to_world, wish.fov_y, wish.principal_point))
+
+    def leave(self) -> None:
+        """Keeps what is worth it, and closes the session."""
+        try:
+            self.reference.keep(self.spp)
+            self.autosave.save()
+        finally:
+            self.session.close()  # else its training thread stays, and holds on to network and optimiser
+
+
+def _give_way() -> None:
+    """The window goes first: this thread, and all those that it starts (Dr.Jit's, torch's), get less of busy cores."""
+    if sys.platform == "linux":
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
+
+
+def _facts(session: Session, weights: Path) -> SceneFacts:
+    from noisewalk.renderer.path_tracer import MAX_SAMPLES
+    from noisewalk.renderer.rays import viewing_distance
+
+    scene, options = session.scene, session.options
+    session.path.camera(0, 1, 1)  # makes its splines on this thread: with many keyframes that takes seconds
+    return SceneFacts(
+        name=scene.name,
+        file=options.scene if options.scene in bundled_scenes() else str(scene.file.resolve()),
+        views={name: _viewpoint(camera) for name, camera in scene.views.items()},
+        distance=viewing_distance(scene),
+        path=session.path,
+        width=options.width,
+        height=options.height,
+        variant=session.backend.variant,
+        device=str(session.denoiser.device),
+        warnings=scene.warnings,
+        reference_spp=options.reference_spp,
+        max_spp=max(1, MAX_SAMPLES // (options.width * options.height)),
+        saved_weights=weights if weights.exists() else None,
+    )
+
+
+def _viewpoint(camera: Camera) -> Viewpoint:
+    return Viewpoint(camera.to_world, camera.fov_y, camera.principal_point)
+
+
+def _camera(session: Session, viewpoint: Viewpoint) -> Camera:
+    from noisewalk.renderer.frame import Camera
+
+    width, height = session.options.width, session.options.height
+    return Camera(viewpoint.to_world, viewpoint.fov_y, width, height, viewpoint.principal_point)
+
+
+def _complete(layers: Mapping[str, Any]) -> None:
+    """Waits until a GPU has computed them: the window reads them on a stream that does not (see `upload`)."""
+    if any(not isinstance(layer, np.ndarray) for layer in layers.values()):
+        import torch
+
+        torch.cuda.current_stream().synchronize()
+
+
+def _shared(image: Any) -> Any:
+    """The tensor itself on a GPU, its memory as an array on the CPU."""
+    return image if image.is_cuda else image.numpy()

@@ -1,0 +1,175 @@
+"""The flight through a scene: play, scrub, record, edit. Without any drawing."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from noisewalk.app.flying.messages import Viewpoint
+
+if TYPE_CHECKING:
+    from noisewalk.renderer.camera_path import CameraPath, Keyframe
+    from noisewalk.renderer.frame import Camera
+
+RECORD_SECONDS = 0.5  # between recorded keyframes
+MAX_KEYFRAMES = 1000
+FPS = 25.0
+SECONDS_RANGE = (0.0, 3600.0)  # of a path; one frame at least
+
+
+class Flight:
+    """A path and where on it we are. `path` is replaced, never changed in place; `edited`: not saved yet."""
+
+    def __init__(self) -> None:
+        self.path: CameraPath | None = None
+        self.frame = 0
+        self.playing = False
+        self.loop = True
+        self.edited = False
+        self.selected: int | None = None
+        self._step = 1
+        self._advanced_at = 0.0
+        self._recorded: list[Keyframe] | None = None
+        self._recorded_at = 0.0
+
+    @property
+    def recording(self) -> bool:
+        return self._recorded is not None
+
+    @property
+    def recorded_keyframes(self) -> int:
+        """So far, while recording."""
+        return len(self._recorded or ())
+
+    @property
+    def keyframes(self) -> int:
+        """Of the path."""
+        return len(self.path.keyframes) if self.path else 0
+
+    def take(self, path: CameraPath) -> None:
+        """Flies another path from its beginning."""
+        self.path, self.frame, self.playing, self.edited, self.selected = path, 0, False, False, None
+        self._recorded, self._step = None, 1
+
+    def view(self) -> Viewpoint:
+        """Of the frame we are at."""
+        assert self.path
+        return _viewpoint(self.path.camera(self.frame, 1, 1))
+
+    def play(self) -> None:
+        """Plays or pauses; starts over at the end."""
+        if self.path is None:
+            return
+        self.playing = not self.playing
+        if self.playing and not self.loop and self.frame >= len(self.path) - 1:
+            self.frame = 0
+        self._step = 1
+
+    def scrub(self, frame: int) -> None:
+        """Goes to a frame of the path, and pauses there."""
+        assert self.path
+        self.playing = False
+        self.frame = min(max(0, frame), len(self.path) - 1)
+
+    def tick(self, shown: int | None, now: float | None = None) -> bool:
+        """While playing: on to the next frame once this one was `shown`, at most `fps` times a second; whether it went.
+
+        Every frame is trained on and measured, however long it takes: a slow machine plays slowly, and leaves none out.
+        """
+        now = time.monotonic() if now is None else now
+        if not self.playing or self.path is None or shown != self.frame or now - self._advanced_at < 1 / self.path.fps:
+            return False
+        last = len(self.path) - 1
+        if not 0 <= self.frame + self._step <= last:
+            if not self.loop or last == 0:
+                self.playing = False
+                return False
+            self._step = -self._step  # there and back, as headless does
+        self.frame += self._step
+        self._advanced_at = now
+        return True
+
+    def record(self, viewpoint: Viewpoint) -> bool:
+        """Starts recording one's own flight, or ends it: what was flown becomes the path; whether it did."""
+        recorded, self._recorded = self._recorded, None
+        if recorded is None:
+            self.playing = False
+            self._recorded, self._recorded_at = [], 0.0
+            self.record_tick(viewpoint)
+            return False
+        if not viewpoint.same_as(_viewpoint(recorded[-1])):
+            recorded.append(_keyframe(viewpoint))  # where one arrived since the last of them
+        if len(recorded) < 2:
+            return False
+        self._make(recorded, RECORD_SECONDS * (len(recorded) - 1))
+        self.frame, self.selected = 0, None
+        return True
+
+    def record_tick(self, viewpoint: Viewpoint, now: float | None = None) -> None:
+        """While recording: a keyframe every RECORD_SECONDS."""
+        now = time.monotonic() if now is None else now
+        if self._recorded is None or now - self._recorded_at < RECORD_SECONDS:
+            return
+        self._recorded.append(_keyframe(viewpoint))
+        self._recorded_at = now
+        if len(self._recorded) >= MAX_KEYFRAMES:
+            self.record(viewpoint)
+
+    def go_to(self, index: int) -> None:
+        """Selects a keyframe, and goes there."""
+        assert self.path
+        self.selected = index
+        self.scrub(round(index * (len(self.path) - 1) / max(1, self.keyframes - 1)))
+
+    def add(self, viewpoint: Viewpoint) -> None:
+        """Adds a keyframe after the selected one, or at the end."""
+        if self.keyframes >= MAX_KEYFRAMES:
+            return
+        keys = list(self.path.keyframes) if self.path else []
+        at = len(keys) if self.selected is None else self.selected + 1
+        keys.insert(at, _keyframe(viewpoint))
+        self._make(keys, self._spacing() * (len(keys) - 1))
+        self.go_to(at)
+
+    def replace(self, viewpoint: Viewpoint) -> None:
+        """Gives the selected keyframe another view."""
+        if self.path is not None and self.selected is not None:
+            keys = list(self.path.keyframes)
+            keys[self.selected] = _keyframe(viewpoint)
+            self._make(keys, self.path.seconds)
+
+    def delete(self) -> None:
+        """Takes the selected keyframe out; the last one stays."""
+        if self.path is not None and self.selected is not None and self.keyframes > 1:
+            keys = list(self.path.keyframes)
+            del keys[self.selected]
+            self._make(keys, self._spacing() * (len(keys) - 1))
+            self.go_to(min(self.selected, len(keys) - 1))
+
+    def set_seconds(self, seconds: float) -> None:
+        """Flies the path in another time."""
+        assert self.path
+        seconds = min(max(1 / self.path.fps, seconds), SECONDS_RANGE[1])
+        self.path, self.edited = replace(self.path, seconds=seconds), True
+        self.frame = min(self.frame, len(self.path) - 1)
+
+    def _spacing(self) -> float:
+        return self.path.seconds / (self.keyframes - 1) if self.path and self.keyframes > 1 else 1.0
+
+    def _make(self, keyframes: list[Keyframe], seconds: float) -> None:
+        from noisewalk.renderer.camera_path import CameraPath
+
+        fps = self.path.fps if self.path else FPS
+        self.path, self.edited = CameraPath(tuple(keyframes), fps, max(seconds, 1 / fps)), True
+        self.frame = min(self.frame, len(self.path) - 1)
+
+
+def _viewpoint(view: Keyframe | Camera) -> Viewpoint:
+    return Viewpoint(view.to_world, view.fov_y, view.principal_point)
+
+
+def _keyframe(viewpoint: Viewpoint) -> Keyframe:
+    from noisewalk.renderer.camera_path import Keyframe
+
+    return Keyframe(viewpoint.to_world.copy(), viewpoint.fov_y, viewpoint.principal_point)

@@ -1,0 +1,366 @@
+"""The viewer without window and drawing: what is shown, what is wanted, and all that a person can do."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
+
+from noisewalk.app.errors import EXIT_INTERRUPTED, EXIT_USAGE
+from noisewalk.app.flying.controls import FOV_RANGE, FlyCamera, Steering, reprojection
+from noisewalk.app.flying.engine import Engine
+from noisewalk.app.flying.file_jobs import FileJobs, read_path, write_screenshot
+from noisewalk.app.flying.flight import Flight
+from noisewalk.app.flying.messages import Picture, SceneFacts, Viewpoint, Wish, printable
+from noisewalk.app.flying.preferences import Preferences, save_preferences
+from noisewalk.app.flying.view import EXPOSURE_RANGE, DisplaySettings
+from noisewalk.app.layers import as_array
+
+if TYPE_CHECKING:
+    from noisewalk.renderer.camera_path import CameraPath
+
+RESTING_SECONDS = 0.25  # after the last move, the camera rests
+TOAST_SECONDS = 6.0
+MAX_TOASTS = 5
+MAX_ITERATIONS, MAX_SPP, MAX_CROP = 64, 256, 1024  # of the knobs
+SCENE_FILES, PATH_FILES, WEIGHT_FILES = ("*.xml",), ("*.json",), ("*.safetensors",)
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Question:
+    """A file to be named by the person: an existing one, or one to `save`. patterns like `*.json`."""
+
+    title: str
+    save: bool
+    patterns: tuple[str, ...]
+    default: str
+    answer: Callable[[Path], None]
+
+
+class Viewer:
+    """Joins camera, flight, view and session thread. Its methods return at once; files are written by a thread."""
+
+    def __init__(self, engine: Engine, preferences: Preferences) -> None:
+        self.engine, self.preferences = engine, preferences
+        self.knobs = engine.knobs
+        self.camera, self.flight = FlyCamera(), Flight()
+        self.view = DisplaySettings(
+            exposure=preferences.exposure, tone=preferences.tone, error_scale=preferences.error_scale
+        )
+        self.camera.speed, self.flight.loop = preferences.speed, preferences.loop
+        self.scene: SceneFacts | None = None
+        self.panels_shown = True
+        self.help_shown = False
+        self.question: Question | None = None
+        self.typed = ""  # into the path field that asks it
+        self.quitting = self.screenshot_wanted = False
+        self.errors: list[str] = []
+        self.toasts: list[tuple[str, float]] = []
+        self.pivot: np.ndarray | None = None
+        self.ever_opened = False
+        self.moving = False
+        self._moved_at = -1e9
+        self._seen = self.camera.viewpoint
+        self._files = FileJobs()
+
+    @property
+    def picture(self) -> Picture | None:
+        """The newest picture."""
+        return self.engine.picture
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height of a full frame."""
+        return (self.scene.width, self.scene.height) if self.scene else (1, 1)
+
+    def is_current(self, picture: Picture) -> bool:
+        """Whether the picture shows what the camera sees now."""
+        return self.flight.playing or self.camera.viewpoint.same_as(picture.viewpoint)
+
+    def unmeasured(self, picture: Picture) -> str:
+        """Why a picture without a reference has none."""
+        if not self.is_current(picture) or picture.preview:
+            return "moving: not measured"
+        if self.flight.playing:
+            return "no cached reference for this frame of the path"
+        if picture.reference_spp:
+            return f"reference begun: {picture.reference_spp} spp"
+        return "no reference of this view yet: let the camera rest"
+
+    def warp(self, picture: Picture) -> np.ndarray:
+        """Lets an older picture follow the camera until a newer one is there: see `reprojection`."""
+        if self.scene is None or self.is_current(picture):
+            return np.eye(3)
+        width, height = self.size
+        return reprojection(self.camera.viewpoint, picture.viewpoint, width / height, self.scene.distance)
+
+    def tick(self, steering: Steering | None, now: float | None = None) -> None:
+        """Once for every drawn frame: steers, plays, records, and tells the session thread what is wanted now."""
+        now = time.monotonic() if now is None else now
+        self._take_news(now)
+        if self.scene is None:
+            return
+        if steering is not None and self.camera.steer(steering):
+            self.flight.playing = False
+        picture = self.picture
+        shown = picture.path_frame if picture is not None and not picture.preview else None
+        if self.flight.tick(shown, now):
+            self.camera.move_to(self.flight.view())
+        seen = self.camera.viewpoint
+        self.flight.record_tick(seen, now)
+        if not seen.same_as(self._seen):
+            self._seen, self._moved_at = seen, now
+        playing = self.flight.playing
+        self.moving = not playing and now - self._moved_at < RESTING_SECONDS
+        path_frame = self.flight.frame if playing else None
+        self.engine.show(Wish(self.knobs, *seen, moving=self.moving, path_frame=path_frame))
+
+    def look(self, right: float, down: float) -> None:
+        """Turns the camera by a drag, in heights of the picture."""
+        if self.scene is not None and self.camera.look(right, down):
+            self.flight.playing = False
+
+    def begin_orbit(self, x: float, y: float) -> None:
+        """Finds the point to orbit around, at (x, y) in [0, 1] of the picture."""
+        self.pivot = None
+        if self.picture is not None:
+            self.engine.pick(x, y, self.picture, lambda point: setattr(self, "pivot", point))
+
+    def orbit(self, right: float, down: float) -> None:
+        """Turns around the picked point; around what lies ahead until it is known."""
+        if self.scene is None:
+            return
+        ahead = self.camera.pose[:3, 3] + self.camera.pose[:3, 2] * self.scene.distance
+        if self.camera.orbit(ahead if self.pivot is None else self.pivot, right, down):
+            self.flight.playing = False
+
+    def set_fov(self, fov_y: float) -> None:
+        """Vertical field of view in degrees."""
+        self.camera.move_to(self.camera.viewpoint._replace(fov_y=float(np.clip(fov_y, *FOV_RANGE))))
+
+    def go_to_view(self, name: str) -> None:
+        """One of the scene's own sensors."""
+        assert self.scene
+        self.flight.playing = False
+        self.camera.place(self.scene.views[name], self.scene.distance)
+
+    def reset_camera(self) -> None:
+        """Back to the sensor's own view."""
+        self.flight.playing = False
+        self.camera.reset()
+
+    def play(self) -> None:
+        """Plays or pauses the path."""
+        self.flight.play()
+        if self.flight.playing:
+            self.camera.move_to(self.flight.view())
+
+    def scrub(self, frame: int) -> None:
+        """Goes to a frame of the path."""
+        self.flight.scrub(frame)
+        self.camera.move_to(self.flight.view())
+
+    def go_to_keyframe(self, index: int) -> None:
+        """Selects a keyframe and goes there."""
+        self.flight.go_to(index)
+        self.camera.move_to(self.flight.view())
+
+    def record(self) -> None:
+        """Starts recording one's own flight, or ends it."""
+        if self.scene is None:
+            return
+        if self.flight.record(self.camera.viewpoint):
+            self.toast(f"recorded: {self.flight.keyframes} keyframes; Space plays them")
+        elif not self.flight.recording:
+            self.toast("nothing recorded: the camera did not move")
+
+    def set_mode(self, mode: str) -> None:
+        """What is shown, to the left of a split."""
+        self.view.left = mode
+
+    def train(self, on: bool) -> None:
+        """Goes on with training, or pauses it."""
+        self.knobs = replace(self.knobs, train=on)
+
+    def restart_network(self) -> None:
+        """Forgets what was learned."""
+        self.engine.restart_network()
+
+    def expose(self, stops: float) -> None:
+        """Brighter or darker."""
+        self.view.exposure = float(np.clip(self.view.exposure + stops, *EXPOSURE_RANGE))
+
+    def open_scene(self, scene: str) -> None:
+        """Opens another scene; the old one stays if that fails."""
+        self.engine.open(scene)
+
+    def drop(self, paths: list[str]) -> None:
+        """Files dropped on the window: a scene, a path or weights, told by their names."""
+        file = Path(paths[0])
+        if file.suffix == ".json":
+            self.load_path(file)
+        elif file.suffix == ".safetensors":
+            self.load_weights(file)
+        else:
+            self.open_scene(str(file))
+
+    def ask_scene(self) -> None:
+        """Which scene to open."""
+        where = self.scene.file if self.scene else ""
+        self.question = Question("Open scene", False, SCENE_FILES, where, lambda f: self.open_scene(str(f)))
+
+    def ask_load_path(self) -> None:
+        """Which path to fly."""
+        self.question = Question("Load path", False, PATH_FILES, "path.json", self.load_path)
+
+    def ask_save_path(self) -> None:
+        """Where to save the path."""
+        if self.flight.path is not None:
+            self.question = Question("Save path", True, PATH_FILES, f"{self._name()}-path.json", self.save_path)
+
+    def ask_load_weights(self) -> None:
+        """Which weights to go on from."""
+        default = f"{self._name()}.safetensors"
+        self.question = Question("Load weights", False, WEIGHT_FILES, default, self.load_weights)
+
+    def ask_save_weights(self) -> None:
+        """Where to export the weights."""
+        default = f"{self._name()}.safetensors"
+        self.question = Question("Export weights", True, WEIGHT_FILES, default, self.engine.save_weights)
+
+    def load_weights(self, file: Path) -> None:
+        """Goes on from saved weights."""
+        if self._can_be_read(file):
+            self.engine.load_weights(file)
+
+    def load_path(self, file: Path) -> None:
+        """Flies the path of a file."""
+
+        def take(path: CameraPath) -> None:
+            self.flight.take(path)
+            self.toast(f"{file.name}: {len(path.keyframes)} keyframes, {path.seconds:.1f} s")
+
+        if self._can_be_read(file):
+            own = next(iter(self.scene.views.values())) if self.scene else Viewpoint(np.eye(4), 45.0)
+            self._with_files(lambda: read_path(file, own.principal_point), take)
+
+    def save_path(self, file: Path) -> None:
+        """Saves the path for another flight, here or headless."""
+        path = self.flight.path
+        assert path
+
+        def save() -> None:
+            from noisewalk.renderer.camera_path import save_path
+
+            save_path(path, file)
+
+        def saved(_: None) -> None:
+            self.flight.edited = self.flight.path is not path
+            self.toast(f"path saved: {file}")
+
+        self._with_files(save, saved)
+
+    def ask_screenshot(self) -> None:
+        """At the end of this frame."""
+        self.screenshot_wanted = True
+
+    def quit(self) -> None:
+        """After this frame."""
+        self.quitting = True
+
+    def screenshot(self, draw: Callable[[Picture, DisplaySettings], np.ndarray]) -> None:
+        """The picture as `draw` shows it as PNG, and all its layers as EXR, both numbered, in the current folder."""
+        self.screenshot_wanted = False
+        picture, scene = self.picture, self.scene
+        if picture is None or scene is None:
+            return
+        pixels = draw(picture, self.view)
+        layers = {name: as_array(image).copy() for name, image in picture.layers.items()}
+        self._with_files(lambda: write_screenshot(scene, pixels, layers), self.toast)
+
+    def save_preferences(self, window: tuple[int, int], layout: str) -> None:
+        """Keeps for next time what is set now."""
+        view = self.view
+        self.preferences = kept = replace(
+            self.preferences,
+            exposure=view.exposure,
+            tone=view.tone,
+            error_scale=view.error_scale,
+            speed=self.camera.speed,
+            loop=self.flight.loop,
+            window=window,
+            layout=layout,
+        )
+
+        self._with_files(lambda: save_preferences(kept), lambda _: None)
+
+    def toast(self, text: str) -> None:
+        """A line that goes away by itself."""
+        self.toasts = [*self.toasts, (printable(text), time.monotonic() + TOAST_SECONDS)][-MAX_TOASTS:]
+
+    def report(self, error: str) -> None:
+        """An error, shown until it is confirmed."""
+        self.errors.append(printable(error))
+
+    def close(self) -> bool:
+        """Saves what is to be saved and ends the threads; False where one of them did not end in time."""
+        ended = self.engine.close()
+        return self._files.close() and ended
+
+    def exit_code(self, ended: bool, interrupted: bool) -> int:
+        """After `close`: says why nothing could be opened. Does not return where a thread goes on."""
+        problem = "" if self.ever_opened else self.engine.status.failure
+        if problem:
+            print(f"noisewalk: error: {problem}", file=sys.stderr)
+        code = EXIT_USAGE if problem else EXIT_INTERRUPTED if interrupted else 0
+        if not ended:
+            # A render that hangs must not keep the process: the weights are saved without it.
+            self.engine.rescue_weights()
+            sys.stderr.flush()
+            os._exit(code)
+        return code
+
+    def _name(self) -> str:
+        return self.scene.name if self.scene else "noisewalk"
+
+    def _can_be_read(self, file: Path) -> bool:
+        """Says so where it cannot: from a pipe or a device, reading may never come to an end."""
+        there = os.path.isfile(file)  # unlike Path's, it takes any name
+        if not there:
+            self.report(f"{file}: {'not a regular file' if os.path.exists(file) else 'no such file'}")
+        return there
+
+    def _with_files(self, job: Callable[[], T], done: Callable[[T], None]) -> None:
+        """Runs `job` on the file thread, and `done` with its result here; says why where either cannot be."""
+        if not self._files.add(job, done, self.report):
+            self.toast("too many files are waiting: this one is left out")
+
+    def _take_news(self, now: float) -> None:
+        self._files.finished()
+        for message in self.engine.messages():
+            if message.error:
+                self.report(message.text)
+            else:
+                self.toast(message.text)
+        self.toasts = [toast for toast in self.toasts if toast[1] > now]
+        scene = self.engine.status.scene
+        if scene is not None and scene is not self.scene:
+            self._enter(scene)
+
+    def _enter(self, scene: SceneFacts) -> None:
+        same = self.scene is not None and self.scene.file == scene.file
+        self.scene, self.ever_opened = scene, True
+        self.knobs = replace(self.knobs, spp=min(self.knobs.spp, scene.max_spp))
+        if not same:
+            self.camera.place(next(iter(scene.views.values())), scene.distance)
+            self.flight.take(scene.path)
+            self.view.fit()
+            self.preferences = self.preferences.with_recent(scene.file)
