@@ -20,6 +20,8 @@ from noisewalk.app.arguments import (
     add_path,
     add_renderer,
     film,
+    names_of,
+    positive,
     scene_parser,
     size_of,
     talk_of,
@@ -35,10 +37,13 @@ from noisewalk.app.options import (
     BENCH_REPEATS,
     BROWSER_HOST,
     BROWSER_PORT,
+    CAPTURES,
     COMPARED_FRAMES,
     CONTENDERS,
     SPLITS,
+    DenoiseOptions,
     PretrainOptions,
+    StudyOptions,
     WalkOptions,
 )
 from noisewalk.denoiser import DenoiserError
@@ -54,10 +59,12 @@ noisewalk SCENE --headless [options]   walk a path, train and denoise, leave a r
 noisewalk compare SCENE... [options]   our models and Open Image Denoise on the same walk
 noisewalk video RUN|SCENE -o FILE      the denoised flight as .mp4, or as numbered .png or .exr
 noisewalk variants SCENE [options]     the paper's loss variants on the same walk (its figure 6)
+noisewalk study [NAME] [options]       the paper's other corruptions, each learned from noise alone; no NAME: a list
 noisewalk bench [SCENE] [options]      how long each stage of a frame takes here, and why not less
 noisewalk reference SCENE [options]    render the references of a path ahead of time
 noisewalk scenes                       list the bundled scenes
 noisewalk path SCENE -o path.json      write out the path that a walk would take
+noisewalk denoise FRAMES... [options]  denoise frames of any renderer, and learn from their second halves
 noisewalk export RUN -o FILE           take the trained network out of a run folder
 noisewalk pretrain -o FILE [options]   make the weights that the kernel model starts from
 noisewalk cache [--clear]              size of the reference cache, or clear it
@@ -140,7 +147,7 @@ def _browse(options: WalkOptions, given: argparse.Namespace, talk: Talk) -> int:
 
 
 def _reference(words: list[str]) -> int:
-    parser = walk_parser("noisewalk reference", *WALK_CHOICES)  # as of the walk to come
+    parser = walk_parser("noisewalk reference", *WALK_CHOICES)  # those of the later walk
     where = "let Dask's scheduler at this address hand the work out, or start N workers here"
     parser.add_argument("--cluster", metavar="ADDRESS|local[:N]", help=where)
     given = parser.parse_args(words)
@@ -169,6 +176,29 @@ def _variants(words: list[str]) -> int:
     from noisewalk.app.compare.variants import variants
 
     return variants(walk_options(given), talk_of(given))
+
+
+def _study(words: list[str]) -> int:
+    parser = with_talk(Parser("noisewalk study", epilog="see also: noisewalk --help"))
+    parser.add_argument("name", nargs="?", metavar="NAME", help="a study, or all; without one they are listed")
+    parser.add_argument("--images", type=Path, metavar="DIR", help="photographs; default: scikit-image's")
+    parser.add_argument("--volumes", type=Path, metavar="DIR", help="NIfTI volumes, for mri; default: nilearn's brain")
+    parser.add_argument("--steps", type=whole(1, 10**8), help="training steps; default: the study's own")
+    parser.add_argument("--crop", type=whole(8, 1024), help="pixels a side; default: the study's own")
+    captures = "budget: noisy pictures in all; default: %(default)s"
+    parser.add_argument("--captures", type=whole(40, 10**6), default=CAPTURES, help=captures)
+    parser.add_argument("--batch", type=whole(1, 64), default=1, help="crops a step; default: %(default)s")
+    parser.add_argument("--seed", type=whole(0, 2**31 - 1), default=DEFAULTS.seed, help="default: %(default)s")
+    parser.add_argument("--sweep", action="store_true", help="impulse: one training for each share (figure 5)")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="folder; default: studies/001, ...")
+    add_machine(parser)
+    given = parser.parse_args(words)
+    from noisewalk.app.study.command import studies, study
+
+    if given.name is None:
+        return studies(talk_of(given))
+    names = {field.name for field in dataclasses.fields(StudyOptions)}
+    return study(StudyOptions(**{name: value for name, value in vars(given).items() if name in names}), talk_of(given))
 
 
 def _video(words: list[str]) -> int:
@@ -231,6 +261,38 @@ def _export(words: list[str]) -> int:
     return export(given.run, given.output, talk_of(given))
 
 
+def _denoise(words: list[str]) -> int:
+    d = DenoiseOptions
+    parser = with_talk(Parser("noisewalk denoise"))
+    frames = "EXR files, a folder, or a pattern: shot.####.exr, shot.%%04d.exr"
+    parser.add_argument("frames", nargs="+", metavar="FRAMES", help=frames)
+    half = "the same frames with another seed; default: found beside them (_h0 and _h1, A and B, ...)"
+    parser.add_argument("--half", nargs="+", metavar="FRAMES", help=half)
+    layers = "color=NAME,albedo=NAME,...: also half, normal, position, motion; NAME none: without it"
+    parser.add_argument("--layers", default=d.layers, metavar="ROLE=NAME,...", help=layers)
+    also = "denoise these color layers too: diffuse,specular,..."
+    parser.add_argument("--also", type=names_of, default=d.also, metavar="NAMES", help=also)
+    add_model(parser)
+    parser.add_argument("--weights", type=Path, metavar="FILE", help="trained weights to start from")
+    passes = "walks over the shot; default: %(default)s; with 2, one to learn and one to denoise"
+    parser.add_argument("--passes", type=whole(1, 1000), default=d.passes, help=passes)
+    iterations = "training steps a frame; default: %(default)s"
+    parser.add_argument("--iterations", type=whole(0, 10**4), default=d.iterations, help=iterations)
+    parser.add_argument("--seed", type=whole(0, 2**31 - 1), default=d.seed, help="default: %(default)s")
+    parser.add_argument("--device", default=d.device, help="where torch trains: auto, cpu, cuda, ...")
+    memory = "GiB to stay within, by tiles; default: half of what there is"
+    parser.add_argument("--memory", type=positive, metavar="GIB", help=memory)
+    folder = "where to write; default: %(default)s. Frames that are there are not made again"
+    parser.add_argument("-o", "--output", type=Path, default=d.output, metavar="DIR", help=folder)
+    parser.add_argument("--noisy", action="store_true", help="keep the noisy color as layer 'noisy'")
+    parser.add_argument("--png", action="store_true", help="also write a PNG of each frame")
+    given = parser.parse_args(words)
+    from noisewalk.app.denoise.denoise import denoise
+
+    names = {field.name for field in dataclasses.fields(DenoiseOptions)}
+    return denoise(DenoiseOptions(**{k: v for k, v in vars(given).items() if k in names}), talk_of(given))
+
+
 def _pretrain(words: list[str]) -> int:
     d = PretrainOptions
     parser = with_talk(Parser("noisewalk pretrain"))
@@ -273,11 +335,13 @@ def _doctor(words: list[str]) -> int:
 COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "compare": _compare,
     "variants": _variants,
+    "study": _study,
     "video": _video,
     "bench": _bench,
     "reference": _reference,
     "scenes": _scenes,
     "path": _path,
+    "denoise": _denoise,
     "export": _export,
     "pretrain": _pretrain,
     "cache": _cache,

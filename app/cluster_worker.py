@@ -20,11 +20,11 @@ from noisewalk.renderer import RendererError
 from noisewalk.renderer import reference as reference_module
 from noisewalk.renderer.backend import choose_backend
 from noisewalk.renderer.frame import Camera
-from noisewalk.renderer.path_tracer import View
+from noisewalk.renderer.path_tracer import Sensor
 from noisewalk.renderer.scene import open_scene
 
 OPEN_SCENES = 2
-_OPENED: dict[Passes, View] = {}  # kept from task to task
+_OPENED: dict[Passes, Sensor] = {}  # kept from task to task
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ def _render(scene: bytes, passes: Passes, camera: Camera, index: int, spp: int) 
     return np.stack(reference_module.render_pass(_OPENED[passes], camera, index, spp)).tobytes()
 
 
-def _open(scene: bytes, passes: Passes) -> View:
+def _open(scene: bytes, passes: Passes) -> Sensor:
     backend = choose_backend(passes.variant)
     backend.activate()
     with tempfile.TemporaryDirectory(prefix="noisewalk-") as folder:
@@ -103,4 +103,4 @@ def _open(scene: bytes, passes: Passes) -> View:
         opened = open_scene(str(Path(folder) / passes.file), backend.variant, passes.max_depth)
     if opened.content_hash != passes.content_hash:
         raise RendererError(f"{passes.file}: arrived as another scene")
-    return View(opened, passes.width, passes.height)
+    return Sensor(opened, passes.width, passes.height)

@@ -16,6 +16,20 @@ def require_folder(file: Path) -> None:
         raise UsageError(f"{file}: there is no folder {file.parent}")
 
 
+def new_folder(given: Path | None, parent: str) -> Path:
+    """The folder that a person chose, which must be empty, or else a new one: parent/001, ... Raises UsageError."""
+    if given is not None:
+        if given.exists() and any(given.iterdir()):
+            raise UsageError(f"{given}: not empty: choose another folder with --out")
+        given.mkdir(parents=True, exist_ok=True)
+        return given
+    number = 1
+    while (folder := Path(parent) / f"{number:03d}").exists():
+        number += 1
+    folder.mkdir(parents=True)
+    return folder
+
+
 def read_json(file: Path) -> dict[str, Any]:
     """A JSON object. Raises UsageError naming the file."""
     try:

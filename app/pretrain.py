@@ -1,4 +1,4 @@
-"""`noisewalk pretrain`: the weights that the kernel model starts from, learned on random rooms."""
+"""`noisewalk pretrain`: trains the weights that the kernel model starts from, on random rooms."""
 
 from __future__ import annotations
 
@@ -29,19 +29,22 @@ from noisewalk.renderer.rays import viewing_distance
 from noisewalk.renderer.scene import Scene, open_scene
 from noisewalk.scenes.rooms import write_room
 
-# Of each clip's twelve frames, these are learned from: histories of all ages, without a dozen nearly equal pictures.
+# Training uses these of each clip's twelve frames. They have histories of all ages, and differ enough.
 CLIP = (0, 1, 2, 4, 7, 11)
 SPP = 8
 BATCH = 2
-LEARNING_RATES = (1e-3, 1e-4)  # first and last; a cosine between them
-WITHOUT_GUIDE, WITHOUT_HISTORY = 0.3, 0.15  # how often they are hidden: the model must do without them too
-STOPS = 2.0  # exposures vary by up to this many
+LEARNING_RATES = (1e-3, 1e-4)  # first and last, with a cosine between them
+WITHOUT_GUIDE, WITHOUT_HISTORY = 0.3, 0.15  # how often they are hidden, because the model must work without them too
+STOPS = 2.0  # exposures vary by up to this many stops
 SAVE_STEPS = 500
-LARGEST = 6e4  # radiance that float16 can keep
+LARGEST = 6e4  # radiance in float16
 
 
 def pretrain(options: PretrainOptions, talk: Talk) -> int:
-    """Renders short flights through random rooms, trains the kernel model on them from noise alone, writes weights."""
+    """Renders short flights through random rooms, trains the kernel model on their noise alone, and writes weights.
+
+    Returns the exit code. Raises UsageError if there is no folder for the weights, DenoiserError without the guide.
+    """
     require_folder(options.output)
     require_guide()
     backend = choose_backend(options.variant, options.cache_dir)
@@ -64,7 +67,7 @@ def pretrain(options: PretrainOptions, talk: Talk) -> int:
 def _clips(
     options: PretrainOptions, folder: Path, backend: Backend, talk: Talk, stop: StopSignal
 ) -> list[torch.Tensor]:
-    """Per room, both halves of the clip's frames: (frames, 2, 16, size, size) float16."""
+    """For each room, both halves of the frames of its clip: (frames, 2, 16, size, size) float16."""
     clips = []
     with talk.progress() as progress:
         task = progress.add_task("rooms", total=options.rooms, note="")
@@ -138,19 +141,19 @@ def _trained(options: PretrainOptions, clips: list[torch.Tensor], talk: Talk, st
 
 def _save(options: PretrainOptions, trainer: Trainer) -> None:
     about = {"scene": f"{options.rooms} random rooms", "steps": trainer.steps, "seed": options.seed}
-    # Half precision: half the size, and far finer than what training makes of it in its first steps.
+    # Half precision halves the size. Its error is far smaller than the changes of the first training steps.
     halved = {name: value.half() for name, value in trainer.inference_parameters.items()}
     save_weights(options.output, "kernel", halved, about)
 
 
 def _varied(halves: torch.Tensor, random: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
-    """Varied input (N, 16, H, W) and target (N, 3, H, W) of halves (N, 2, 16, H, W): few rooms go a long way."""
+    """Input (N, 16, H, W) and target (N, 3, H, W) from halves (N, 2, 16, H, W), varied so that few rooms are enough."""
 
     def chance(share: float) -> bool:
         return float(torch.rand((), generator=random)) < share
 
     if chance(0.5):
-        halves = halves.flip(1)  # the other direction
+        halves = halves.flip(1)  # trains in the other direction
     if chance(0.5):
         halves = halves.flip(-1)
     if chance(0.5):

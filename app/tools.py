@@ -13,7 +13,7 @@ from noisewalk.app.session import flight, open_session, reference_folder
 from noisewalk.denoiser.weights import load_weights, save_weights
 from noisewalk.renderer.backend import choose_backend
 from noisewalk.renderer.camera_path import save_path
-from noisewalk.renderer.reference import cached_files
+from noisewalk.renderer.reference import being_written, cached_files
 from noisewalk.renderer.scene import open_scene
 
 
@@ -65,7 +65,7 @@ def export(run: Path, file: Path, talk: Talk) -> int:
 def cache(cache_dir: Path, clear: bool, talk: Talk) -> int:
     """Prints how large the reference cache is, or clears it."""
     folder = reference_folder(cache_dir)
-    files = cached_files(folder)
+    files = [cached for cached in cached_files(folder) if not being_written(cached)]
     size = sum(cached.size for cached in files)
     if clear:
         for cached in files:

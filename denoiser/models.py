@@ -19,9 +19,19 @@ MODELS: dict[str, Callable[[], Any]] = {
 }
 
 
-def build_model(name: str, device: torch.device | str) -> PaperModel | KernelModel:
-    """A fresh model in the layout that convolves fastest (channels last). Raises DenoiserError for unknown names."""
+def model_named(name: str) -> Callable[[], Any]:
+    """Makes a fresh model. Raises DenoiserError for unknown names."""
     if name not in MODELS:
         raise DenoiserError(f"no model '{name}': {', '.join(MODELS)} are there")
-    network: nn.Module = MODELS[name]().to(device)
-    return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return MODELS[name]
+
+
+def build_model(name: str, device: torch.device | str) -> PaperModel | KernelModel:
+    """A fresh model, `placed`. Raises DenoiserError for unknown names."""
+    model: PaperModel | KernelModel = placed(model_named(name)(), device)
+    return model
+
+
+def placed(network: nn.Module, device: torch.device | str) -> Any:
+    """The network on the device, with channels last, the fastest layout for convolutions."""
+    return network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]

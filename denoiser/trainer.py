@@ -1,16 +1,16 @@
-"""One network, its optimiser and its training step. No threads in here."""
+"""One network, its optimiser and its training step. There are no threads here."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 
 from noisewalk.denoiser.inputs import PreparedPair
-from noisewalk.denoiser.models import build_model
+from noisewalk.denoiser.models import model_named, placed
 from noisewalk.denoiser.pretrained import pretrained_weights
 from noisewalk.denoiser.streams import Recorded, Recorder, recorder_of
 
@@ -22,8 +22,9 @@ ADAM_EPSILON = 1e-8
 class TrainingSettings:
     """The paper's values, and the name of one of `models.MODELS`.
 
-    pretrained: start from the weights that come with the program, where they have any for this model.
-    crop in pixels; a frame smaller than the crop is trained on whole.
+    pretrained: start from the weights that come with the program, if there are any for this model.
+    iterations: training steps for each frame.
+    crop:       pixels a side. The whole of a smaller frame is used.
     """
 
     model: str = "kernel"
@@ -36,47 +37,53 @@ class TrainingSettings:
 
 @dataclass(frozen=True)
 class TrainingReport:
-    """One frame's training: mean loss over its finite steps (NaN where there was none), and how many were skipped."""
+    """The training of one frame: mean loss of its finite steps (NaN if there are none), and how many were skipped."""
 
     loss: float
     skipped: int
 
 
 class Trainer:
-    """Trains on one noisy pair at a time: input from half `a`, target from half `b`, or, where the model asks for it,
-    every other step the other way round. A pair that brings a clean picture has that as the target of both.
+    """Trains on one noisy pair at a time: input from half `a`, target from half `b`.
 
-    The halves are independent, so that the target's noise averages out of the gradient (Noise2Noise's condition).
-    A step whose loss or gradient is not finite changes nothing and is counted.
+    If the model asks for it, every other step goes the other way round. If the pair has a clean picture, that is the
+    target of both. The halves are independent, so the noise of the target averages out of the gradient (Noise2Noise's
+    condition). A step whose loss or gradient is not finite changes nothing and is counted.
 
     Models with an `ema_decay` above 0 denoise with `ema_parameters`, the exponential moving average (EMA) of the
-    parameters over the last steps (Polyak and Juditsky 1992): it takes noise out of the pictures and flicker out of the
-    walk. It is empty for others.
+    parameters over the last steps (Polyak and Juditsky 1992). It takes noise out of the pictures and flicker out of the
+    walk. For other models it is empty.
 
-    record: how steps are recorded, None to do without; the device's own way unless told.
+    record:  how steps are recorded; None for plain steps; by default what the device has.
+    network: makes another network than the one that the settings name. It has the same members as `paper.PaperModel`.
     """
 
     def __init__(
-        self, settings: TrainingSettings, device: torch.device, record: Recorder | Literal["auto"] | None = "auto"
+        self,
+        settings: TrainingSettings,
+        device: torch.device,
+        record: Recorder | Literal["auto"] | None = "auto",
+        network: Callable[[], Any] | None = None,
     ) -> None:
         self.settings = settings
+        self._fresh_network = network or model_named(settings.model)
         self.device = device
         self._record = recorder_of(device) if record == "auto" else record
         self.restart()
 
     def restart(self) -> None:
-        """Begins anew, with the pretrained network where the settings ask for it and there is one."""
+        """Begins again, with the pretrained network if the settings ask for it and there is one."""
         self.steps = self.skipped = 0
-        # Crops and initial weights come from generators of our own: the same seed gives the same run.
+        # Crops and initial weights come from our own generators, so that the same seed gives the same run.
         self.generator = torch.Generator().manual_seed(self.settings.seed)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.settings.seed)
-            self.network = build_model(self.settings.model, self.device)
+            self.network = placed(self._fresh_network(), self.device)
         start = pretrained_weights(self.settings.model) if self.settings.pretrained else None
         self.started_trained = start is not None
         if start is not None:
             self.network.load_state_dict(start)
-        # Numbers that change are tensors, so that a recorded step follows them.
+        # Numbers that change are tensors, so that a recorded step sees the change.
         self._learning_rate = torch.tensor(self.settings.learning_rate, device=self.device)
         self._ema_weight = torch.ones((), device=self.device)
         self.optimizer = torch.optim.Adam(
@@ -88,21 +95,21 @@ class Trainer:
             capturable=self.device.type == "cuda",
         )
         self.optimizer.grad_scale = None  # type: ignore[attr-defined]
-        # The first steps are not recorded, on purpose: not worth a warning on standard error.
+        # The first steps are not recorded, on purpose. This turns off torch's warning about that.
         self.optimizer._warned_capturable_if_run_uncaptured = True
         self._begin_ema()
         self.forget_recordings()
 
     def set_learning_rate(self, learning_rate: float) -> None:
-        """Of the steps from now on; `train` sets it to that of the settings."""
+        """Sets it for the next steps. `train` sets it to that of the settings."""
         self._learning_rate.fill_(learning_rate)
 
     def forget_recordings(self) -> None:
-        """Steps are recorded anew: for whoever has put other tensors into network or optimiser."""
+        """Records steps again. To be called after other tensors were put into network or optimiser."""
         self._recorded = Recorded(self._update, self._record)
 
     def adopt(self, parameters: Mapping[str, torch.Tensor], steps: int) -> None:
-        """Goes on from a network that was trained for `steps` before, with a fresh optimiser."""
+        """Continues from a network that was trained for `steps` before, with a fresh optimiser."""
         self.restart()
         self.network.load_state_dict(parameters)
         self.steps, self.started_trained = steps, True
@@ -111,7 +118,7 @@ class Trainer:
     def train(self, pair: PreparedPair) -> TrainingReport:
         """`settings.iterations` steps, each on a random crop of both halves' planes (1, 16, H, W).
 
-        Another thread may replace `settings` (but for the seed) at any time; the next frame follows them.
+        Another thread may replace `settings`, except the seed, at any time. The next frame uses the new ones.
         """
         settings = self.settings
         self.set_learning_rate(settings.learning_rate)
@@ -120,14 +127,14 @@ class Trainer:
             self.step(*self._crop(settings.crop, *pairs[iteration % len(pairs)]))
             for iteration in range(settings.iterations)
         ]
-        # The only time in a frame that the processor waits for the device.
+        # Only here the processor waits for the device, once a frame.
         values = torch.stack(losses).tolist() if losses else []
         finite = [value for value in values if math.isfinite(value)]
         self.skipped += len(values) - len(finite)
         return TrainingReport(sum(finite) / len(finite) if finite else math.nan, len(values) - len(finite))
 
     def step(self, image: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-        """One iteration; its loss, a scalar on the device, NaN where it was not finite and changed nothing.
+        """One iteration. Returns its loss, a scalar on the device: NaN if it was not finite, and nothing was changed.
 
         image: (N, 16, H, W) frame planes, target: (N, 3, H, W) linear radiance.
         """
@@ -140,10 +147,10 @@ class Trainer:
         self.optimizer.zero_grad(set_to_none=True)
         loss = self.network.loss(image, target)
         loss.backward()
-        # A norm is finite if and only if every gradient is: one number to look at instead of a million.
+        # The norm is finite if and only if all gradients are. So one number is tested, and not a million.
         norm = torch.nn.utils.get_total_norm([p.grad for p in self.network.parameters() if p.grad is not None])
         finite = torch.isfinite(loss.detach()) & torch.isfinite(norm)
-        # The fused optimiser leaves everything as it is where this says so, and nobody has to wait for the answer.
+        # If this is 1, the fused optimiser changes nothing. The processor does not wait for the answer.
         self.optimizer.found_inf = (~finite).float()  # type: ignore[attr-defined]
         self.optimizer.step()
         if self.ema_parameters:
@@ -156,7 +163,7 @@ class Trainer:
 
     @property
     def inference_parameters(self) -> dict[str, torch.Tensor]:
-        """To denoise with: the EMA, or the network's own where there is none. Steps to come change them."""
+        """The parameters to denoise with: the EMA, or the network's own if there is none. Later steps change them."""
         return self.ema_parameters or {name: value.detach() for name, value in self.network.named_parameters()}
 
     def _begin_ema(self) -> None:
@@ -165,7 +172,7 @@ class Trainer:
 
     def _decay(self) -> float:
         decay = self.network.ema_decay
-        # At first the average is short, so that it does not lag behind a network that learns fast.
+        # At first the average is short. A long one would lag behind a network that learns fast.
         return decay if self.started_trained else min(decay, self.steps / (self.steps + 9))
 
     def _crop(self, size: int, *images: torch.Tensor) -> tuple[torch.Tensor, ...]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import nn
 from torch.nn import functional
@@ -9,51 +11,70 @@ from torch.nn import functional
 from noisewalk.denoiser.precision import mixed_precision
 
 LEVELS = 5
-_SLOPE = 0.1
+SLOPE = 0.1
+
+
+def conv(channels_in: int, channels_out: int, gain: str = "leaky_relu", size: int = 3) -> nn.Conv2d:
+    layer = nn.Conv2d(channels_in, channels_out, kernel_size=size, padding=size // 2)
+    nn.init.kaiming_normal_(layer.weight, a=SLOPE, nonlinearity=gain)  # type: ignore[arg-type]
+    nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
+    return layer
 
 
 class UNet(nn.Module):
     """U-Net of the paper: 3x3 convolutions, leaky ReLU 0.1, no normalisation, last layer linear, He initialisation.
 
-    (N, channels, H, W) -> (N, 3, H, W), any H and W >= 1. 997,251 parameters for 9 channels.
+    (N, channels, H, W) -> (N, outputs, H, W), any H and W >= 1. 997,251 parameters for 9 channels and 3 outputs.
+
+    convolution: makes the layers, as `conv` does; last: how many features those at the end have.
     """
 
-    def __init__(self, channels: int = 9) -> None:
+    def __init__(
+        self,
+        channels: int = 9,
+        outputs: int = 3,
+        convolution: Callable[..., nn.Module] = conv,
+        last: tuple[int, int] = (64, 32),
+    ) -> None:
         super().__init__()
-        self.enc_conv0 = conv(channels, 48)  # full size
-        self.enc_conv1 = conv(48, 48)  # full size, pooled to 1/2
-        self.enc_conv2 = conv(48, 48)  # 1/2
-        self.enc_conv3 = conv(48, 48)  # 1/4
-        self.enc_conv4 = conv(48, 48)  # 1/8
-        self.enc_conv5 = conv(48, 48)  # 1/16
-        self.enc_conv6 = conv(48, 48)  # 1/32
-        self.dec_conv5a, self.dec_conv5b = conv(48 + 48, 96), conv(96, 96)  # 1/16
-        self.dec_conv4a, self.dec_conv4b = conv(96 + 48, 96), conv(96, 96)  # 1/8
-        self.dec_conv3a, self.dec_conv3b = conv(96 + 48, 96), conv(96, 96)  # 1/4
-        self.dec_conv2a, self.dec_conv2b = conv(96 + 48, 96), conv(96, 96)  # 1/2
-        self.dec_conv1a, self.dec_conv1b = conv(96 + channels, 64), conv(64, 32)  # full size
-        self.dec_conv1c = conv(32, 3, gain="linear")
+        self.enc_conv0 = convolution(channels, 48)  # full size
+        self.enc_conv1 = convolution(48, 48)  # full size, pooled to 1/2
+        self.enc_conv2 = convolution(48, 48)  # 1/2
+        self.enc_conv3 = convolution(48, 48)  # 1/4
+        self.enc_conv4 = convolution(48, 48)  # 1/8
+        self.enc_conv5 = convolution(48, 48)  # 1/16
+        self.enc_conv6 = convolution(48, 48)  # 1/32
+        self.dec_conv5a, self.dec_conv5b = convolution(48 + 48, 96), convolution(96, 96)  # 1/16
+        self.dec_conv4a, self.dec_conv4b = convolution(96 + 48, 96), convolution(96, 96)  # 1/8
+        self.dec_conv3a, self.dec_conv3b = convolution(96 + 48, 96), convolution(96, 96)  # 1/4
+        self.dec_conv2a, self.dec_conv2b = convolution(96 + 48, 96), convolution(96, 96)  # 1/2
+        self.dec_conv1a, self.dec_conv1b = convolution(96 + channels, last[0]), convolution(*last)  # full size
+        self.dec_conv1c = convolution(last[1], outputs, gain="linear")
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         height, width = image.shape[-2:]
         full, _, _ = self.decoded(pad_to_multiple(image))
-        # The last layer in float32: what it puts out is shown, and bfloat16 has 256 steps from 1 to 2.
+        # The last layer runs in float32. Its output is shown, and bfloat16 has only 128 steps from 1 to 2.
         return self.dec_conv1c(full.float())[..., :height, :width]
 
     def decoded(self, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """What the decoder makes of an image whose sides are multiples of 32, before the last layer.
+        """The features of the decoder before the last layer. The sides of the image are multiples of 32.
 
         32 channels at full size, 96 at 1/2 and 96 at 1/4, in the precision of `mixed_precision`.
         """
         with mixed_precision(image.device):
             return self._decoded(image.contiguous(memory_format=torch.channels_last))
 
+    def pooled(self, x: torch.Tensor) -> torch.Tensor:
+        """(N, C, H / 2, W / 2): the largest value of each 2x2 pixels."""
+        return functional.max_pool2d(x, 2)
+
     def _decoded(self, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        pool1 = _pool(_act(self.enc_conv1(_act(self.enc_conv0(image)))))
-        pool2 = _pool(_act(self.enc_conv2(pool1)))
-        pool3 = _pool(_act(self.enc_conv3(pool2)))
-        pool4 = _pool(_act(self.enc_conv4(pool3)))
-        pool5 = _pool(_act(self.enc_conv5(pool4)))
+        pool1 = self.pooled(_act(self.enc_conv1(_act(self.enc_conv0(image)))))
+        pool2 = self.pooled(_act(self.enc_conv2(pool1)))
+        pool3 = self.pooled(_act(self.enc_conv3(pool2)))
+        pool4 = self.pooled(_act(self.enc_conv4(pool3)))
+        pool5 = self.pooled(_act(self.enc_conv5(pool4)))
         x = _act(self.enc_conv6(pool5))
 
         x = _act(self.dec_conv5b(_act(self.dec_conv5a(_up_and_join(x, pool4)))))
@@ -65,26 +86,15 @@ class UNet(nn.Module):
 
 
 def pad_to_multiple(image: torch.Tensor) -> torch.Tensor:
-    """Five poolings need a multiple of 32. Repeating the border keeps statistics that zeros would change."""
+    """Pads to multiples of 32, for five poolings. The border is repeated, because zeros would change statistics."""
     height, width = image.shape[-2:]
     return functional.pad(image, (0, -width % 2**LEVELS, 0, -height % 2**LEVELS), mode="replicate")
 
 
-def conv(channels_in: int, channels_out: int, gain: str = "leaky_relu") -> nn.Conv2d:
-    layer = nn.Conv2d(channels_in, channels_out, kernel_size=3, padding=1)
-    nn.init.kaiming_normal_(layer.weight, a=_SLOPE, nonlinearity=gain)  # type: ignore[arg-type]
-    nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
-    return layer
-
-
 def _act(x: torch.Tensor) -> torch.Tensor:
-    return functional.leaky_relu(x, _SLOPE, inplace=True)
-
-
-def _pool(x: torch.Tensor) -> torch.Tensor:
-    return functional.max_pool2d(x, 2)
+    return functional.leaky_relu(x, SLOPE, inplace=True)
 
 
 def _up_and_join(x: torch.Tensor, skip: torch.Tensor) -> torch.Tensor:
-    # In x's precision, also where `skip` is the image: else all would be joined in float32, to be rounded once more.
+    # In x's precision, also if `skip` is the image. Otherwise all would become float32, and be rounded once more.
     return torch.cat([functional.interpolate(x, scale_factor=2.0, mode="nearest"), skip.to(x.dtype)], dim=1)

@@ -12,16 +12,22 @@ from noisewalk.renderer.scene import Scene
 
 
 def viewing_distance(scene: Scene) -> float:
-    """Median distance to what the middle of the picture shows; the size of the scene where it shows nothing."""
-    pose = scene.start.to_world
-    spread = np.tan(np.radians(scene.start.fov_y) / 4)
-    grid = np.array([(x, y, 1.0) for x, y in itertools.product(np.linspace(-spread, spread, 5), repeat=2)])
-    found = distances(scene, pose[None, :3, 3], grid @ pose[:3, :3].T)
-    hits = found[np.isfinite(found)]
-    if hits.size:
-        return float(np.median(hits))
+    """Median distance to what the middle of the picture shows, or else the whole of it.
+
+    Where it shows nothing: to the middle of the scene, but not less than half its diagonal; 1 without any shapes, or
+    with shapes that single precision cannot hold.
+    """
+    for places in (np.linspace(0.25, 0.75, 5), np.linspace(0.0, 1.0, 33)):
+        grid = np.array([direction(scene.start, x, y) for x, y in itertools.product(places, repeat=2)])
+        found = distances(scene, scene.start.to_world[None, :3, 3], grid)
+        if np.isfinite(found).any():
+            return float(np.median(found[np.isfinite(found)]))
     box = scene.mi_scene.bbox()
-    return float(np.linalg.norm(np.array(box.extents()))) / 2 if box.valid() else 1.0
+    corners = np.array([box.min, box.max], dtype=np.float64)
+    if not np.isfinite(corners).all() or not box.valid():
+        return 1.0
+    away = np.linalg.norm(corners.mean(axis=0) - scene.start.to_world[:3, 3])
+    return float(max(away, np.linalg.norm(corners[1] - corners[0]) / 2))
 
 
 def distances(scene: Scene, origins: np.ndarray, directions: np.ndarray) -> np.ndarray:
@@ -31,24 +37,33 @@ def distances(scene: Scene, origins: np.ndarray, directions: np.ndarray) -> np.n
     """
     import mitsuba as mi
 
+    if not len(directions):  # Dr.Jit aborts the process for rays that are none
+        return np.empty(0)
     directions = directions / np.linalg.norm(directions, axis=1, keepdims=True)
     origins = np.broadcast_to(origins, directions.shape)
     if scene.variant.startswith("scalar"):
         rays = (mi.Ray3f(mi.Point3f(o), mi.Vector3f(d)) for o, d in zip(origins, directions, strict=True))
         return np.array([_hit_distance(scene.mi_scene.ray_intersect_preliminary(ray)) for ray in rays])
     ray = mi.Ray3f(mi.Point3f(origins.T.copy()), mi.Vector3f(directions.T.copy()))
-    return np.array(scene.mi_scene.ray_intersect_preliminary(ray, coherent=False).t, dtype=np.float64)
+    found = np.array(scene.mi_scene.ray_intersect_preliminary(ray, coherent=False).t, dtype=np.float64)
+    return np.where(np.isnan(found), np.inf, found)  # of shapes that single precision cannot hold
 
 
 def _hit_distance(hit: Any) -> float:
-    return float(hit.t) if hit.is_valid() else float("inf")
+    return float(hit.t) if hit.is_valid() and hit.t == hit.t else float("inf")
+
+
+def direction(camera: Camera, x: float, y: float) -> np.ndarray:
+    """(3,), of length 1 in the world: where `camera` looks at (x, y), both in [0, 1] from the top left."""
+    height = 2 * np.tan(np.radians(camera.fov_y) / 2)
+    centre_x, centre_y = camera.principal_point
+    axes = np.array([(centre_x - x) * height * camera.width / camera.height, (centre_y - y) * height, 1.0])
+    turned: np.ndarray = camera.to_world[:3, :3] @ (axes / np.linalg.norm(axes))
+    return turned
 
 
 def pick(scene: Scene, camera: Camera, x: float, y: float) -> np.ndarray | None:
     """The point (3,) in the world that `camera` shows at (x, y), both in [0, 1] from the top left; None for nothing."""
-    height = np.tan(np.radians(camera.fov_y) / 2)
-    direction = np.array([(1 - 2 * x) * height * camera.width / camera.height, (1 - 2 * y) * height, 1.0])
-    direction = camera.to_world[:3, :3] @ (direction / np.linalg.norm(direction))
-    origin = camera.to_world[:3, 3]
-    distance = distances(scene, origin[None], direction[None])[0]
-    return origin + distance * direction if np.isfinite(distance) else None
+    origin, towards = camera.to_world[:3, 3], direction(camera, x, y)
+    distance = distances(scene, origin[None], towards[None])[0]
+    return origin + distance * towards if np.isfinite(distance) else None

@@ -21,13 +21,15 @@ from safetensors.numpy import save
 from noisewalk.renderer import RendererError
 from noisewalk.renderer.files import written_aside
 from noisewalk.renderer.frame import Camera
-from noisewalk.renderer.path_tracer import View, reference_seed
+from noisewalk.renderer.path_tracer import Sensor, reference_seed
 from noisewalk.renderer.scene import Scene
 
 FORMAT = "noisewalk reference 2"
 MAX_BYTES = 4 * 2**30
 SAVE_SECONDS = 5.0
+ABANDONED_SECONDS = 3600.0  # after which a temporary file is what a killed process left
 SAMPLES_PER_PASS = 2**22
+CLEARED = 3  # times in a row that another process may clear the cache while a file is written
 HEADER_BYTES = 1024  # more than a file has beside its pixels
 
 
@@ -64,7 +66,7 @@ class ReferenceCache:
     def __init__(self, folder: Path, scene: Scene, width: int, height: int, max_bytes: int = MAX_BYTES) -> None:
         self._folder, self._scene, self._max_bytes = folder, scene, max_bytes
         self._size = width, height
-        self._view = View(scene, width, height)
+        self._sensor = Sensor(scene, width, height)
 
     def make_room_for(self, count: int) -> None:
         """Raises the bound where `count` references would not fit: what a walk needs must not push itself out.
@@ -84,11 +86,10 @@ class ReferenceCache:
         return self._folder / f"{self._stem(camera)}-{spp or 'growing'}.safetensors"
 
     def _stem(self, camera: Camera) -> str:
-        film = self._scene.film
-        view = np.asarray(camera.to_world, dtype=np.float32).round(6) + 0.0  # adding 0 turns -0 into 0
+        view = np.asarray(camera.to_world, dtype=np.float32) + 0.0  # as Mitsuba has it; adding 0 turns -0 into 0
         key = hashlib.sha256((FORMAT + self._scene.content_hash).encode())
         key.update(view.tobytes())
-        key.update(repr((round(camera.fov_y, 4), self._size, film.size, film.crop_offset, film.crop_size)).encode())
+        key.update(repr((float(camera.fov_y), self._size, camera.principal_point)).encode())
         return f"{self._scene.name}-{key.hexdigest()[:24]}"
 
     def best(self, camera: Camera) -> Path | None:
@@ -128,10 +129,10 @@ class ReferenceCache:
             loaded = self._load(file)
             with suppress(OSError):
                 os.utime(file)  # used now: the last to go
-            return Accumulation(self, self._view, camera, target, *loaded)
+            return Accumulation(self, self._sensor, camera, target, *loaded)
         width, height = self._size
-        empty = [np.zeros((height, width, 3), np.float32) for _ in range(2)]
-        return Accumulation(self, self._view, camera, target, empty, 0, 0)
+        nothing = [np.full((height, width, 3), np.nan, np.float32) for _ in range(2)]
+        return Accumulation(self, self._sensor, camera, target, nothing, 0, 0)
 
     def _load(self, file: Path) -> tuple[list[np.ndarray], int, int]:
         hint = "delete it, or run 'noisewalk cache --clear'"
@@ -146,25 +147,40 @@ class ReferenceCache:
             if isinstance(error, CacheError):
                 raise
             raise CacheError(file, f"corrupt reference ({error}): {hint}") from error
-        if any(h.shape != (self._size[1], self._size[0], 3) or not np.isfinite(h).all() for h in halves):
-            raise CacheError(file, f"corrupt reference (wrong size or not finite): {hint}")
+        if any(h.shape != (self._size[1], self._size[0], 3) or np.isinf(h).any() for h in halves):
+            raise CacheError(file, f"corrupt reference (wrong size or infinite): {hint}")
         return halves, per_half, passes
 
     def save(self, file: Path, halves: list[np.ndarray], per_half: int, passes: int) -> None:
         """Writes what `accumulation` will find, to the last bit. Raises OSError where the cache cannot be written."""
-        file.parent.mkdir(parents=True, exist_ok=True)
-        self._make_room(file)
+        if self._stored_spp(file) >= per_half:  # another process came further
+            return
         metadata = {"format": FORMAT, "spp_per_half": str(per_half), "passes": str(passes), "scene": self._scene.name}
-        stored = dict(zip("ab", halves, strict=True))
-        with written_aside(file) as temporary:
-            temporary.write_bytes(save(stored, metadata))
+        content = save(dict(zip("ab", halves, strict=True)), metadata)
+        for _ in range(CLEARED):
+            with suppress(FileNotFoundError):
+                return self._write(file, content)
+        self._write(file, content)
 
-    def _make_room(self, keep: Path) -> None:
+    def _write(self, file: Path, content: bytes) -> None:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._evict(file)
+        with written_aside(file) as temporary:
+            temporary.write_bytes(content)
+
+    def _stored_spp(self, file: Path) -> int:
+        """Per half; 0 where there is no file that can be read."""
+        with suppress(OSError, CacheError):
+            return self._load(file)[1]
+        return 0
+
+    def _evict(self, keep: Path) -> None:
         """Deletes the longest unused references, and what a killed process left, until one more fits."""
         oldest_first = sorted(cached_files(self._folder), key=lambda cached: cached.used)
         total = sum(cached.size for cached in oldest_first)
-        for file, size, used in oldest_first:
-            abandoned = file.suffix == ".tmp" and time.time() - used > 3600
+        for cached in oldest_first:
+            file, size, _ = cached
+            abandoned = file.suffix == ".tmp" and not being_written(cached)
             if abandoned or (total + self._bytes() > self._max_bytes and file != keep):
                 total -= size
                 file.unlink(missing_ok=True)
@@ -174,11 +190,10 @@ class ReferenceCache:
         return 2 * self._size[0] * self._size[1] * 3 * 4
 
 
-def render_pass(view: View, camera: Camera, index: int, spp: int) -> list[np.ndarray]:
+def render_pass(sensor: Sensor, camera: Camera, index: int, spp: int) -> list[np.ndarray]:
     """Both halves of pass `index`, (H, W, 3) float32 each, with `spp` samples per pixel each."""
-    view.look(camera)
-    passes = [(view.scene.integrator, reference_seed(index, half)) for half in (0, 1)]
-    return [np.array(image) for image in view.render(passes, spp)]
+    passes = [(sensor.scene.integrator, reference_seed(index, half)) for half in (0, 1)]
+    return [np.array(image) for image in sensor.render(camera, passes, spp)]
 
 
 class Accumulation:
@@ -190,7 +205,7 @@ class Accumulation:
     def __init__(
         self,
         cache: ReferenceCache,
-        view: View,
+        sensor: Sensor,
         camera: Camera,
         file: Path,
         halves: list[np.ndarray],
@@ -198,7 +213,7 @@ class Accumulation:
         passes: int,
     ) -> None:
         self.camera = camera
-        self._cache, self._view, self._file = cache, view, file
+        self._cache, self._sensor, self._file = cache, sensor, file
         self._halves, self._per_half, self._passes = halves, per_half, passes
         self._saved_passes, self._saved_at = passes, time.monotonic()
 
@@ -211,22 +226,18 @@ class Accumulation:
         return self._passes
 
     def reference(self) -> Reference:
-        """The mean of what is there."""
-        return Reference(self._halves[0], self._halves[1], self.spp)
+        """The mean of what is there; 0 where every pass so far was broken."""
+        a, b = (np.nan_to_num(half, nan=0.0) for half in self._halves)
+        return Reference(a, b, self.spp)
 
     def add(self, pass_spp: int) -> None:
         """Renders `pass_spp` more samples per pixel for each half; saves every few seconds."""
-        self.take(render_pass(self._view, self.camera, self._passes, pass_spp), pass_spp)
+        self.take(render_pass(self._sensor, self.camera, self._passes, pass_spp), pass_spp)
 
     def take(self, rendered: list[np.ndarray], pass_spp: int) -> None:
         """Adds the next pass, wherever it was rendered; saves every few seconds."""
         self._per_half, self._passes = self._per_half + pass_spp, self._passes + 1
-        share = pass_spp / self._per_half
-        # In float32, as it is saved: what goes on after a kill must come to the very same numbers.
-        # A broken sample, as from a sky with infinite texels, must not break the reference for good.
-        self._halves = [
-            h + (np.where(np.isfinite(r), r, h) - h) * share for h, r in zip(self._halves, rendered, strict=True)
-        ]
+        self._halves = [_mean(h, r, pass_spp / self._per_half) for h, r in zip(self._halves, rendered, strict=True)]
         if time.monotonic() - self._saved_at > SAVE_SECONDS:
             self.save()
 
@@ -235,6 +246,17 @@ class Accumulation:
         if self._passes > self._saved_passes:
             self._cache.save(self._file, self._halves, self._per_half, self._passes)
             self._saved_passes, self._saved_at = self._passes, time.monotonic()
+
+
+def _mean(half: np.ndarray, rendered: np.ndarray, share: float) -> np.ndarray:
+    """Takes a pass, (H, W, 3), into the mean of those before it, with a `share` of the whole in [0, 1].
+
+    A broken pixel, as from a sky with infinite texels, keeps the mean it has: NaN until there is a first one.
+    """
+    good = np.isfinite(rendered).all(axis=-1, keepdims=True)
+    rendered = np.where(good, rendered, 0.0)
+    before = np.where(np.isnan(half), rendered, half)
+    return np.where(good, before + (rendered - before) * share, half)
 
 
 class CachedFile(NamedTuple):
@@ -259,9 +281,17 @@ def _samples(file: Path) -> float:
 def cached_files(folder: Path) -> list[CachedFile]:
     """All files of a reference cache; other processes may delete some meanwhile."""
     found = []
-    for file in folder.glob("*"):
+    files: list[Path] = []
+    with suppress(FileNotFoundError):
+        files += folder.glob("*")
+    for file in files:
         with suppress(FileNotFoundError):
             if file.suffix in (".safetensors", ".tmp"):
                 status = file.stat()
                 found.append(CachedFile(file, status.st_size, status.st_mtime))
     return found
+
+
+def being_written(cached: CachedFile) -> bool:
+    """Whether another process may be writing this file at the moment, as far as clocks can tell."""
+    return cached.file.suffix == ".tmp" and abs(time.time() - cached.used) < ABANDONED_SECONDS

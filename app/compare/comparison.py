@@ -20,7 +20,7 @@ from noisewalk.app.compare.report import Page, write_report
 from noisewalk.app.console import StopSignal, Talk
 from noisewalk.app.doctor import machine, versions
 from noisewalk.app.errors import EXIT_INTERRUPTED, Interrupted, UsageError
-from noisewalk.app.files import write_json
+from noisewalk.app.files import new_folder, write_json
 from noisewalk.app.online_model import CleanTwin, OnlineModel, Shown
 from noisewalk.app.options import CONTENDERS, WalkOptions
 from noisewalk.app.references import render_references
@@ -34,6 +34,7 @@ from noisewalk.denoiser.metrics import (
     RELATIVE_MSE_FORMULA,
     TEMPORAL_PSNR_FORMULA,
     brightness,
+    is_bound,
     noise_power,
     psnr,
     relative_mse,
@@ -45,8 +46,8 @@ from noisewalk.renderer.bundled import find_scene, scene_name
 from noisewalk.renderer.files import written_aside
 from noisewalk.renderer.reference import Reference
 
-_OF_A_SCENE = ("scene", "width", "height")  # of the settings; the others are the same for all
-TABLE_FRAMES = (1, 10, 50, 100, 200)  # how many frames are walked when it is measured; the last one is added
+_OF_A_SCENE = ("scene", "width", "height")  # settings that differ from scene to scene
+TABLE_FRAMES = (1, 10, 50, 100, 200)  # measured after so many frames, and after the last one
 FLIP_FORMULA = "FLIP = mean LDR-FLIP error (Andersson et al. 2020) of the tone-mapped images, at 67 pixels per degree"
 FORMULAS = (
     PSNR_FORMULA,
@@ -60,17 +61,22 @@ FORMULAS = (
 
 @dataclass(frozen=True)
 class Row:
-    """One measurement. frame counts from 1; PSNR and tPSNR in dB; flip and tPSNR may be missing."""
+    """One measurement. frame counts from 1; PSNR and tPSNR are in dB; flip and tPSNR may be missing.
+
+    psnr_is_bound, tpsnr_is_bound: the true value is at least the corrected one. The reference is too noisy to say more.
+    """
 
     scene: str
     frame: int
     method: str
     psnr: float
     psnr_corrected: float
+    psnr_is_bound: bool
     relmse: float
     flip: float | None
     tpsnr: float | None
     tpsnr_corrected: float | None
+    tpsnr_is_bound: bool
     brightness: float
     train_ms: float
     denoise_ms: float
@@ -78,7 +84,7 @@ class Row:
 
 @dataclass(eq=False)
 class Comparison:
-    """What was measured, and how it ended. state: complete, interrupted or failed."""
+    """What was measured. about["state"] says how it ended: complete, interrupted or failed."""
 
     folder: Path
     about: dict[str, Any]
@@ -87,17 +93,21 @@ class Comparison:
 
     @property
     def exit_code(self) -> int:
+        """Of the command: 0 when complete."""
         return 0 if self.about["state"] == "complete" else EXIT_INTERRUPTED
 
     def result(self) -> dict[str, Any]:
-        """For `--json`."""
+        """The document for `--json`."""
         rows = [asdict(row) for row in self.rows]
         return {"folder": str(self.folder), "state": self.about["state"], "rows": rows}
 
 
 def compare(options: WalkOptions, scenes: Sequence[str], models: Sequence[str], talk: Talk) -> int:
-    """Walks each scene once with all contenders; leaves rows.csv, result.json and report.html in one folder."""
-    distinct_names(scenes)  # before hours are spent on the first of them
+    """Walks each scene once with all contenders. Writes rows.csv, result.json and report.html into one folder.
+
+    Returns the exit code. Raises UsageError, SceneError or WeightsError before the first walk.
+    """
+    distinct_names(scenes)  # now, and not after hours of work on the first scenes
     starts = starts_of(models, options.weights)
     folder = new_folder(options.out, "comparisons")
     missing = [package for package in ("pyoidn", "flip_evaluator") if find_spec(package) is None]
@@ -107,6 +117,8 @@ def compare(options: WalkOptions, scenes: Sequence[str], models: Sequence[str], 
     contenders = partial(_contenders, starts=starts, talk=talk)
     about = {"title": "noisewalk compare"}
     done = measure_walks(walks, contenders, milestones(options.frames), folder, about, talk)
+    if any(row.psnr_is_bound for row in done.rows):
+        talk.warn("> marks pictures with less noise than their references: more --reference-spp would say how good")
     talk.note(score_table(done.rows) + f"\n{done.about['state']}: {folder / 'report.html'}\n" + "\n".join(FORMULAS))
     talk.result(done.result())
     return done.exit_code
@@ -122,14 +134,14 @@ def measure_walks(
 ) -> Comparison:
     """Walks each walk once, shows its frames to all contenders, and measures them after `measured` frames.
 
-    Leaves rows.csv, result.json and report.html in `folder`, also of what was measured before Ctrl-C or a failure.
-    measured: counted from 1. about: goes into result.json; its `title` heads the page.
+    Writes rows.csv, result.json and report.html into `folder`. After Ctrl-C or a failure they have what was measured.
+    measured: numbers of frames, from 1. about: goes into result.json; its `title` is the heading of the page.
     """
     done = Comparison(folder, {**about, "formulas": FORMULAS, "versions": versions(), "sizes": {}, "state": "failed"})
     try:
         with StopSignal("stopping; what is measured is kept") as stop:
             for options, name in zip(walks, distinct_names([walk.scene for walk in walks]), strict=True):
-                session = open_session(replace(options, weights=None), talk)  # contenders load what is theirs
+                session = open_session(replace(options, weights=None), talk)  # contenders load their own weights
                 done.about["machine"] = machine(session.backend, session.denoiser.device)
                 settings = asdict(session.options) | {"weights": options.weights}
                 done.about["settings"] = {k: str(v) for k, v in settings.items() if k not in _OF_A_SCENE}
@@ -148,9 +160,9 @@ def measure_walks(
 
 
 def distinct_names(scenes: Sequence[str]) -> list[str]:
-    """What each scene is called; equal names get as much of their folders in front as tells them apart.
+    """The names of the scenes. Equal names get so many of their folders in front that they differ.
 
-    Raises SceneError where there is no such scene, UsageError where one is named twice.
+    Raises SceneError if there is no such scene, UsageError if one is named twice.
     """
     files = [Path(os.path.abspath(find_scene(scene))) for scene in scenes]
     for scene, file in zip(scenes, files, strict=True):
@@ -168,15 +180,15 @@ def _distinct_name(file: Path, files: Sequence[Path]) -> str:
 
 
 def _longer_name(file: Path, depth: int) -> str:
-    """The scene's name behind `depth` folders that it lies in."""
+    """The scene's name after the last `depth` folders of its path."""
     above = (file.parent if file.name == "scene.xml" else file).parent
     return "/".join([*above.parts[max(0, len(above.parts) - depth) :], scene_name(file)])
 
 
 def starts_of(models: Sequence[str], weights: Path | None) -> dict[str, dict[str, Any]]:
-    """What is different for each of these CONTENDERS; the weights go to those of their model that do not start cold.
+    """What differs for each of these CONTENDERS. The weights go to those of their model that do not start cold.
 
-    Raises WeightsError or UsageError where the weights are of no use.
+    Raises WeightsError or UsageError if the weights cannot be used.
     """
     starts = {name: CONTENDERS[name] for name in models}
     if weights is None:
@@ -196,7 +208,7 @@ def _contenders(session: Session, starts: Mapping[str, Mapping[str, Any]], talk:
     if session.backend.variant.startswith("cuda"):
         try:
             yield Optix(session)
-        except RuntimeError as error:  # the driver may trace rays, and yet come without the denoiser's weights
+        except RuntimeError as error:  # a driver may trace rays and still not have the denoiser's weights
             talk.warn(f"the OptiX denoiser does not work here, and is left out: {str(error).splitlines()[0]}")
     for name, changes in starts.items():
         yield OnlineModel(name, session, changes)
@@ -205,12 +217,15 @@ def _contenders(session: Session, starts: Mapping[str, Mapping[str, Any]], talk:
 
 
 def milestones(frames: int) -> list[int]:
-    """The frames of the table, from 1, with the last one of the walk."""
+    """The frames of the table and the last one of the walk, counted from 1."""
     return sorted({frame for frame in (*TABLE_FRAMES, frames) if frame <= frames})
 
 
 def score_table(rows: Sequence[Row]) -> str:
-    """Corrected PSNR, FLIP and corrected tPSNR per method and measured frame, for each scene and as the mean of all."""
+    """Corrected PSNR, FLIP and corrected tPSNR of each method and measured frame, for each scene and as a mean.
+
+    Bounds have a > and do not count in means.
+    """
     lines = []
     width = max((len(row.method) for row in rows), default=0) + 1
     scenes = list(dict.fromkeys(row.scene for row in rows))
@@ -228,15 +243,23 @@ def score_table(rows: Sequence[Row]) -> str:
 
 
 def _cell(rows: Sequence[Row]) -> str:
-    """The means over scenes; a dash for what nobody measured."""
-    measures = (("psnr_corrected", 6, 2), ("flip", 5, 3), ("tpsnr_corrected", 4, 1))
-    means = [_mean([getattr(row, measure) for row in rows], width, digits) for measure, width, digits in measures]
-    return "  " + " / ".join(means)
+    """The means over scenes; a dash for what was not measured."""
+    psnr, flips, tpsnr = (
+        _mean([(row.psnr_corrected, row.psnr_is_bound) for row in rows], 7, 2),
+        _mean([(row.flip, False) for row in rows], 5, 3),
+        _mean([(row.tpsnr_corrected, row.tpsnr_is_bound) for row in rows], 5, 1),
+    )
+    return f" {psnr} / {flips} /{tpsnr}"
 
 
-def _mean(values: Sequence[float | None], width: int, digits: int) -> str:
-    known = [value for value in values if value is not None]
-    return f"{statistics.fmean(known):{width}.{digits}f}" if known else f"{'-':>{width}}"
+def _mean(values: Sequence[tuple[float | None, bool]], width: int, digits: int) -> str:
+    """The mean of the values that are no bounds; if there are none, of the bounds, with a >."""
+    known = [(value, bound) for value, bound in values if value is not None]
+    if not known:
+        return f"{'-':>{width}}"
+    numbers = [value for value, bound in known if not bound]
+    text = f"{statistics.fmean(numbers or [value for value, _ in known]):.{digits}f}"
+    return f"{text if numbers else '>' + text:>{width}}"
 
 
 _TIMES = ("train_ms", "denoise_ms")
@@ -252,7 +275,7 @@ def _one_walk(
     stop: StopSignal,
 ) -> None:
     frames = session.options.frames
-    # tPSNR needs the frame before as well.
+    # tPSNR also needs the frame before.
     compared = {index for frame in measured for index in (frame - 2, frame - 1) if index >= 0}
     contenders: list[Contender] = []
     try:
@@ -274,15 +297,14 @@ def _one_walk(
                         for name, one in shown.items()
                     ]
                     done.rows.extend(new)
-                    _write(done)  # hours may lie between one measurement and the next
+                    _write(done)  # the next measurement may be hours away
                     images = {name: one.image for name, one in shown.items()} | {
                         "reference": torch.from_numpy(references[index].mean)
                     }
                     page = Page(scene, index + 1, {name: _display(i) for name, i in images.items()})
                     done.pages[:] = [p for p in done.pages if p.scene != scene] + [page]
-                    progress.update(
-                        task, note=", ".join(f"{row.method} {row.psnr_corrected:.2f}" for row in new) + " dB"
-                    )
+                    decibels = [f"{r.method} {'>' * r.psnr_is_bound}{r.psnr_corrected:.2f}" for r in new]
+                    progress.update(task, note=", ".join(decibels) + " dB")
                 before = {name: one.image for name, one in shown.items()}
                 progress.advance(task)
                 stop.check()
@@ -302,23 +324,28 @@ def _measure(
 ) -> Row:
     a, b = _halves(references[index])
     reference, noise = (a + b) / 2, noise_power(a, b)
+    corrected = psnr(shown.image, reference, noise)
     flicker = corrected_flicker = None
+    temporal_noise = 0.0
     if before is not None and index - 1 in references:
         previous_a, previous_b = _halves(references[index - 1])
+        temporal_noise = temporal_noise_power(a, b, previous_a, previous_b)
         flicker, corrected_flicker = (
-            temporal_psnr(shown.image, before, reference, (previous_a + previous_b) / 2, temporal_noise)
-            for temporal_noise in (0.0, temporal_noise_power(a, b, previous_a, previous_b))
+            temporal_psnr(shown.image, before, reference, (previous_a + previous_b) / 2, one)
+            for one in (0.0, temporal_noise)
         )
     return Row(
         scene=scene,
         frame=index + 1,
         method=name,
         psnr=psnr(shown.image, reference),
-        psnr_corrected=psnr(shown.image, reference, noise),
+        psnr_corrected=corrected,
+        psnr_is_bound=is_bound(corrected, noise),
         relmse=relative_mse(shown.image, reference),
         flip=flip(shown.image, reference),
         tpsnr=flicker,
         tpsnr_corrected=corrected_flicker,
+        tpsnr_is_bound=corrected_flicker is not None and is_bound(corrected_flicker, temporal_noise),
         brightness=brightness(shown.image, reference),
         train_ms=train_ms,
         denoise_ms=shown.milliseconds,
@@ -341,20 +368,6 @@ def flip(image: torch.Tensor, reference: torch.Tensor) -> float | None:
 def _display(image: torch.Tensor) -> np.ndarray:
     """T(image) as (H, W, 3) float32 in [0, 1]."""
     return tone_map(torch.nan_to_num(image)).float().cpu().numpy()
-
-
-def new_folder(given: Path | None, parent: str) -> Path:
-    """The folder that a person chose, which must be empty, or else a new one: parent/001, ... Raises UsageError."""
-    if given is not None:
-        if given.exists() and any(given.iterdir()):
-            raise UsageError(f"{given}: not empty: choose another folder with --out")
-        given.mkdir(parents=True, exist_ok=True)
-        return given
-    number = 1
-    while (folder := Path(parent) / f"{number:03d}").exists():
-        number += 1
-    folder.mkdir(parents=True)
-    return folder
 
 
 def _write(done: Comparison) -> None:

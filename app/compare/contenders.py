@@ -1,4 +1,4 @@
-"""What a comparison compares: everything that makes a picture of the same two noisy frames."""
+"""What a comparison compares: all that make a picture of the same two noisy frames."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from noisewalk.app.clock import timed
 from noisewalk.app.online_model import Shown
 from noisewalk.app.session import Session
 from noisewalk.denoiser.features import finite
-from noisewalk.denoiser.guide import open_image_denoise
+from noisewalk.denoiser.guide import best_open_image_denoise
 from noisewalk.renderer.frame import Frame, NoisyPair
 from noisewalk.renderer.optix import OptixDenoiser
 
@@ -24,13 +24,13 @@ class Contender(Protocol):
     name: str
 
     def learn(self, pair: NoisyPair) -> float:
-        """Sees the next pair of the walk; returns how long that took, in milliseconds."""
+        """Takes the next pair of the walk. Returns how long that took, in milliseconds."""
 
     def show(self, pair: NoisyPair) -> Shown:
-        """The picture of the pair that was last learned from."""
+        """The picture of the last pair."""
 
     def close(self) -> None:
-        """Frees what it holds."""
+        """Frees its resources."""
 
 
 class NoisyAverage:
@@ -49,7 +49,7 @@ class NoisyAverage:
 
 
 class OpenImageDenoise:
-    """Intel Open Image Denoise on a device, given the averages of color, albedo and normal. Needs its package."""
+    """Intel Open Image Denoise at its best, given the averages of color, albedo and normal. Needs its package."""
 
     name = "oidn"
 
@@ -61,7 +61,7 @@ class OpenImageDenoise:
 
     def show(self, pair: NoisyPair) -> Shown:
         color, albedo, normal = (finite(pair.mean(part)).to(self._device) for part in ("color", "albedo", "normal"))
-        return Shown(*timed(lambda: open_image_denoise(color, albedo, normal).cpu()))
+        return Shown(*timed(lambda: best_open_image_denoise(color, albedo, normal).cpu()))
 
     def close(self) -> None:
         pass
@@ -79,8 +79,9 @@ class Optix:
         return 0.0
 
     def show(self, pair: NoisyPair) -> Shown:
-        frame = Frame(*map(pair.mean, ("color", "albedo", "normal")))
-        return Shown(*timed(lambda: self._denoiser(frame, pair.camera).cpu()))
+        camera, frame = pair.camera, Frame(*map(pair.mean, ("color", "albedo", "normal")))
+        assert camera is not None
+        return Shown(*timed(lambda: self._denoiser(frame, camera).cpu()))
 
     def close(self) -> None:
         pass

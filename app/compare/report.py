@@ -37,6 +37,7 @@ _MEASURES = (
     ("brightness", "brightness", 3),
 )
 _CURVES = (_MEASURES[1], _MEASURES[3])
+_BOUNDS = {"psnr_corrected": "psnr_is_bound", "tpsnr_corrected": "tpsnr_is_bound"}
 # The measures that say which picture is best. Flicker is not among them: a blurred picture flickers least.
 _BEST: dict[str, Callable[[Iterable[float]], float]] = {"psnr": max, "psnr_corrected": max, "flip": min, "relmse": min}
 
@@ -75,6 +76,7 @@ def _measure_table(rows: Sequence[dict[str, Any]], measure: str, title: str, dig
     if not frames:
         return ""
     values = {(row["method"], row["frame"]): row[measure] for row in rows if row[measure] is not None}
+    bounds = {(row["method"], row["frame"]) for row in rows if _is_bound(row, measure)}
     best = _BEST.get(measure, lambda _: math.nan)
     leaders = {f: best(value for (_, frame), value in values.items() if frame == f) for f in frames}
     head = "".join(f"<th>frame {frame}</th>" for frame in frames)
@@ -84,9 +86,15 @@ def _measure_table(rows: Sequence[dict[str, Any]], measure: str, title: str, dig
         for frame in frames:
             value = values.get((method, frame))
             mark = " class='best'" if value == leaders[frame] else ""
-            cells.append(f"<td{mark}>{'' if value is None else f'{value:.{digits}f}'}</td>")
+            text = "" if value is None else f"{'&ge; ' * ((method, frame) in bounds)}{value:.{digits}f}"
+            cells.append(f"<td{mark}>{text}</td>")
         body.append(f"<tr><td>{html.escape(method)}</td>{''.join(cells)}</tr>")
     return f"<table><tr><th>{html.escape(title)}</th>{head}</tr>{''.join(body)}</table>"
+
+
+def _is_bound(row: dict[str, Any], measure: str) -> bool:
+    """Whether the value is only a bound: the true one is at least so much."""
+    return measure in _BOUNDS and bool(row[_BOUNDS[measure]])
 
 
 def _plots(rows: Sequence[dict[str, Any]]) -> str:

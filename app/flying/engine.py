@@ -21,7 +21,7 @@ import numpy as np
 from noisewalk.app.errors import Interrupted
 from noisewalk.app.flying.autosave import Autosave
 from noisewalk.app.flying.live_reference import LiveReference
-from noisewalk.app.flying.messages import Knobs, Message, Picture, SceneFacts, Status, Wish
+from noisewalk.app.flying.messages import Knobs, Message, Picture, SceneFacts, Status, Viewpoint, Wish
 from noisewalk.app.flying.series import Sample, Series
 from noisewalk.app.options import WalkOptions
 from noisewalk.denoiser import DenoiserError
@@ -137,7 +137,7 @@ class Engine:
         def find(session: Session) -> None:
             from noisewalk.renderer.rays import pick
 
-            done(pick(session.scene, _camera(session, picture.to_world, picture.fov_y), x, y))
+            done(pick(session.scene, _camera(session, picture.viewpoint), x, y))
 
         self._order(find)
 
@@ -283,11 +283,11 @@ class Engine:
         if measured:
             layers["reference"] = _shared(measured.reference)
         _complete(layers)
+        assert pair.camera is not None
         self._picture = Picture(
             number=pair.index,
             layers=layers,
-            to_world=pair.camera.to_world,
-            fov_y=pair.camera.fov_y,
+            viewpoint=_viewpoint(pair.camera),
             preview=preview,
             path_frame=wish.path_frame,
             decibels=decibels,
@@ -350,7 +350,7 @@ class _Opened:
     def __init__(self, options: WalkOptions, tell: Callable[[str], None]) -> None:
         from noisewalk.app.session import Session
 
-        self.session = Session(options, pacing="free")
+        self.session = Session(options, pacing="free", warn=tell)
         try:
             self.reference = LiveReference(self.session, tell)
             self.autosave = Autosave(self.session, tell)
@@ -378,8 +378,9 @@ class _Opened:
 
     def camera(self, wish: Wish) -> Camera:
         """The view that is wanted; the scene's own where none is."""
-        own = next(iter(self.facts.views.values()))
-        return _camera(self.session, *(own if wish.to_world is None else (wish.to_world, wish.fov_y)))
+        if wish.to_world is None:
+            return _camera(self.session, next(iter(self.facts.views.values())))
+        return _camera(self.session, Viewpoint(wish.to_world, wish.fov_y, wish.principal_point))
 
     def leave(self) -> None:
         """Keeps what is worth it, and closes the session."""
@@ -405,7 +406,7 @@ def _facts(session: Session, weights: Path) -> SceneFacts:
     return SceneFacts(
         name=scene.name,
         file=options.scene if options.scene in bundled_scenes() else str(scene.file.resolve()),
-        views={name: (view.to_world, view.fov_y) for name, view in scene.views.items()},
+        views={name: _viewpoint(camera) for name, camera in scene.views.items()},
         distance=viewing_distance(scene),
         path=session.path,
         width=options.width,
@@ -419,10 +420,15 @@ def _facts(session: Session, weights: Path) -> SceneFacts:
     )
 
 
-def _camera(session: Session, to_world: np.ndarray, fov_y: float) -> Camera:
+def _viewpoint(camera: Camera) -> Viewpoint:
+    return Viewpoint(camera.to_world, camera.fov_y, camera.principal_point)
+
+
+def _camera(session: Session, viewpoint: Viewpoint) -> Camera:
     from noisewalk.renderer.frame import Camera
 
-    return Camera(to_world, fov_y, session.options.width, session.options.height)
+    width, height = session.options.width, session.options.height
+    return Camera(viewpoint.to_world, viewpoint.fov_y, width, height, viewpoint.principal_point)
 
 
 def _complete(layers: Mapping[str, Any]) -> None:

@@ -86,11 +86,11 @@ class FileJobs:
             return self._jobs.popleft() if self._jobs else None
 
 
-def read_path(file: Path) -> CameraPath:
-    """A camera path, ready to be flown. Raises PathError."""
+def read_path(file: Path, principal_point: tuple[float, float]) -> CameraPath:
+    """A camera path, ready to be flown; `principal_point` of frames that name none. Raises PathError."""
     from noisewalk.renderer.camera_path import load_path
 
-    path = load_path(file)
+    path = load_path(file, principal_point)
     path.camera(0, 1, 1)  # makes its splines on this thread: with many keyframes that takes seconds
     return path
 
@@ -110,11 +110,11 @@ def write_screenshot(scene: SceneFacts, pixels: np.ndarray, layers: dict[str, np
 
 def write_layers(file: Path, scene: SceneFacts, layers: dict[str, np.ndarray]) -> None:
     """All layers of a picture, (H, W, 3) float32, as one EXR. Raises OSError."""
-    from noisewalk.renderer.exr import write_exr
+    from noisewalk.renderer import exr
 
     names = ("denoised", "noisy", "half", "reference", "albedo", "estimated_error")
-    images = {"" if name == "denoised" else f"{name}.": layers[name] for name in names if name in layers}
-    write_exr(file, images, layers["normal"], scene.variant)
+    images = {"" if name == "denoised" else name: layers[name] for name in names if name in layers}
+    exr.write_layers(file, images | {"sh_normal": layers["normal"]})
 
 
 def _unused(prefix: str) -> str:

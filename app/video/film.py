@@ -13,8 +13,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 from noisewalk.app.session import Result
 from noisewalk.denoiser.features import finite, tone_map
-from noisewalk.denoiser.guide import open_image_denoise
-from noisewalk.renderer.exr import write_exr
+from noisewalk.denoiser.guide import best_open_image_denoise
+from noisewalk.renderer import exr
 from noisewalk.renderer.files import written_aside
 
 NAMES = {"noisy": "noisy", "oidn": "Open Image Denoise"}
@@ -37,9 +37,9 @@ def picture(result: Result, split: str | None) -> Image.Image:
 
 def write_layers(file: Path, result: Result) -> None:
     """The frame's linear layers as EXR. Raises OSError."""
-    layers = {"": result.shown, "noisy.": result.noisy, "albedo.": finite(result.pair.mean("albedo"))}
-    normal = finite(result.pair.mean("normal")).cpu().numpy()
-    write_exr(file, {name: layer.cpu().numpy() for name, layer in layers.items()}, normal)
+    features = {"albedo": finite(result.pair.mean("albedo")), "sh_normal": finite(result.pair.mean("normal"))}
+    layers = {"": result.shown, "noisy": result.noisy} | features
+    exr.write_layers(file, {name: layer.cpu().numpy() for name, layer in layers.items()})
 
 
 def write_film(file: Path, pictures: Sequence[Path], fps: float) -> None:
@@ -58,8 +58,9 @@ def write_film(file: Path, pictures: Sequence[Path], fps: float) -> None:
 def _other(result: Result, split: str) -> torch.Tensor:
     if split == "noisy":
         return result.noisy
-    parts = (finite(result.pair.mean(part)).to(result.shown.device) for part in ("color", "albedo", "normal"))
-    return open_image_denoise(*parts)
+    means = (finite(result.pair.mean(part)).to(result.shown.device) for part in ("color", "albedo", "normal"))
+    color, albedo, normal = means
+    return best_open_image_denoise(color, albedo, normal)
 
 
 def _pixels(radiance: torch.Tensor) -> np.ndarray:

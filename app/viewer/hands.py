@@ -98,7 +98,7 @@ class Hands:
         else:
             keys = {
                 Key.r: viewer.record,
-                Key.k: lambda: viewer.flight.add(viewer.camera.pose, viewer.camera.fov_y),
+                Key.k: lambda: viewer.flight.add(viewer.camera.viewpoint),
                 Key.space: viewer.play,
                 Key.t: lambda: viewer.train(not viewer.knobs.train),
                 Key.x: lambda: _toggle(viewer.view, "split_on"),

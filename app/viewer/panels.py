@@ -142,7 +142,7 @@ def _camera(viewer: Viewer) -> None:
 
 
 def _path(viewer: Viewer) -> None:
-    flight, pose = viewer.flight, (viewer.camera.pose, viewer.camera.fov_y)
+    flight, viewpoint = viewer.flight, viewer.camera.viewpoint
     if flight.path is None:
         return
     if imgui.button("pause" if flight.playing else "play"):
@@ -165,8 +165,8 @@ def _path(viewer: Viewer) -> None:
                 viewer.go_to_keyframe(index)
         imgui.end_combo()
     for label, action, needs_selection in (
-        ("add", lambda: flight.add(*pose), False),
-        ("replace", lambda: flight.replace(*pose), True),
+        ("add", lambda: flight.add(viewpoint), False),
+        ("replace", lambda: flight.replace(viewpoint), True),
         ("delete", flight.delete, True),
     ):
         imgui.begin_disabled(needs_selection and flight.selected is None)

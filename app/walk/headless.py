@@ -1,4 +1,4 @@
-"""`noisewalk SCENE --headless`: walks a path without a window, and leaves a run folder."""
+"""`noisewalk SCENE --headless`: walks a path without a window, and writes a run folder."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from noisewalk.denoiser.metrics import CORRECTED_FORMULA, PSNR_FORMULA, psnr
 from noisewalk.renderer.frame import NoisyPair
 
 CHECKPOINT_SECONDS = 20.0
-# Corrected, as the estimate is of the truth: like stands beside like.
+# The estimate is of the error against the truth. So it is shown beside corrected numbers, which are too.
 MEASURED = {
     "psnr_shown_corrected": "denoised",
     "psnr_noisy_corrected": "noisy average",
@@ -37,7 +37,7 @@ STAGES = ("render", "train", "denoise", "measure")
 
 
 def walk(options: WalkOptions, talk: Talk) -> int:
-    """Runs, or goes on with, one headless walk; returns the exit code."""
+    """Begins or continues one headless walk. Returns the exit code."""
     session = open_session(options, talk)
     twin = None
     try:
@@ -67,7 +67,7 @@ def _walk(session: Session, twin: CleanTwin | None, run: RunFolder, talk: Talk, 
     else:
         talk.note(f"run folder: {run.folder}")
     about = {"versions": versions(), "machine": machine(session.backend, session.denoiser.device)}
-    run.write_state("running", **about)  # first: without it, the folder is nobody's
+    run.write_state("running", **about)  # first: a folder without run.json belongs to nobody
     run.start(first)
     try:
         render_references(session, [i for i in measured_frames(session.options) if i >= first], talk, stop)
@@ -102,7 +102,7 @@ def _frames(session: Session, twin: CleanTwin | None, run: RunFolder, talk: Talk
                 if index in pictured:
                     write_comparison(run.folder / "images", result)
                 if twin is not None:
-                    # After the stages of the frame, whose milliseconds stay those of a walk without a twin.
+                    # After the frame's stages, so that their milliseconds are those of a walk without a twin.
                     row |= _twin_columns(twin, result.pair, result.measurement)
                 last_measured = f"; frame {index} measured: {_decibels(row, MEASURED)}"
             run.append(row)
@@ -123,7 +123,7 @@ def _twin_columns(twin: CleanTwin, pair: NoisyPair, measured: Measurement) -> di
 
 
 def _save(session: Session, twin: CleanTwin | None, run: RunFolder, frames: int) -> None:
-    """Checkpoints of both networks, such that a crash in between leaves two of the same frame."""
+    """Writes checkpoints of both networks. After a crash in between there are still two of the same frame."""
     if twin is not None:
         twin.denoiser.save_checkpoint(run.twin_checkpoint(frames), {"frames": frames})
     session.denoiser.save_checkpoint(run.checkpoint, {"frames": frames})
@@ -131,7 +131,7 @@ def _save(session: Session, twin: CleanTwin | None, run: RunFolder, frames: int)
 
 
 def _psnr_labels(row: Mapping[str, Any], known: Mapping[str, str] = CURVES) -> dict[str, str]:
-    """The PSNR columns that a measured row has, and what they are called beside one another."""
+    """The PSNR columns of a measured row, and their labels."""
     labels = {column: label for column, label in known.items() if row.get(column, "") != ""}
     both_targets = "psnr_clean_targets_corrected" in labels
     return labels | ({"psnr_shown_corrected": "noisy targets"} if both_targets else {})
@@ -164,7 +164,7 @@ def _row(result: Result, memory_mb: float) -> dict[str, str]:
 
 
 def _finish(session: Session, run: RunFolder, state: str, about: dict[str, Any]) -> dict[str, Any]:
-    """Writes weights, plot and run.json; returns the result."""
+    """Writes weights, plot and run.json. Returns the result, as in run.json."""
     session.save_weights(run.weights)
     measured = [row for row in run.rows if row["psnr_shown"]]
     columns = _psnr_labels(measured[-1]) if measured else {}
@@ -187,7 +187,7 @@ def _finish(session: Session, run: RunFolder, state: str, about: dict[str, Any])
         }
         if measured
         else None,
-        # One frame alone does not tell noisy targets from clean ones.
+        # One frame is not enough to tell noisy targets from clean ones.
         "mean_of_last_measured": {
             "frames": len(measured[-LAST_FRAMES:]),
             **{c: _mean([float(r[c]) for r in measured[-LAST_FRAMES:] if r[c]], 4) for c in (*PLAIN, *columns)},

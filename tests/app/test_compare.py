@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from noisewalk.app.compare.comparison import distinct_names, flip, milestones, starts_of
+from noisewalk.app.compare.comparison import Row, distinct_names, flip, milestones, score_table, starts_of
 from noisewalk.app.errors import UsageError
 from noisewalk.app.options import CONTENDERS
 from noisewalk.denoiser.features import tone_map
@@ -59,6 +59,18 @@ def test_flip_is_zero_for_the_same_picture_and_grows_with_the_error() -> None:
     picture = torch.rand(32, 32, 3, generator=torch.Generator().manual_seed(0))
     same, near, far = (flip(scale * picture, picture) for scale in (1.0, 1.1, 3.0))
     assert same == 0 and near is not None and far is not None and 0 < near < far < 1
+
+
+def row(scene: str, psnr: float, bound: bool) -> Row:
+    times = {"train_ms": 1.0, "denoise_ms": 1.0}
+    flicker = {"tpsnr": None, "tpsnr_corrected": None, "tpsnr_is_bound": False}
+    return Row(scene, 1, "kernel", psnr, psnr, bound, 0.1, 0.1, **flicker, brightness=1.0, **times)
+
+
+def test_bounds_are_marked_and_left_out_of_means() -> None:
+    lines = score_table([row("a", 20.0, False), row("b", 40.0, True), row("c", 22.0, False)]).splitlines()
+    numbers = [line.split()[1] for line in lines if "kernel" in line]
+    assert numbers == ["20.00", ">40.00", "22.00", "21.00"]
 
 
 def test_the_table_has_the_last_frame() -> None:

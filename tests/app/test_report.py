@@ -31,8 +31,10 @@ def report(tmp_path: Path, chromium: Chrome) -> Chrome:
             "method": name,
             "psnr": psnr,
             "psnr_corrected": psnr,
+            "psnr_is_bound": name == "noisy",
             "tpsnr": tpsnr,
             "tpsnr_corrected": tpsnr,
+            "tpsnr_is_bound": False,
             "flip": flip,
             "relmse": flip,
             "brightness": 1.0,
@@ -80,6 +82,11 @@ def test_flicker_does_not_say_which_picture_is_best(report: Chrome) -> None:
         marked = table.find_elements(By.XPATH, ".//tr[td[@class='best']]/td[1]")
         best[table.find_element(By.TAG_NAME, "th").text] = [cell.text for cell in marked]
     assert best["PSNR, dB"] == ["kernel"] and best["FLIP"] == ["oidn"] and best["tPSNR, dB"] == []
+
+
+def test_what_the_reference_cannot_tell_is_a_bound(report: Chrome) -> None:
+    cells = [cell.text for cell in report.find_elements(By.XPATH, "//tr[td[1]='noisy']/td[2]")]
+    assert cells[:4] == ["20.00", "\u2265 20.00", "30.00", "30.00"]
 
 
 def test_names_are_text_and_not_markup(report: Chrome) -> None:

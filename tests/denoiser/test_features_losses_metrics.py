@@ -1,4 +1,4 @@
-"""Formulas, against values worked out by hand and against float64."""
+"""Formulas, compared with values computed by hand and with float64."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 
 from noisewalk.denoiser.features import MAX_INVERTED, finite, inverse_tone_map, network_input, tone_map
 from noisewalk.denoiser.losses import hdr_loss, l2_loss
-from noisewalk.denoiser.metrics import brightness, noise_floor, noise_power, psnr
+from noisewalk.denoiser.metrics import brightness, is_bound, noise_floor, noise_power, psnr
 from noisewalk.denoiser.paper import VARIANTS, PaperModel, Variant
 from noisewalk.denoiser.planes import ALBEDO, CHANNELS, NORMAL, frame_planes
 from noisewalk.renderer.frame import Frame
@@ -87,7 +87,7 @@ def test_losses_ignore_broken_target_pixels(variant: Variant, broken: float) -> 
     model, planes, target = PaperModel(variant), torch.rand(1, CHANNELS, 4, 4), torch.rand(1, 3, 4, 4)
     target[0, 1, 2, 2] = broken
     losses = []
-    for other in (0.0, 100.0):  # in the other channels of the broken pixel: they count nothing either
+    for other in (0.0, 100.0):  # in the other channels of the broken pixel, which must not count either
         target[0, ::2, 2, 2] = other
         losses.append(model.loss(planes, target))
     assert losses[0].isfinite() and losses[0] == losses[1]
@@ -119,13 +119,49 @@ def test_noise_floor_is_the_psnr_of_the_mean_against_the_truth() -> None:
     assert noise_floor(a, b) == pytest.approx(psnr((a + b) / 2, truth), abs=0.1)
 
 
+def textured(noise: torch.Generator) -> torch.Tensor:
+    return 0.1 + torch.rand(128, 128, 3, generator=noise)
+
+
+def references(truth: torch.Tensor, heavy_tailed: bool, noise: torch.Generator) -> list[torch.Tensor]:
+    """Two halves of mean `truth`: each pixel the mean of 64 samples, of which a firefly's is many times as bright."""
+    samples = torch.rand(2, 64, *truth.shape[:2], 1, generator=noise)
+    if not heavy_tailed:
+        return [truth * (0.5 + half.mean(dim=0)) for half in samples]
+    return [truth * (0.6 / 1.6 * half.clamp(min=1e-6).pow(-1 / 1.6)).mean(dim=0) for half in samples]
+
+
 def test_a_noisy_reference_can_be_corrected_for() -> None:
     noise = torch.Generator().manual_seed(0)
-    truth = 0.5 + torch.rand(128, 128, 3, generator=noise)
+    truth = textured(noise)
     shown = truth * (1 + 0.03 * torch.randn(truth.shape, generator=noise))
-    half_a, half_b = (truth * (1 + 0.05 * torch.randn(truth.shape, generator=noise)) for _ in range(2))
-    mean, power = (half_a + half_b) / 2, noise_power(half_a, half_b)
-    assert psnr(shown, mean) < psnr(shown, truth) - 3
-    assert psnr(shown, mean, power) == pytest.approx(psnr(shown, truth), abs=0.5)
-    # Better than the reference can tell: bounded, not infinite.
-    assert psnr(mean, mean, power) == pytest.approx(noise_floor(half_a, half_b) + 10)
+    a, b = references(truth, False, noise)
+    power = noise_power(a, b)
+    assert psnr(shown, (a + b) / 2) < psnr(shown, truth) - 2
+    assert psnr(shown, (a + b) / 2, power) == pytest.approx(psnr(shown, truth), abs=0.3)
+    assert not is_bound(psnr(shown, (a + b) / 2, power), power)
+
+
+@pytest.mark.parametrize("heavy_tailed", [False, True])
+def test_beyond_the_noise_of_the_reference_there_is_only_a_bound(heavy_tailed: bool) -> None:
+    noise = torch.Generator().manual_seed(0)
+    truth = textured(noise)
+    a, b = references(truth, heavy_tailed, noise)
+    power, mean = noise_power(a, b), (a + b) / 2
+    for shown in (mean, 0.2 * truth + 0.8 * mean):
+        corrected = psnr(shown, mean, power)
+        assert is_bound(corrected, power) and corrected == pytest.approx(noise_floor(a, b) + 5)
+    assert psnr(mean, mean, 0.0) == 100 and not is_bound(100.0, 0.0)  # a reference without noise has no bound
+
+
+@pytest.mark.parametrize("wrong", [1.03, 0.97, 1.1, 0.9, 1.3, 0.75, 0.5])
+def test_where_the_noise_has_heavy_tails_a_corrected_psnr_is_right_far_below_the_floor_and_never_praises(
+    wrong: float,
+) -> None:
+    noise = torch.Generator().manual_seed(0)
+    truth = textured(noise)
+    a, b = references(truth, True, noise)
+    true, corrected = psnr(wrong * truth, truth), psnr(wrong * truth, (a + b) / 2, noise_power(a, b))
+    assert corrected < true + 0.5
+    if corrected < noise_floor(a, b) - 10:
+        assert corrected == pytest.approx(true, abs=0.5)

@@ -21,7 +21,7 @@ from imgui_bundle import imgui
 from PIL import Image
 
 from noisewalk.app.flying.engine import Engine
-from noisewalk.app.flying.messages import Message, Picture, SceneFacts, Status
+from noisewalk.app.flying.messages import Message, Picture, SceneFacts, Status, Viewpoint
 from noisewalk.app.flying.preferences import Preferences
 from noisewalk.app.flying.series import Sample, Series
 from noisewalk.app.flying.view import MODES, DisplaySettings, colors
@@ -57,8 +57,7 @@ def picture(size: tuple[int, int] = (48, 32), reference: bool = True, steps: int
     return Picture(
         number=7,
         layers=layers,
-        to_world=POSE.to_world,
-        fov_y=50.0,
+        viewpoint=Viewpoint(POSE.to_world, 50.0),
         preview=False,
         path_frame=None,
         decibels={"denoised": 27.31, "noisy": 22.08} if reference else {},
@@ -108,7 +107,7 @@ def facts() -> SceneFacts:
     return SceneFacts(
         name="cornell",
         file="cornell",
-        views={"1: camera": (POSE.to_world, 50.0), "2: window": (POSE.to_world, 30.0)},
+        views={"1: camera": Viewpoint(POSE.to_world, 50.0), "2: window": Viewpoint(POSE.to_world, 30.0)},
         distance=4.0,
         path=CameraPath((POSE, look_at((1, 1, 4), (0, 1, 0), 50.0)), 25.0, 40.0),
         width=48,

@@ -1,0 +1,78 @@
+"""What a variant of a study trains on: (input, target), drawn anew at every step.
+
+Noise2Noise's condition: given the clean picture, the target's corruption is independent of the input's. Each call of a
+corruption draws new numbers, so that two calls are independent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+
+Corruption = Callable[[torch.Tensor, torch.Generator], torch.Tensor]
+# Gives a batch of clean crops, from a generator.
+Crops = Callable[[torch.Generator], torch.Tensor]
+Draw = Callable[[Crops, torch.Generator], tuple[torch.Tensor, torch.Tensor]]
+
+
+def seeded(*numbers: int) -> torch.Generator:
+    """A generator of its own for each sequence of numbers, none negative."""
+    (state,) = np.random.SeedSequence(numbers).generate_state(1, np.uint64)
+    return torch.Generator().manual_seed(int(state >> np.uint64(1)))
+
+
+def noisy(corruption: Corruption, target: Corruption | None = None) -> Draw:
+    """Corrupted pictures, and the same pictures corrupted once more; `target`: in another way."""
+
+    def draw(crops: Crops, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+        picture = crops(generator)
+        return corruption(picture, generator), (target or corruption)(picture, generator)
+
+    return draw
+
+
+def clean(corruption: Corruption, target: Callable[[torch.Tensor], torch.Tensor] = lambda picture: picture) -> Draw:
+    """Corrupted pictures, and what they were before; `target`: what of them is clean, else all."""
+
+    def draw(crops: Crops, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+        picture = crops(generator)
+        return corruption(picture, generator), target(picture)
+
+    return draw
+
+
+def itself(corruption: Corruption) -> Draw:
+    """Corrupted pictures, and again the same: for a network that does not see the pixel that it predicts."""
+
+    def draw(crops: Crops, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+        corrupted = corruption(crops(generator), generator)
+        return corrupted, corrupted
+
+    return draw
+
+
+def captured(corruption: Corruption, scenes: int, captures: int, fixed: bool = False) -> Draw:
+    """A limited budget of captured pictures, `captures` of each of `scenes`: always the same ones.
+
+    Each is seen with any other of its scene as the target; fixed: the first one alone, with the mean of the others.
+    """
+
+    def capture(crops: Crops, scene: int, number: int) -> torch.Tensor:
+        return corruption(crops(seeded(0, scene))[:1], seeded(1, scene, number))
+
+    def pair(crops: Crops, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+        scene = int(torch.randint(scenes, (), generator=generator))
+        first, second = torch.randperm(captures, generator=generator)[:2].tolist()
+        if not fixed:
+            return capture(crops, scene, first), capture(crops, scene, second)
+        others = [capture(crops, scene, number) for number in range(1, captures)]
+        return capture(crops, scene, 0), torch.stack(others).mean(0)
+
+    def draw(crops: Crops, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+        pairs = [pair(crops, generator) for _ in crops(generator)]
+        images, targets = zip(*pairs, strict=True)
+        return torch.cat(images), torch.cat(targets)
+
+    return draw

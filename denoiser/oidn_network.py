@@ -1,0 +1,199 @@
+"""Intel Open Image Denoise's own network, in PyTorch: read at run time from the library that the package pyoidn brings.
+
+Nothing of it is part of this program: its weights (Apache 2.0) lie in the library as tensor archives. What surrounds
+the network is as in `training/` (model.py, color.py), `core/autoexposure.h` and `devices/cpu` (input and output
+process) of RenderKit/oidn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from itertools import pairwise
+from pathlib import Path
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from noisewalk.denoiser.features import tone_map
+from noisewalk.denoiser.guide import OpenImageDenoiseError, open_image_denoise, require_guide
+from noisewalk.denoiser.planes import from_planes, to_planes
+from noisewalk.denoiser.tza import archives_in
+
+CHANNELS = 9  # color, albedo, normal
+ALIGNMENT = 16  # four poolings
+# Layers of the encoder's levels, of the bottom and of the decoder's levels.
+BASE = (
+    ("enc_conv0", "enc_conv1"),
+    ("enc_conv2",),
+    ("enc_conv3",),
+    ("enc_conv4",),
+    ("enc_conv5a", "enc_conv5b"),
+    ("dec_conv4a", "dec_conv4b"),
+    ("dec_conv3a", "dec_conv3b"),
+    ("dec_conv2a", "dec_conv2b"),
+    ("dec_conv1a", "dec_conv1b", "dec_conv0"),
+)
+LARGE = (
+    *((f"enc_conv{level}a", f"enc_conv{level}b") for level in (1, 2, 3, 4, 5)),
+    *((f"dec_conv{level}a", f"dec_conv{level}b") for level in (4, 3, 2)),
+    ("dec_conv1a", "dec_conv1b", "dec_conv1c"),
+)
+LEVELS = 4
+SAME = 1e-5  # mean difference after T between our network and the library's; other modes' are 1e-2 off
+
+KEY = 0.18  # what autoexposure makes of the geometric mean
+BIN = 16  # pixels a side, at most, that autoexposure averages first
+DARKEST_BIN = 1e-8
+LUMINANCE = (0.212671, 0.715160, 0.072169)
+BRIGHTEST = 65504.0  # where the transfer function is 1
+# Fit of the PU2 curve, normalised at 100 cd/m^2 (Aydin et al. 2008, "Extending Quality Metrics to Full Luminance Range
+# Images"): linear up to Y0, a power up to Y1, a logarithm beyond.
+A, B, C, D = 1.41283765e03, 1.64593172e00, 4.31384981e-01, -2.94139609e-03
+E, F, G = 1.92653254e-01, 6.26026094e-03, 9.98620152e-01
+Y0, Y1, X0, X1 = 1.57945760e-06, 3.22087631e-02, 2.23151711e-03, 3.70974749e-01
+
+
+class OidnUNet(nn.Module):
+    """Four poolings, 3x3 convolutions, ReLU: (N, channels, H, W) -> (N, 3, H, W), both sides multiples of 16.
+
+    Layers and their sizes are those of `tensors`, as in the archive.
+    """
+
+    def __init__(self, tensors: Mapping[str, torch.Tensor]) -> None:
+        super().__init__()
+        self.layers = LARGE if is_large(tensors) else BASE
+        for name in (name for level in self.layers for name in level):
+            size_out, size_in = tensors[f"{name}.weight"].shape[:2]
+            self.add_module(name, nn.Conv2d(size_in, size_out, kernel_size=3, padding=1))
+        self.load_state_dict(dict(tensors))
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        x, skips = image, [image]
+        for level in self.layers[:LEVELS]:
+            x = functional.max_pool2d(self._activated(x, level), 2)
+            skips.append(x)
+        x = self._activated(x, self.layers[LEVELS])
+        *decoder, last = self.layers[LEVELS + 1 :]
+        for level, skip in zip((*decoder, last[:-1]), reversed(skips[:-1]), strict=True):
+            x = torch.cat([functional.interpolate(x, scale_factor=2.0, mode="nearest"), skip], dim=1)
+            x = self._activated(x, level)
+        output: torch.Tensor = self.get_submodule(last[-1])(x)
+        return output
+
+    def _activated(self, x: torch.Tensor, level: tuple[str, ...]) -> torch.Tensor:
+        for name in level:
+            x = functional.relu(self.get_submodule(name)(x), inplace=True)
+        return x
+
+
+def is_large(tensors: Mapping[str, torch.Tensor]) -> bool:
+    """Whether these are of the large network, which has two convolutions at each level."""
+    return "enc_conv1a.weight" in tensors
+
+
+def transfer(radiance: torch.Tensor) -> torch.Tensor:
+    """The PU curve, elementwise, of exposed radiance >= 0: 1 at 65504."""
+    return _pu(radiance) / _pu(torch.tensor(BRIGHTEST))
+
+
+def inverse_transfer(value: torch.Tensor) -> torch.Tensor:
+    """The exposed radiance whose `transfer` is `value`, elementwise; linear below 0."""
+    x = value * _pu(torch.tensor(BRIGHTEST))
+    power = ((x.clamp(min=X0) - D) / B).pow(1.0 / C)
+    logarithm = ((x.clamp(max=80.0 * E) - G) / E).exp() - F
+    return torch.where(x <= X0, x / A, torch.where(x <= X1, power, logarithm))
+
+
+def _pu(y: torch.Tensor) -> torch.Tensor:
+    power = B * y.clamp(min=Y0).pow(C) + D
+    return torch.where(y <= Y0, A * y, torch.where(y <= Y1, power, E * (y + F).log() + G))
+
+
+def exposure(color: torch.Tensor) -> torch.Tensor:
+    """(N, 1, 1, 1): 0.18 over the geometric mean of the luminance, averaged over bins of at most 16x16 pixels.
+
+    Dark bins do not count; 1 where all are dark. color: (N, 3, H, W) linear radiance >= 0.
+    """
+    luminance = (color * color.new_tensor(LUMINANCE)[:, None, None]).sum(dim=1, keepdim=True)
+    rows, columns = (-(-size // BIN) for size in color.shape[-2:])
+    bins = _bin_means(_bin_means(luminance, rows, -2), columns, -1).flatten(1)
+    bright = bins > DARKEST_BIN
+    mean = torch.where(bright, bins.clamp(min=DARKEST_BIN).log2(), 0.0).sum(dim=1) / bright.sum(dim=1).clamp(min=1)
+    return torch.where(bright.any(dim=1), KEY / mean.exp2(), 1.0)[:, None, None, None]
+
+
+def _bin_means(image: torch.Tensor, count: int, dim: int) -> torch.Tensor:
+    size = image.shape[dim]
+    edges = [i * size // count for i in range(count + 1)]
+    parts = image.split([end - begin for begin, end in pairwise(edges)], dim)
+    return torch.cat([part.mean(dim, keepdim=True) for part in parts], dim)
+
+
+def pad(image: torch.Tensor) -> torch.Tensor:
+    """Zeros below and to the right, up to multiples of 16, as the library does it."""
+    height, width = image.shape[-2:]
+    return functional.pad(image, (0, -width % ALIGNMENT, 0, -height % ALIGNMENT))
+
+
+def network_image(color: torch.Tensor, albedo: torch.Tensor, normal: torch.Tensor) -> torch.Tensor:
+    """(N, 9, H, W): what the network takes. All (N, 3, H, W), the color exposed and finite."""
+    return torch.cat([transfer(color), albedo.clamp(0.0, 1.0), normal.clamp(-1.0, 1.0) * 0.5 + 0.5], dim=1)
+
+
+def denoise(network: OidnUNet, color: torch.Tensor, albedo: torch.Tensor, normal: torch.Tensor) -> torch.Tensor:
+    """What `pyoidn.denoise` gives for an HDR picture with features, all (N, 3, H, W), color >= 0 and finite."""
+    scale = exposure(color)
+    output = network(pad(network_image(color * scale, albedo, normal)))
+    return inverse_transfer(output[..., : color.shape[-2], : color.shape[-1]].clamp(min=0.0)) / scale
+
+
+@cache
+def library_tensors(large: bool = False) -> dict[str, torch.Tensor]:
+    """The weights of the network for HDR colors with albedo and normal; `large`: that for clean features.
+
+    The library does not name its archives. Ours is the one that gives what the library gives, on a picture of noise.
+    Raises OpenImageDenoiseError in one line where there is no library, or none of its networks is the right one.
+    """
+    require_guide()
+    candidates = [
+        tensors
+        for tensors in archives_in(library_file().read_bytes())
+        if _is_complete(tensors) and is_large(tensors) == large
+    ]
+    # In the order of their names: the one for HDR and noisy features comes first.
+    for tensors in candidates:
+        if difference_from_library(OidnUNet(tensors), clean_aux=large) < SAME:
+            return tensors
+    raise OpenImageDenoiseError(
+        f"{library_file()}: none of its {len(candidates)} networks gives what the library gives: another version?"
+    )
+
+
+def library_file() -> Path:
+    """The file that holds the weights. Raises OpenImageDenoiseError."""
+    import pyoidn
+
+    folder = Path(pyoidn.__file__).parent / "oidn"
+    files = sorted(file for file in folder.glob("*/*OpenImageDenoise_core*") if file.is_file())
+    if not files:
+        raise OpenImageDenoiseError(f"{folder}: no library OpenImageDenoise_core in here")
+    return files[-1]
+
+
+def difference_from_library(network: OidnUNet, clean_aux: bool) -> float:
+    """The mean difference after T between what this network and the library give, on noise of an odd size."""
+    random = torch.Generator().manual_seed(0)
+    color, albedo, normal = torch.rand(3, 37, 51, 3, generator=random)
+    color, normal = 1.0 / (color + 0.02), 2.0 * normal - 1.0
+    theirs = open_image_denoise(color, albedo, normal, clean_aux)
+    with torch.no_grad():
+        ours = from_planes(denoise(network, *map(to_planes, (color, albedo, normal))))[0]
+    return float((tone_map(ours) - tone_map(theirs)).abs().mean())
+
+
+def _is_complete(tensors: Mapping[str, torch.Tensor]) -> bool:
+    layers = [name for level in (LARGE if is_large(tensors) else BASE) for name in level]
+    names = {f"{name}.{part}" for name in layers for part in ("weight", "bias")}
+    return set(tensors) == names and tensors[f"{layers[0]}.weight"].shape[1] == CHANNELS

@@ -1,0 +1,75 @@
+"""The guide's share in what is shown goes to whichever picture is nearer to the truth, place by place."""
+
+import pytest
+import torch
+
+from noisewalk.denoiser.blend import blended, cross_validated_share, tone_map_slope
+from noisewalk.denoiser.features import tone_map
+
+SIZE = 64
+
+
+def pictures(error_of_ours: float, error_of_guide: float) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Noisy halves, ours and the guide's, (2, 3, H, W) each, with independent errors, the same in both halves."""
+    random = torch.Generator().manual_seed(0)
+    truth = torch.rand(1, 3, SIZE, SIZE, generator=random) + 0.2
+    noisy = truth * torch.empty(2, 3, SIZE, SIZE).exponential_(1.0, generator=random)
+    ours, guide = (
+        truth * (1 + size * torch.randn(1, 3, SIZE, SIZE, generator=random)) for size in (error_of_ours, error_of_guide)
+    )
+    return noisy, ours.expand(2, -1, -1, -1), guide.expand(2, -1, -1, -1)
+
+
+@pytest.mark.parametrize(("ours", "guide"), [(0.02, 0.2), (0.2, 0.02), (0.1, 0.1), (0.2, 0.1)])
+def test_the_share_is_the_optimal_one_for_independent_errors(ours, guide):
+    share = cross_validated_share(*pictures(ours, guide))
+    assert share.shape == (1, 1, SIZE, SIZE)
+    # Of two independent errors, weights go as the inverse of their variances.
+    assert share.mean().item() == pytest.approx(ours**2 / (ours**2 + guide**2), abs=0.12)
+
+
+def test_each_place_has_a_share_of_its_own():
+    noisy, better, worse = pictures(0.02, 0.3)
+    left = torch.arange(SIZE) < SIZE // 2
+    share = cross_validated_share(noisy, torch.where(left, better, worse), torch.where(left, worse, better))
+    assert share[..., :20].mean() < 0.3 and share[..., -20:].mean() > 0.65
+
+
+def test_the_mix_is_no_worse_than_either():
+    for errors in ((0.05, 0.3), (0.3, 0.05), (0.15, 0.2)):
+        noisy, ours, guide = pictures(*errors)
+        truth = pictures(0.0, 0.0)[1]
+        share = cross_validated_share(noisy, ours, guide)
+        errors_after = [
+            (tone_map(image) - tone_map(truth)).square().mean()
+            for image in (ours + share * (guide - ours), ours, guide)
+        ]
+        assert errors_after[0] < 1.2 * min(errors_after[1:])
+
+
+@pytest.mark.parametrize("errors", [(0.3, 0.05, 0.3), (0.3, 0.3, 0.05), (0.05, 0.3, 0.3)])
+def test_of_several_opinions_the_best_is_shown(errors):
+    random = torch.Generator().manual_seed(1)
+    noisy, truth, _ = pictures(0.0, 0.0)
+    images = [truth * (1 + error * torch.randn(1, 3, SIZE, SIZE, generator=random)) for error in errors]
+    ours, *others = images
+    shown = blended(ours[:1], ours, noisy, [(other, other[:1]) for other in others])
+    found, *before = ((tone_map(image) - tone_map(truth)).square().mean() for image in (shown, *images))
+    assert found < 1.5 * min(before) and found < 0.2 * max(before)
+
+
+def test_fireflies_broken_pixels_and_equal_pictures_leave_a_share():
+    noisy, ours, guide = pictures(0.1, 0.1)
+    noisy = noisy.clone()
+    noisy[0, :, 5, 5], noisy[1, :, 9, 9], noisy[1, :, 20, 20] = float("nan"), float("inf"), 1e6
+    calm = cross_validated_share(pictures(0.1, 0.1)[0], ours, guide)
+    share = cross_validated_share(noisy, ours, guide)
+    assert share.isfinite().all() and (share - calm).abs().mean() < 0.05
+    same = cross_validated_share(noisy, ours, ours)
+    assert same.isfinite().all() and same.min() >= 0.0 and same.max() <= 1.0
+
+
+def test_slope_of_the_tone_map():
+    v = torch.tensor([0.01, 0.5, 3.0, 100.0], dtype=torch.float64, requires_grad=True)
+    (expected,) = torch.autograd.grad(tone_map(v).sum(), v)
+    assert torch.allclose(tone_map_slope(v.detach()), expected, rtol=1e-6)
