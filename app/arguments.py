@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from noisewalk.app.errors import UsageError
-from noisewalk.app.options import FRAME_SIZE, GUIDES, REFERENCE_SPP, TARGETS, Output, WalkOptions
+from noisewalk.app.options import FILMS, FRAME_SIZE, GUIDES, REFERENCE_SPP, TARGETS, Output, WalkOptions
 from noisewalk.denoiser import MODEL_NAMES
 
 if TYPE_CHECKING:
     from noisewalk.app.console import Talk
 
 DEFAULTS = WalkOptions()
-WALK_CHOICES = ("model", "targets", "weights", "reference-every")
+WALK_CHOICES = ("model", "targets", "frames", "weights", "reference-every")
 
 
 class Parser(argparse.ArgumentParser):
@@ -42,7 +42,8 @@ def walk_parser(prog: str, *choices: str, scenes: str | None = None) -> argparse
     if "targets" in choices:
         targets = "default: %(default)s; clean: train a twin on references as well, to compare with (figure 8)"
         parser.add_argument("--targets", choices=TARGETS, default=d.targets, help=targets)
-    parser.add_argument("--frames", type=whole(1, 10**6), default=d.frames, help="default: %(default)s")
+    if "frames" in choices:
+        parser.add_argument("--frames", type=whole(1, 10**6), default=d.frames, help="default: %(default)s")
     size = "default: {0}x{0} with a GPU, {1}x{1} without, or as many in the film's aspect".format(*FRAME_SIZE)
     parser.add_argument("--width", type=whole(1, 8192), help=f"pixels; {size}")
     parser.add_argument("--height", type=whole(1, 8192), help="pixels; one of the two alone keeps the film's aspect")
@@ -136,6 +137,13 @@ def size_of(text: str) -> tuple[int, int]:
     width, by, height = text.partition("x")
     pixels = whole(1, 8192)
     return pixels(width), pixels(height if by else width)
+
+
+def film(text: str) -> Path:
+    """A film or a series of pictures, told by its suffix."""
+    if Path(text).suffix not in FILMS:
+        raise argparse.ArgumentTypeError(f"'{text}' does not end in {', '.join(FILMS[:-1])} or {FILMS[-1]}")
+    return Path(text)
 
 
 def rate(text: str) -> float:

@@ -20,8 +20,12 @@ SIDE_STEP = 8
 REFERENCE_SPP = (2048, 512)
 COMPARED_FRAMES = 200
 TARGETS = ("noisy", "clean")
+FILMS = (".mp4", ".png", ".exr")
+SPLITS = ("noisy", "oidn")
+CAPTURES = 200  # noisy pictures in all, in the study budget
 BENCH_REPEATS = 20
 BENCH_MINUTES = 5
+BROWSER_HOST, BROWSER_PORT = "127.0.0.1", 8080
 
 # Who takes part in a comparison: what is different from a walk's own options.
 CONTENDERS: dict[str, dict[str, Any]] = {
@@ -157,6 +161,7 @@ class StudyOptions:
     steps: int | None = None
     crop: int | None = None
     batch: int = 1
+    captures: int = CAPTURES
     seed: int = 0
     sweep: bool = False
     device: str = "auto"

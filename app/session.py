@@ -232,7 +232,9 @@ def measure(noisy: torch.Tensor, shown: torch.Tensor, reference: Reference) -> M
 
 def flight(scene: Scene, file: Path | None) -> CameraPath:
     """The path in `file`, else the scene's own, else a gentle default."""
-    return load_path(file) if file is not None else scene.path or default_path(scene)
+    if file is not None:
+        return load_path(file, scene.start.principal_point)
+    return scene.path or default_path(scene)
 
 
 def open_session(options: WalkOptions, talk: Talk) -> Session:

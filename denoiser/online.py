@@ -10,7 +10,7 @@ from typing import Literal
 import torch
 
 from noisewalk.denoiser import DenoiserError
-from noisewalk.denoiser.blend import cross_validated_share
+from noisewalk.denoiser.blend import blended
 from noisewalk.denoiser.checkpoint import load_checkpoint, save_checkpoint
 from noisewalk.denoiser.features import finite
 from noisewalk.denoiser.inputs import InputMaker, PreparedPair
@@ -47,7 +47,8 @@ class Denoised:
 
     halves: what is made of each half, knowing nothing of the other: (2, H, W, 3), as the network puts it out.
     shown:  the picture (H, W, 3), finite and >= 0: their average, but with what the guide makes of both halves
-            together in the place of what it makes of each; and where the guide's picture is nearer to the truth, that.
+            together in the place of what it makes of each; and where Open Image Denoise's own pictures are nearer to
+            the truth, those (see `blend`).
     """
 
     halves: torch.Tensor
@@ -161,7 +162,8 @@ class OnlineDenoiser:
         shown, guide, guides = denoised, prepared.guide_of_both, part(planes, GUIDE)
         if guide is not None:
             shown = (denoised + share * (guide - guides)).mean(dim=0, keepdim=True)
-            shown = shown + cross_validated_share(part(planes, COLOR), denoised, guides) * (guide - shown)
+            opinions = ((guides, guide), prepared.second_opinion)
+            shown = blended(shown, denoised, part(planes, COLOR), opinions)
         return Denoised(from_planes(denoised), finite(from_planes(shown).mean(dim=0)).clamp(min=0.0))
 
     def _load(self, parameters: Mapping[str, torch.Tensor]) -> None:

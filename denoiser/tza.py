@@ -11,6 +11,7 @@ import struct
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,7 +20,7 @@ from noisewalk.denoiser import DenoiserError
 
 MAGIC = struct.pack("<HBB", 0x41D7, 2, 0)
 _ALIGNMENT = 64
-_TYPES = {"f": np.dtype("<f4"), "h": np.dtype("<f2")}
+_TYPES: dict[str, np.dtype[Any]] = {"f": np.dtype("<f4"), "h": np.dtype("<f2")}
 _LAYOUTS = {4: "oihw", 1: "x"}  # by number of dimensions: convolution weights and biases
 
 

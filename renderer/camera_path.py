@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
+import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -24,6 +26,10 @@ from noisewalk.renderer.files import written_aside
 from noisewalk.renderer.frame import Camera
 
 MAX_FRAMES = 1_000_000
+MAX_POSITION = 1e18  # its square still fits into Mitsuba's single precision
+MIN_FOV = 1e-6
+MIN_FPS, MAX_FPS = 1e-3, 1e6
+MAX_PRINCIPAL_POINT = 1000.0  # widths or heights of the picture
 _OPENGL_TO_MITSUBA = np.diag([-1.0, 1.0, -1.0, 1.0])
 
 
@@ -33,10 +39,11 @@ class PathError(RendererError):
 
 @dataclass(frozen=True, eq=False)
 class Keyframe:
-    """to_world: (4, 4) float64 in Mitsuba's axes, without scale; fov_y in degrees."""
+    """to_world: (4, 4) float64 in Mitsuba's axes, without scale; fov_y in degrees; principal_point as in `Camera`."""
 
     to_world: np.ndarray
     fov_y: float
+    principal_point: tuple[float, float] = (0.5, 0.5)
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,30 +65,40 @@ class CameraPath:
         """The view of frame `index` >= 0. Past its end the flight goes back and forth, so any length can be asked."""
         last = len(self) - 1
         folded = index % (2 * last) if last else 0
-        return Camera(*self._view(min(folded, 2 * last - folded)), width, height)
+        to_world, fov_y, principal_point = self._view(min(folded, 2 * last - folded))
+        return Camera(to_world, fov_y, width, height, principal_point)
 
     def digest(self) -> str:
         """Changes with everything that changes the flight."""
-        digest = hashlib.sha256(repr((self.fps, self.seconds)).encode())
+        digest = hashlib.sha256(repr((float(self.fps), float(self.seconds))).encode())
         for keyframe in self.keyframes:
-            digest.update(keyframe.to_world.round(6).tobytes() + repr(round(keyframe.fov_y, 4)).encode())
+            pose = keyframe.to_world + 0.0  # adding 0 turns -0 into 0
+            digest.update(pose.tobytes() + repr((float(keyframe.fov_y), keyframe.principal_point)).encode())
         return digest.hexdigest()
 
-    def _view(self, frame: int) -> tuple[np.ndarray, float]:
-        """Pose (4, 4) and vertical field of view of a frame of the path, from 0 to its last."""
+    def _view(self, frame: int) -> tuple[np.ndarray, float, tuple[float, float]]:
+        """Pose (4, 4), vertical field of view and principal point of a frame of the path, from 0 to its last."""
         if len(self.keyframes) == 1:
-            return self.keyframes[0].to_world, float(self.keyframes[0].fov_y)
+            only = self.keyframes[0]
+            return only.to_world, float(only.fov_y), only.principal_point
         last = len(self) - 1
         time = 1.0 if last and frame == last else frame * (1 / max(1, last))
-        positions, rotations, fov_y, mirror = self._splines
+        positions, rotations, lenses, mirror = self._splines
         to_world = np.eye(4)
         to_world[:3, :3] = rotations(time).as_matrix() @ mirror
         to_world[:3, 3] = positions(time)
-        return to_world, float(np.clip(fov_y(time), 0.1, 179.0))
+        fov_y, *principal_point = map(float, lenses(time))
+        return to_world, float(np.clip(fov_y, *self._narrowest_and_widest)), (principal_point[0], principal_point[1])
+
+    @cached_property
+    def _narrowest_and_widest(self) -> tuple[float, float]:
+        """A spline overshoots a little: never below zero degrees."""
+        given = [k.fov_y for k in self.keyframes]
+        return min(given), max(given)
 
     @cached_property
     def _splines(self) -> tuple[Akima1DInterpolator, RotationSpline, Akima1DInterpolator, np.ndarray]:
-        """Of positions, rotations and fields of view, over times from 0 to 1; and what mirrors the rotations.
+        """Of positions, rotations and lenses, over times from 0 to 1; and what mirrors the rotations.
 
         Made once, and only what is asked for is read off them: a path may have a million frames.
         """
@@ -91,8 +108,9 @@ class CameraPath:
         mirror = np.diag([np.sign(np.linalg.det(poses[0, :3, :3])), 1.0, 1.0])
         rotations = RotationSpline(knots, Rotation.from_matrix(poses[:, :3, :3] @ mirror))
         positions = Akima1DInterpolator(knots, poses[:, :3, 3], method="makima")
-        fov_y = Akima1DInterpolator(knots, np.array([k.fov_y for k in self.keyframes]), method="makima")
-        return positions, rotations, fov_y, mirror
+        # Field of view and principal point.
+        lenses = np.array([(k.fov_y, *k.principal_point) for k in self.keyframes])
+        return positions, rotations, Akima1DInterpolator(knots, lenses, method="makima"), mirror
 
 
 def look_at(eye: Sequence[float], target: Sequence[float], fov_y: float) -> Keyframe:
@@ -105,92 +123,158 @@ def look_at(eye: Sequence[float], target: Sequence[float], fov_y: float) -> Keyf
     return Keyframe(to_world, fov_y)
 
 
-def load_path(file: str | os.PathLike[str]) -> CameraPath:
+def load_path(file: str | os.PathLike[str], principal_point: tuple[float, float] = (0.5, 0.5)) -> CameraPath:
     """Reads a path.json: every frame from `camera_path`, or, where that is absent or empty, `keyframes` to fly through.
+
+    principal_point: of the frames that name none, such as nerfstudio's: that of the scene's own camera.
 
     Raises PathError naming the file and the cause.
     """
     file = Path(file)
     try:
-        return _from_json(json.loads(file.read_text(encoding="utf-8")))
+        # From bytes: a byte order mark says which encoding it is.
+        return _from_json(json.loads(file.read_bytes()), principal_point)
     except OSError as error:
         raise PathError(f"{file}: cannot read the camera path: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise PathError(f"{file}: not a camera path: not a text file") from error
     except json.JSONDecodeError as error:
         raise PathError(f"{file}: not valid JSON: line {error.lineno}: {error.msg}") from error
-    except _Invalid as error:
+    except (ValueError, RecursionError) as error:  # integers of thousands of digits, thousands of brackets
         raise PathError(f"{file}: not a camera path: {error}") from error
 
 
 def save_path(path: CameraPath, file: str | os.PathLike[str]) -> None:
     """Writes the keyframes, to be edited by hand or in a viewer. Matrices are row-major, OpenGL axes. Raises OSError.
 
-    Written aside, then renamed: a crash leaves the old file or the new.
+    Numbers are exact: rounded ones would be wrong in a scene of tiny units, or through a telescope. Written aside, then
+    renamed: a crash leaves the old file or the new.
     """
     file = Path(file)
-    keyframes = [
-        {"matrix": [round(float(v), 6) for v in (k.to_world @ _OPENGL_TO_MITSUBA).ravel()], "fov": round(k.fov_y, 4)}
-        for k in path.keyframes
-    ]
-    rows = ",\n".join("    " + json.dumps(k | {"aspect": 1.0}) for k in keyframes)
-    head = f'"camera_type": "perspective",\n  "fps": {path.fps:g},\n  "seconds": {path.seconds:g}'
+    rows = ",\n".join("    " + json.dumps(_to_json(keyframe)) for keyframe in path.keyframes)
+    head = {"camera_type": "perspective", "fov_unit": "degrees", "fps": path.fps, "seconds": path.seconds}
+    head_rows = ",\n".join(f"  {json.dumps(key)}: {json.dumps(value)}" for key, value in head.items())
     with written_aside(file) as temporary:
-        temporary.write_text(f'{{\n  {head},\n  "keyframes": [\n{rows}\n  ]\n}}\n', encoding="utf-8")
+        temporary.write_text(f'{{\n{head_rows},\n  "keyframes": [\n{rows}\n  ]\n}}\n', encoding="utf-8")
 
 
-class _Invalid(Exception):
+def _to_json(keyframe: Keyframe) -> dict[str, Any]:
+    matrix = keyframe.to_world @ _OPENGL_TO_MITSUBA + 0.0  # adding 0 turns -0 into 0
+    return {
+        "matrix": matrix.ravel().tolist(),
+        "fov": float(keyframe.fov_y),
+        "aspect": 1.0,
+        "principal_point": list(keyframe.principal_point),
+    }
+
+
+class _Invalid(ValueError):
     pass
 
 
-def _from_json(document: Any) -> CameraPath:
+def _from_json(document: Any, principal_point: tuple[float, float]) -> CameraPath:
     if not isinstance(document, dict):
         raise _Invalid("the top level is not an object")
+    _check_camera_type(document, "")
     if document.get("camera_path"):
-        frames = _keyframes(document["camera_path"], "camera_path", "camera_to_world")
-        fps = _number(document.get("fps", 24), "fps")
+        frames = _keyframes(document, "camera_path", "camera_to_world", principal_point)
+        fps = _fps(document.get("fps", 24))
         return CameraPath(frames, fps, len(frames) / fps)
     if not document.get("keyframes"):
         raise _Invalid("it has neither 'camera_path' nor 'keyframes'")
     for key in ("fps", "seconds"):
         if key not in document:
             raise _Invalid(f"'{key}' is missing")
-    fps, seconds = _number(document["fps"], "fps"), _number(document["seconds"], "seconds")
+    fps, seconds = _fps(document["fps"]), _number(document["seconds"], "seconds")
     if fps * seconds > MAX_FRAMES:
         raise _Invalid(f"fps x seconds is more than {MAX_FRAMES} frames")
-    return CameraPath(_keyframes(document["keyframes"], "keyframes", "matrix"), fps, seconds)
+    return CameraPath(_keyframes(document, "keyframes", "matrix", principal_point), fps, seconds)
 
 
-def _keyframes(entries: Any, name: str, matrix_key: str) -> tuple[Keyframe, ...]:
+def _check_camera_type(entry: dict[str, Any], where: str) -> None:
+    kind = entry.get("camera_type") or "perspective"
+    if str(kind).lower() != "perspective":
+        raise _Invalid(f"{where}'camera_type' is {json.dumps(kind)[:40]}: only perspective cameras can be flown")
+
+
+def _keyframes(
+    document: dict[str, Any], name: str, matrix_key: str, principal_point: tuple[float, float]
+) -> tuple[Keyframe, ...]:
+    entries = document[name]
     if not isinstance(entries, list) or len(entries) > MAX_FRAMES:
         raise _Invalid(f"'{name}' is not a list of at most {MAX_FRAMES} entries")
-    keyframes = tuple(_keyframe(entry, f"{name}[{i}]", matrix_key) for i, entry in enumerate(entries))
+    keyframes = tuple(_keyframe(e, f"{name}[{i}]", matrix_key, principal_point) for i, e in enumerate(entries))
     if len({bool(np.linalg.det(k.to_world[:3, :3]) < 0) for k in keyframes}) > 1:
         raise _Invalid(f"'{name}': some matrices are mirrored and some are not")
+    return _in_degrees(keyframes, document.get("fov_unit"))
+
+
+def _in_degrees(keyframes: tuple[Keyframe, ...], unit: Any) -> tuple[Keyframe, ...]:
+    """nerfstudio's files name no unit. Some programs write radians: that is not guessed, but asked."""
+    if unit == "radians":
+        keyframes = tuple(replace(k, fov_y=math.degrees(k.fov_y)) for k in keyframes)
+    elif unit not in ("degrees", None):
+        raise _Invalid('\'fov_unit\' is neither "degrees" nor "radians"')
+    widest = max(k.fov_y for k in keyframes)
+    if unit is None and widest <= math.pi:
+        hint = 'say which by adding "fov_unit": "degrees" or "fov_unit": "radians" to the file'
+        raise _Invalid(f"no 'fov' is above {widest:g}, which are degrees or radians: {hint}")
+    if not MIN_FOV <= min(k.fov_y for k in keyframes) <= widest < 180:
+        raise _Invalid(f"'fov' must be from {MIN_FOV:g} to below 180 degrees")
     return keyframes
 
 
-def _keyframe(entry: Any, where: str, matrix_key: str) -> Keyframe:
+def _keyframe(entry: Any, where: str, matrix_key: str, principal_point: tuple[float, float]) -> Keyframe:
     if not isinstance(entry, dict):
         raise _Invalid(f"{where} is not an object")
     for key in (matrix_key, "fov"):
         if key not in entry:
             raise _Invalid(f"{where}: '{key}' is missing")
+    _check_camera_type(entry, f"{where}: ")
+    matrix = _matrix(entry[matrix_key], f"{where}: '{matrix_key}'")
+    fov_y = _number(entry["fov"], f"{where}: fov")
+    named = _principal_point(entry["principal_point"], where) if "principal_point" in entry else principal_point
+    return Keyframe(matrix @ _OPENGL_TO_MITSUBA, fov_y, named)
+
+
+def _matrix(value: Any, where: str) -> np.ndarray:
+    """(4, 4), row-major. The viewers of old wrote three.js' column-major matrices, as text."""
     try:
-        matrix = np.array(entry[matrix_key], dtype=np.float64).reshape(4, 4)
-    except (TypeError, ValueError):
-        raise _Invalid(f"{where}: '{matrix_key}' is not 16 numbers") from None
+        numbers = json.loads(value) if isinstance(value, str) else value
+        matrix = np.array(numbers, dtype=np.float64).reshape(4, 4)
+    except (TypeError, ValueError, OverflowError, RecursionError):
+        raise _Invalid(f"{where} is not 16 numbers") from None
+    if isinstance(value, str) or (matrix[3, :3].any() and not matrix[:3, 3].any()):
+        matrix = matrix.T
     axes = matrix[:3, :3]
     # A JSON file may hold NaN and Infinity, and an edited one five digits: both end up here.
-    if not np.isfinite(matrix).all() or np.abs(axes.T @ axes - np.eye(3)).max() > 1e-3:
-        raise _Invalid(f"{where}: '{matrix_key}' is not a rotation and a position")
-    fov_y = _number(entry["fov"], f"{where}: fov")
-    if fov_y >= 180:
-        raise _Invalid(f"{where}: 'fov' must be below 180 degrees")
-    return Keyframe(matrix @ _OPENGL_TO_MITSUBA, fov_y)
+    if not np.abs(matrix).max() < MAX_POSITION or (matrix[3] != (0, 0, 0, 1)).any():
+        raise _Invalid(f"{where} is not a rotation and a position")
+    error = np.abs(axes.T @ axes - np.eye(3)).max()
+    if error > 1e-3:
+        raise _Invalid(f"{where} is not a rotation and a position")
+    if error > 1e-5:  # more than six digits leave: Mitsuba takes no scale
+        u, _, v = np.linalg.svd(axes)
+        matrix[:3, :3] = u @ v
+    return matrix
+
+
+def _principal_point(value: Any, where: str) -> tuple[float, float]:
+    if not isinstance(value, list) or len(value) != 2 or any(isinstance(v, bool) for v in value):
+        raise _Invalid(f"{where}: 'principal_point' is not two numbers")
+    if not all(isinstance(v, (int, float)) and abs(v) <= MAX_PRINCIPAL_POINT for v in value):
+        raise _Invalid(f"{where}: 'principal_point' is not two numbers of at most {MAX_PRINCIPAL_POINT:g}")
+    return float(value[0]), float(value[1])
+
+
+def _fps(value: Any) -> float:
+    fps = _number(value, "fps")
+    if not MIN_FPS <= fps <= MAX_FPS:
+        raise _Invalid(f"'fps' must be from {MIN_FPS:g} to {MAX_FPS:g}")
+    return fps
 
 
 def _number(value: Any, name: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < float("inf"):
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value <= sys.float_info.max:
         raise _Invalid(f"'{name}' is not a number above zero")
     return float(value)

@@ -1,4 +1,4 @@
-"""A gentle flight for scenes that bring none: a slow sway and turn around the scene's own camera."""
+"""A gentle flight for scenes that bring none: a slow orbit around what the scene's own camera looks at."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from noisewalk.renderer.camera_path import CameraPath, Keyframe
-from noisewalk.renderer.rays import distances, viewing_distance
+from noisewalk.renderer.rays import direction, distances, viewing_distance
 from noisewalk.renderer.scene import Scene
 
 FPS, SECONDS = 25.0, 40.0
@@ -16,6 +16,7 @@ KEYFRAMES = 33
 SWAY = 0.15  # of the distance to what the camera looks at
 RISE = 0.03
 APPROACH = 0.12
+NARROW = 0.5  # degrees: below, the flight shrinks with the field of view, which between keyframes is not met exactly
 TURN = 0.15  # of the field of view
 MAX_TURN_DEGREES = 12.0
 CLEARANCE = 0.5  # of the start camera's own distance to the nearest surface
@@ -29,29 +30,34 @@ def default_path(scene: Scene) -> CameraPath:
     The amplitude follows the distance to what the camera looks at, and shrinks until the whole flight keeps clear of
     all surfaces and nothing stands between it and the start: it cannot leave the room.
     """
-    pose = scene.start.to_world
-    depth = viewing_distance(scene)
-    nearest = distances(scene, pose[None, :3, 3], _AROUND).min()
+    pose, depth = scene.start.to_world, viewing_distance(scene)
+    middle = pose[:3, :3].T @ direction(scene.start, 0.5, 0.5)
     phase = np.linspace(0.0, 2 * np.pi, KEYFRAMES)
-    # In the camera's axes: left, up, forward. It starts and ends at the scene's own view, and never backs off from it.
+    turns = min(MAX_TURN_DEGREES, TURN * scene.start.fov_y) * np.sin(phase)
+    keyframes = []
+    for offset, turn in zip(_offsets(scene, depth, phase), turns, strict=True):
+        # The middle of the picture stays in view, however narrow that is; the slower turn looks around.
+        follow, _ = Rotation.align_vectors((depth * middle - offset)[None], middle[None])
+        move = np.eye(4)
+        move[:3, :3] = (follow * Rotation.from_euler("y", turn, degrees=True)).as_matrix()
+        move[:3, 3] = offset
+        keyframes.append(Keyframe(pose @ move, scene.start.fov_y, scene.start.principal_point))
+    return CameraPath(tuple(keyframes), FPS, SECONDS)
+
+
+def _offsets(scene: Scene, depth: float, phase: np.ndarray) -> np.ndarray:
+    """(N, 3) in the start camera's axes, left, up and forward, from zero to zero; they never back off."""
+    around = distances(scene, scene.start.to_world[None, :3, 3], _AROUND)
+    clearance = CLEARANCE * min(depth, around.min())  # none of these directions may meet what the picture shows
     # Sway and rise grow with the approach: a camera often stands with its back against a wall.
     approach = (1 - np.cos(phase)) / 2
     shape = np.stack(
         [SWAY * np.sin(2 * phase) * approach, RISE * np.sin(phase) * approach, APPROACH * approach], axis=1
     )
-    axes = np.diag([_clear_scale(scene, depth * shape * axis, CLEARANCE * nearest) for axis in np.eye(3)])
-    offsets = depth * shape @ axes
-    offsets *= _clear_scale(scene, offsets, CLEARANCE * nearest)
-    # Turning against the sway keeps the subject in view; the slower turn looks around.
-    turn = min(MAX_TURN_DEGREES, TURN * scene.start.fov_y)
-    yaw = turn * np.sin(phase) - np.degrees(np.arctan2(offsets[:, 0], depth))
-    keyframes = []
-    for offset, angle in zip(offsets, yaw, strict=True):
-        move = np.eye(4)
-        move[:3, :3] = Rotation.from_euler("y", angle, degrees=True).as_matrix()
-        move[:3, 3] = offset
-        keyframes.append(Keyframe(pose @ move, scene.start.fov_y))
-    return CameraPath(tuple(keyframes), FPS, SECONDS)
+    shape *= min(1.0, scene.start.fov_y / NARROW)
+    axes = np.diag([_clear_scale(scene, depth * shape * axis, clearance) for axis in np.eye(3)])
+    offsets: np.ndarray = depth * shape @ axes
+    return offsets * _clear_scale(scene, offsets, clearance)
 
 
 def _clear_scale(scene: Scene, offsets: np.ndarray, clearance: float) -> float:

@@ -13,14 +13,21 @@ class Camera:
     """A pinhole view of the scene, in Mitsuba's axes.
 
     to_world: (4, 4) float64, camera to world without scale. Columns are left (+x), up (+y), forward (+z), position.
-    fov_y:    vertical field of view of the whole film in degrees, in (0, 180).
+    fov_y:    vertical field of view in degrees, in (0, 180), as if the principal point were in the picture's middle:
+              the focal length f is height / (2 tan(fov_y / 2)) pixels, in both directions.
     width, height: size of the picture in pixels.
+    principal_point: (x, y), where the optical axis meets the picture: from its top left, in widths and heights of the
+              picture. (0.5, 0.5) is the middle. A shifted lens or a cropped film has it elsewhere, also outside [0, 1].
+
+    A point at (left, up, forward) in the camera's axes is seen at x = principal_point[0] - left / forward * f / width,
+    y = principal_point[1] - up / forward * f / height, both in [0, 1] from the picture's top left.
     """
 
     to_world: np.ndarray
     fov_y: float
     width: int
     height: int
+    principal_point: tuple[float, float] = (0.5, 0.5)
 
 
 @dataclass(frozen=True, eq=False)

@@ -34,62 +34,68 @@ def _seed(number: int, kind: int) -> int:
     return (4 * number + kind) % 2**32
 
 
-class View:
-    """The scene's sensor, moved from view to view without recompiling kernels.
+class Sensor:
+    """The scene's sensor at one size, moved from camera to camera without recompiling kernels.
 
-    The scene's crop window keeps its place: `width` x `height` is what is rendered, the film around it grows in
-    proportion. Several views of different sizes may take turns on one sensor.
+    Several of different sizes may take turns on one sensor. The sensor's film is the picture: what was cropped
+    by the scene is in the camera's principal point.
     """
 
     def __init__(self, scene: Scene, width: int, height: int) -> None:
         import mitsuba as mi
 
         self.scene, self.width, self.height = scene, width, height
-        film = scene.film
-        scale = np.array([width, height]) / np.array(film.crop_size)
-        self._film_size = np.maximum((np.array(film.size) * scale).round().astype(int), [width, height])
-        offset = np.minimum((np.array(film.crop_offset) * scale).round().astype(int), self._film_size - [width, height])
-        self._crop_offset = offset.tolist()
         self._params = mi.traverse(scene.sensor)
         # What Dr.Jit has recorded, by integrators and spp; nothing can be recorded where nothing is traced.
         self._recordings: dict[tuple[Any, ...], Any] = {}
         self._records = scene.variant != "scalar_rgb"
 
-    def look(self, camera: Camera) -> None:
-        """Moves the sensor. Raises ValueError where the camera's size is not this view's."""
+    def _look(self, camera: Camera) -> None:
         import mitsuba as mi
 
         if (camera.width, camera.height) != (self.width, self.height):
             raise ValueError(f"camera is {camera.width}x{camera.height}, the film {self.width}x{self.height}")
-        # Another view may have set another size; each size compiles its kernels once, and going back is free.
-        self._params["film.size"] = self._film_size.tolist()
+        # Another may have set another size; each size compiles its kernels once, and going back is free.
+        film, corner = np.array([self.width, self.height]), np.zeros(2, dtype=int)
+        if "principal_point_offset_x" in self._params:
+            self._params["principal_point_offset_x"] = 0.5 - camera.principal_point[0]
+            self._params["principal_point_offset_y"] = 0.5 - camera.principal_point[1]
+        else:  # a thin lens: its axis meets the middle of the film, of which the picture becomes a crop
+            film, corner = _film_around(film, np.array(camera.principal_point))
+        self._params["film.size"] = film.tolist()
         self._params["film.crop_size"] = [self.width, self.height]
-        self._params["film.crop_offset"] = self._crop_offset
-        aspect = float(self._film_size[0] / self._film_size[1])
+        self._params["film.crop_offset"] = corner.tolist()
+        self._params.set_dirty("film.crop_size")  # else a film of another size takes all of itself for the crop
+        aspect = float(film[0]) / self.height
         self._params["to_world"] = mi.ScalarTransform4f(camera.to_world)
         self._params["x_fov"] = math.degrees(2 * math.atan(math.tan(math.radians(camera.fov_y) / 2) * aspect))
         self._params.update()
 
-    def render(self, passes: Sequence[Pass], spp: int) -> list[Any]:
-        """A picture for each pass, as Dr.Jit tensors (height, width, channels), possibly not evaluated yet.
+    def render(self, camera: Camera, passes: Sequence[Pass], spp: int) -> list[Any]:
+        """What `camera` sees, for each pass: Dr.Jit tensors (height, width, channels), possibly not evaluated yet.
 
         Mitsuba traces a picture anew for each call, which takes it longer than a small picture itself. So Dr.Jit
         records the kernels, and launches them again from then on: the same pictures, bit by bit. Before each launch it
         looks through the whole scene (milliseconds), so that several passes in one call take less than by themselves.
 
-        Raises RenderCancelled where Ctrl-C came: Mitsuba's scalar variant then returns at once, with a picture that is
-        not complete. The others' pictures are always complete.
+        Raises ValueError where the camera's size is not this sensor's, and RenderCancelled where Ctrl-C came: Mitsuba's
+        scalar variant then returns at once, with a picture that is not complete. The others' are always complete.
         """
+        self._look(camera)
         if self._records:
             try:
                 return self._recorded(passes, spp)
             except RuntimeError:
                 # Mitsuba 3.9 hides variables of some plugins (thinlens) from Dr.Jit, which says so as it records.
                 self._records = False
-        return [self.render_bare(integrator, spp, seed) for integrator, seed in passes]
+        return [self._traced(integrator, spp, seed) for integrator, seed in passes]
 
-    def render_bare(self, integrator: Any, spp: int, seed: int) -> Any:
+    def render_bare(self, camera: Camera, integrator: Any, spp: int, seed: int) -> Any:
         """One pass of `render`, by a call of `mi.render` that is traced anew."""
+        self._look(camera)
+        return self._traced(integrator, spp, seed)
+
+    def _traced(self, integrator: Any, spp: int, seed: int) -> Any:
         import mitsuba as mi
 
         image = mi.render(self.scene.mi_scene, sensor=self.scene.sensor, integrator=integrator, spp=spp, seed=seed)
@@ -119,6 +125,12 @@ class View:
         return images
 
 
+def _film_around(size: np.ndarray, centre: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The smallest film around a picture that has `centre` in its middle, and the picture's corner: (2,) pixels."""
+    film = (2 * np.maximum(centre, 1 - centre) * size).round().astype(int)
+    return film, np.where(centre < 0.5, film - size, 0)
+
+
 class PathTracer:
     """Renders pairs of `width` x `height` at `spp` samples per pixel each, with seeds that follow from `seed`.
 
@@ -132,7 +144,7 @@ class PathTracer:
 
         if width * height * spp > MAX_SAMPLES:
             raise RendererError(f"{width}x{height} at {spp} spp: more than {MAX_SAMPLES} samples in one frame")
-        self.view = View(scene, width, height)
+        self.sensor = Sensor(scene, width, height)
         self._spp, self._seed = spp, seed
         # A nested aov(path) costs twice as much as `path` and a childless `aov` with the same seed. The samples within
         # a pixel are the same, but for the scalar variant, where one stream of random numbers serves a whole block.
@@ -144,19 +156,18 @@ class PathTracer:
         `check` is called between the halves, where a frame takes long; what it raises ends the frame. So does Ctrl-C:
         RenderCancelled.
         """
-        self.view.look(camera)
         seeds = [frame_seed(self._seed, index, half) for half in (0, 1)]
-        if self.view.scene.variant.startswith("cuda"):
-            a, b = self._render(seeds)
+        if self.sensor.scene.variant.startswith("cuda"):
+            a, b = self._render(camera, seeds)
         else:
-            (a,) = self._render(seeds[:1])
+            (a,) = self._render(camera, seeds[:1])
             check()
-            (b,) = self._render(seeds[1:])
+            (b,) = self._render(camera, seeds[1:])
         return NoisyPair(a, b, camera, self._spp, index)
 
-    def _render(self, seeds: list[int]) -> list[Frame]:
-        passes = [(integrator, seed) for seed in seeds for integrator in (self.view.scene.integrator, self.features)]
-        images = [to_torch(image) for image in self.view.render(passes, self._spp)]
+    def _render(self, camera: Camera, seeds: list[int]) -> list[Frame]:
+        passes = [(integrator, seed) for seed in seeds for integrator in (self.sensor.scene.integrator, self.features)]
+        images = [to_torch(image) for image in self.sensor.render(camera, passes, self._spp)]
         # Mitsuba's albedo reaches 187 on rough conductors.
         return [
             Frame(color, features[..., 0:3].clamp(0.0, 1.0), features[..., 3:6], features[..., 6:9])
@@ -165,5 +176,5 @@ class PathTracer:
 
 
 def to_torch(image: Any) -> torch.Tensor:
-    """A picture of `View.render` as a tensor that shares its memory, finished where that is the CPU's."""
+    """A picture of `Sensor.render` as a tensor that shares its memory, finished where that is the CPU's."""
     return image.torch() if hasattr(image, "torch") else torch.from_numpy(np.array(image, dtype=np.float32))

@@ -12,16 +12,20 @@ from noisewalk.renderer.scene import Scene
 
 
 def viewing_distance(scene: Scene) -> float:
-    """Median distance to what the middle of the picture shows; the size of the scene where it shows nothing."""
-    pose = scene.start.to_world
-    spread = np.tan(np.radians(scene.start.fov_y) / 4)
-    grid = np.array([(x, y, 1.0) for x, y in itertools.product(np.linspace(-spread, spread, 5), repeat=2)])
-    found = distances(scene, pose[None, :3, 3], grid @ pose[:3, :3].T)
-    hits = found[np.isfinite(found)]
-    if hits.size:
-        return float(np.median(hits))
+    """Median distance to what the middle of the picture shows, or else the whole of it.
+
+    Where it shows nothing: to the middle of the scene, but not less than half its diagonal; 1 without any shapes.
+    """
+    for places in (np.linspace(0.25, 0.75, 5), np.linspace(0.0, 1.0, 33)):
+        grid = np.array([direction(scene.start, x, y) for x, y in itertools.product(places, repeat=2)])
+        found = distances(scene, scene.start.to_world[None, :3, 3], grid)
+        if np.isfinite(found).any():
+            return float(np.median(found[np.isfinite(found)]))
     box = scene.mi_scene.bbox()
-    return float(np.linalg.norm(np.array(box.extents()))) / 2 if box.valid() else 1.0
+    if not box.valid():
+        return 1.0
+    away = np.linalg.norm(np.array(box.center()) - scene.start.to_world[:3, 3])
+    return float(max(away, np.linalg.norm(np.array(box.extents())) / 2))
 
 
 def distances(scene: Scene, origins: np.ndarray, directions: np.ndarray) -> np.ndarray:
@@ -31,6 +35,8 @@ def distances(scene: Scene, origins: np.ndarray, directions: np.ndarray) -> np.n
     """
     import mitsuba as mi
 
+    if not len(directions):  # Dr.Jit aborts the process for rays that are none
+        return np.empty(0)
     directions = directions / np.linalg.norm(directions, axis=1, keepdims=True)
     origins = np.broadcast_to(origins, directions.shape)
     if scene.variant.startswith("scalar"):
@@ -44,11 +50,17 @@ def _hit_distance(hit: Any) -> float:
     return float(hit.t) if hit.is_valid() else float("inf")
 
 
+def direction(camera: Camera, x: float, y: float) -> np.ndarray:
+    """(3,), of length 1 in the world: where `camera` looks at (x, y), both in [0, 1] from the top left."""
+    height = 2 * np.tan(np.radians(camera.fov_y) / 2)
+    centre_x, centre_y = camera.principal_point
+    axes = np.array([(centre_x - x) * height * camera.width / camera.height, (centre_y - y) * height, 1.0])
+    turned: np.ndarray = camera.to_world[:3, :3] @ (axes / np.linalg.norm(axes))
+    return turned
+
+
 def pick(scene: Scene, camera: Camera, x: float, y: float) -> np.ndarray | None:
     """The point (3,) in the world that `camera` shows at (x, y), both in [0, 1] from the top left; None for nothing."""
-    height = np.tan(np.radians(camera.fov_y) / 2)
-    direction = np.array([(1 - 2 * x) * height * camera.width / camera.height, (1 - 2 * y) * height, 1.0])
-    direction = camera.to_world[:3, :3] @ (direction / np.linalg.norm(direction))
-    origin = camera.to_world[:3, 3]
-    distance = distances(scene, origin[None], direction[None])[0]
-    return origin + distance * direction if np.isfinite(distance) else None
+    origin, towards = camera.to_world[:3, 3], direction(camera, x, y)
+    distance = distances(scene, origin[None], towards[None])[0]
+    return origin + distance * towards if np.isfinite(distance) else None

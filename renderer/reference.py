@@ -21,12 +21,13 @@ from safetensors.numpy import save
 from noisewalk.renderer import RendererError
 from noisewalk.renderer.files import written_aside
 from noisewalk.renderer.frame import Camera
-from noisewalk.renderer.path_tracer import View, reference_seed
+from noisewalk.renderer.path_tracer import Sensor, reference_seed
 from noisewalk.renderer.scene import Scene
 
 FORMAT = "noisewalk reference 2"
 MAX_BYTES = 4 * 2**30
 SAVE_SECONDS = 5.0
+ABANDONED_SECONDS = 3600.0  # after which a temporary file is what a killed process left
 SAMPLES_PER_PASS = 2**22
 HEADER_BYTES = 1024  # more than a file has beside its pixels
 
@@ -64,7 +65,7 @@ class ReferenceCache:
     def __init__(self, folder: Path, scene: Scene, width: int, height: int, max_bytes: int = MAX_BYTES) -> None:
         self._folder, self._scene, self._max_bytes = folder, scene, max_bytes
         self._size = width, height
-        self._view = View(scene, width, height)
+        self._sensor = Sensor(scene, width, height)
 
     def make_room_for(self, count: int) -> None:
         """Raises the bound where `count` references would not fit: what a walk needs must not push itself out.
@@ -84,11 +85,10 @@ class ReferenceCache:
         return self._folder / f"{self._stem(camera)}-{spp or 'growing'}.safetensors"
 
     def _stem(self, camera: Camera) -> str:
-        film = self._scene.film
-        view = np.asarray(camera.to_world, dtype=np.float32).round(6) + 0.0  # adding 0 turns -0 into 0
+        view = np.asarray(camera.to_world, dtype=np.float32) + 0.0  # as Mitsuba has it; adding 0 turns -0 into 0
         key = hashlib.sha256((FORMAT + self._scene.content_hash).encode())
         key.update(view.tobytes())
-        key.update(repr((round(camera.fov_y, 4), self._size, film.size, film.crop_offset, film.crop_size)).encode())
+        key.update(repr((float(camera.fov_y), self._size, camera.principal_point)).encode())
         return f"{self._scene.name}-{key.hexdigest()[:24]}"
 
     def best(self, camera: Camera) -> Path | None:
@@ -104,14 +104,18 @@ class ReferenceCache:
         """
         accumulation = self.accumulation(camera, spp)
         progress(accumulation.spp)
-        pass_spp = max(1, SAMPLES_PER_PASS // (self._size[0] * self._size[1]))
         try:
-            while accumulation.spp < spp:
-                accumulation.add(min(pass_spp, -(-(spp - accumulation.spp) // 2)))
+            for pass_spp in self.pass_spp(accumulation.spp, spp):
+                accumulation.add(pass_spp)
                 progress(accumulation.spp)
         finally:
             accumulation.save()
         return accumulation.reference()
+
+    def pass_spp(self, done: int, spp: int) -> list[int]:
+        """Samples per pixel of each half, pass by pass, that are missing to a reference of `spp` where `done` are."""
+        most, missing = max(1, SAMPLES_PER_PASS // (self._size[0] * self._size[1])), max(0, -(-(spp - done) // 2))
+        return [most] * (missing // most) + ([missing % most] if missing % most else [])
 
     def accumulation(self, camera: Camera, spp: int | None = None) -> Accumulation:
         """This view's reference of `spp` as far as it is rendered, to go on with; without spp, from the best there is.
@@ -124,10 +128,10 @@ class ReferenceCache:
             loaded = self._load(file)
             with suppress(OSError):
                 os.utime(file)  # used now: the last to go
-            return Accumulation(self, self._view, camera, target, *loaded)
+            return Accumulation(self, self._sensor, camera, target, *loaded)
         width, height = self._size
         empty = [np.zeros((height, width, 3), np.float32) for _ in range(2)]
-        return Accumulation(self, self._view, camera, target, empty, 0, 0)
+        return Accumulation(self, self._sensor, camera, target, empty, 0, 0)
 
     def _load(self, file: Path) -> tuple[list[np.ndarray], int, int]:
         hint = "delete it, or run 'noisewalk cache --clear'"
@@ -149,18 +153,19 @@ class ReferenceCache:
     def save(self, file: Path, halves: list[np.ndarray], per_half: int, passes: int) -> None:
         """Writes what `accumulation` will find, to the last bit. Raises OSError where the cache cannot be written."""
         file.parent.mkdir(parents=True, exist_ok=True)
-        self._make_room(file)
+        self._evict(file)
         metadata = {"format": FORMAT, "spp_per_half": str(per_half), "passes": str(passes), "scene": self._scene.name}
         stored = dict(zip("ab", halves, strict=True))
         with written_aside(file) as temporary:
             temporary.write_bytes(save(stored, metadata))
 
-    def _make_room(self, keep: Path) -> None:
+    def _evict(self, keep: Path) -> None:
         """Deletes the longest unused references, and what a killed process left, until one more fits."""
         oldest_first = sorted(cached_files(self._folder), key=lambda cached: cached.used)
         total = sum(cached.size for cached in oldest_first)
-        for file, size, used in oldest_first:
-            abandoned = file.suffix == ".tmp" and time.time() - used > 3600
+        for cached in oldest_first:
+            file, size, _ = cached
+            abandoned = file.suffix == ".tmp" and not being_written(cached)
             if abandoned or (total + self._bytes() > self._max_bytes and file != keep):
                 total -= size
                 file.unlink(missing_ok=True)
@@ -170,13 +175,22 @@ class ReferenceCache:
         return 2 * self._size[0] * self._size[1] * 3 * 4
 
 
+def render_pass(sensor: Sensor, camera: Camera, index: int, spp: int) -> list[np.ndarray]:
+    """Both halves of pass `index`, (H, W, 3) float32 each, with `spp` samples per pixel each."""
+    passes = [(sensor.scene.integrator, reference_seed(index, half)) for half in (0, 1)]
+    return [np.array(image) for image in sensor.render(camera, passes, spp)]
+
+
 class Accumulation:
-    """One view's reference while it grows. `spp`: samples per pixel so far, of both halves together."""
+    """One view's reference while it grows.
+
+    spp: samples per pixel so far, of both halves together. passes: so far, which is the number of the next one.
+    """
 
     def __init__(
         self,
         cache: ReferenceCache,
-        view: View,
+        sensor: Sensor,
         camera: Camera,
         file: Path,
         halves: list[np.ndarray],
@@ -184,7 +198,7 @@ class Accumulation:
         passes: int,
     ) -> None:
         self.camera = camera
-        self._cache, self._view, self._file = cache, view, file
+        self._cache, self._sensor, self._file = cache, sensor, file
         self._halves, self._per_half, self._passes = halves, per_half, passes
         self._saved_passes, self._saved_at = passes, time.monotonic()
 
@@ -192,16 +206,20 @@ class Accumulation:
     def spp(self) -> int:
         return 2 * self._per_half
 
+    @property
+    def passes(self) -> int:
+        return self._passes
+
     def reference(self) -> Reference:
         """The mean of what is there."""
         return Reference(self._halves[0], self._halves[1], self.spp)
 
     def add(self, pass_spp: int) -> None:
         """Renders `pass_spp` more samples per pixel for each half; saves every few seconds."""
-        self._view.look(self.camera)
-        integrator = self._view.scene.integrator
-        seeds = [reference_seed(self._passes, half) for half in (0, 1)]
-        rendered = [np.array(image) for image in self._view.render([(integrator, seed) for seed in seeds], pass_spp)]
+        self.take(render_pass(self._sensor, self.camera, self._passes, pass_spp), pass_spp)
+
+    def take(self, rendered: list[np.ndarray], pass_spp: int) -> None:
+        """Adds the next pass, wherever it was rendered; saves every few seconds."""
         self._per_half, self._passes = self._per_half + pass_spp, self._passes + 1
         share = pass_spp / self._per_half
         # In float32, as it is saved: what goes on after a kill must come to the very same numbers.
@@ -247,3 +265,8 @@ def cached_files(folder: Path) -> list[CachedFile]:
                 status = file.stat()
                 found.append(CachedFile(file, status.st_size, status.st_mtime))
     return found
+
+
+def being_written(cached: CachedFile) -> bool:
+    """Whether another process may be writing this file at the moment, as far as clocks can tell."""
+    return cached.file.suffix == ".tmp" and abs(time.time() - cached.used) < ABANDONED_SECONDS

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +12,14 @@ import numpy as np
 from noisewalk.renderer.bundled import SceneError, find_scene, scene_name
 from noisewalk.renderer.camera_path import CameraPath, load_path
 from noisewalk.renderer.frame import Camera
+from noisewalk.renderer.mitsuba_files import (
+    content_hash,
+    found_as_mitsuba_does,
+    named_files,
+    one_line,
+    unreferenced_properties,
+    warnings_heard,
+)
 
 FLYABLE_SENSORS = ("perspective", "thinlens")
 SURFACE_INTEGRATORS = ("path", "direct")
@@ -23,22 +28,15 @@ CARRIED_SETTINGS = ("max_depth", "rr_depth", "hide_emitters")
 
 
 @dataclass(frozen=True, eq=False)
-class Film:
-    """The scene's own film in pixels: whole size, and the crop window that is rendered."""
-
-    size: tuple[int, int]
-    crop_offset: tuple[int, int]
-    crop_size: tuple[int, int]
-
-
-@dataclass(frozen=True, eq=False)
 class Scene:
     """A loaded scene. `mi_scene`, `sensor` and `integrator` are Mitsuba objects of `variant`.
 
-    views:        the views of all sensors that can be flown, by name, each at the size of its own film crop.
+    views:        the views of all sensors that can be flown, by name. A film's crop is the picture: its size and
+                  principal point are those of the crop window.
     start:        the first of them, that of `sensor`.
     path:         the fly-through that the scene brings as path.json, or None.
-    content_hash: of everything that decides the picture but the camera: XML, all files it names, integrator.
+    files:        the XML and all that it includes and names.
+    content_hash: of everything that decides the picture but the camera: those files, integrator.
     warnings:     what Mitsuba would pass over in silence, one line each.
     """
 
@@ -48,9 +46,9 @@ class Scene:
     mi_scene: Any
     sensor: Any
     integrator: Any
-    film: Film
     views: dict[str, Camera]
     path: CameraPath | None
+    files: tuple[Path, ...]
     content_hash: str
     warnings: tuple[str, ...]
 
@@ -72,29 +70,28 @@ def open_scene(name: str, variant: str, max_depth: int | None = None) -> Scene:
     config = mi.parser.ParserConfig(variant)
     # Merging shapes renames and reorders them, so that two loads would not be bit-equal.
     config.merge_equivalent = config.merge_meshes = False
+    config.unused_properties = mi.LogLevel.Warn
     try:
-        state = mi.parser.parse_file(config, str(file))
-        mi.parser.transform_all(config, state)
+        with found_as_mitsuba_does(file) as resolver, warnings_heard() as heard:
+            state = mi.parser.parse_file(config, str(file))
+            mi.parser.transform_all(config, state)
+            if not state.nodes or state.nodes[0].type != mi.ObjectType.Scene:
+                raise SceneError(f"{file}: the top level element is not <scene>")
+            flyable = _flyable_sensors(file, state)
+            _replace_filter_and_sampler(file, state)
+            files = (*(Path(str(f)) for f in state.files), *named_files(file, state, resolver))
+            mi_scene = _first(mi.parser.instantiate(config, state))
+            # Afterwards: what is read here counts as known to the integrator.
+            integrator_settings, warnings = _integrator_settings(file, state, max_depth)
+            integrator = _integrator(variant, integrator_settings)
     except RuntimeError as error:
-        raise SceneError(_one_line(file, error)) from error
-    if not state.nodes or state.nodes[0].type != mi.ObjectType.Scene:
-        raise SceneError(f"{file}: the top level element is not <scene>")
-    flyable = _flyable_sensors(file, state)
-    _replace_filter_and_sampler(file, state)
-    named_files = _resolve_files(file, state)
-    integrator_settings, warnings = _integrator_settings(file, state, max_depth)
-    try:
-        integrator = mi.load_dict(integrator_settings)
-        loaded = mi.parser.instantiate(config, state)
-        mi_scene: Any = loaded[0] if isinstance(loaded, list) else loaded
-    except RuntimeError as error:
-        raise SceneError(_one_line(file, error)) from error
+        raise SceneError(one_line(file, error)) from error
+    warnings += unreferenced_properties(heard)
     if not mi_scene.emitters() and not any(n.type == mi.ObjectType.Emitter for n in state.nodes):
         warnings.append(f"{file}: the scene has no emitters: every picture will be black")
     sensors = [mi_scene.sensors()[index] for index in flyable]
-    views = [_film_and_camera(sensor) for sensor in sensors]
-    if views[0][0].crop_size != views[0][0].size:
-        warnings.append(f"{file}: the film is cropped: past frames are not found again, orbits miss their point")
+    views = {_sensor_name(sensor, index): _camera(sensor) for index, sensor in enumerate(sensors)}
+    start = next(iter(views.values()))
     path_file = file.parent / "path.json"
     return Scene(
         name=scene_name(file),
@@ -103,22 +100,24 @@ def open_scene(name: str, variant: str, max_depth: int | None = None) -> Scene:
         mi_scene=mi_scene,
         sensor=sensors[0],
         integrator=integrator,
-        film=views[0][0],
-        views={_sensor_name(s, i): camera for i, (s, (_, camera)) in enumerate(zip(sensors, views, strict=True))},
-        path=load_path(path_file) if path_file.is_file() else None,
-        content_hash=_content_hash([*(Path(str(f)) for f in state.files), *named_files], integrator_settings),
+        views=views,
+        path=load_path(path_file, start.principal_point) if path_file.is_file() else None,
+        files=files,
+        content_hash=content_hash(state, files, integrator_settings),
         warnings=tuple(warnings),
     )
 
 
-def _one_line(file: Path, error: Exception) -> str:
-    """Mitsuba's message without its source positions and line breaks, with the file's name in front."""
-    chain: list[BaseException] = [error]
-    while nested := chain[-1].__cause__ or chain[-1].__context__:
-        chain.append(nested)
-    text = re.sub(r"\[[\w]+\.(cpp|h):\d+\]\s*", "", str(chain[-1]))
-    text = re.sub(r"\s+", " ", text).strip()
-    return text if str(file) in text else f"{file}: {text}"
+def _integrator(variant: str, settings: dict[str, Any]) -> Any:
+    import mitsuba as mi
+
+    config = mi.parser.ParserConfig(variant)
+    config.unused_properties = mi.LogLevel.Debug  # the scene's own has warned about them
+    return _first(mi.parser.instantiate(config, mi.parser.parse_dict(config, settings)))
+
+
+def _first(loaded: Any) -> Any:
+    return loaded[0] if isinstance(loaded, list) else loaded
 
 
 def _flyable_sensors(file: Path, state: Any) -> list[int]:
@@ -158,25 +157,6 @@ def _replace_filter_and_sampler(file: Path, state: Any) -> None:
             node.props.set_plugin_name("independent")
 
 
-def _resolve_files(file: Path, state: Any) -> list[Path]:
-    """Makes every file that a plugin names absolute, so that nothing global has to change, and checks it is there."""
-    import mitsuba as mi
-
-    resolver: Any = mi.file_resolver()  # type: ignore[operator]
-    named = []
-    for node in state.nodes:
-        if "filename" not in node.props or node.props.type("filename") != mi.Properties.Type.String:
-            continue
-        text = node.props["filename"]
-        beside = file.parent / text
-        found = beside if beside.is_file() else Path(str(resolver.resolve(text)))
-        if not found.is_file():
-            raise SceneError(f"{file}: {node.props.plugin_name()} file not found: {text}")
-        node.props["filename"] = str(found.resolve())
-        named.append(found.resolve())
-    return named
-
-
 def _integrator_settings(file: Path, state: Any, max_depth: int | None) -> tuple[dict[str, Any], list[str]]:
     """The scene's integrator as a dictionary for `mi.load_dict`, and warnings about what it leaves out.
 
@@ -204,19 +184,19 @@ def _integrator_settings(file: Path, state: Any, max_depth: int | None) -> tuple
     return settings, warnings
 
 
-def _film_and_camera(sensor: Any) -> tuple[Film, Camera]:
+def _camera(sensor: Any) -> Camera:
+    """The sensor's view of its film's crop window. Mitsuba counts the principal point's offset in sizes of the film."""
     import mitsuba as mi
 
     params = mi.traverse(sensor)
-    film = Film(
-        size=_pair(params["film.size"]),
-        crop_offset=_pair(params["film.crop_offset"]),
-        crop_size=_pair(params["film.crop_size"]),
-    )
+    film, size, corner = (np.array(params[f"film.{key}"], float) for key in ("size", "crop_size", "crop_offset"))
+    axes = [f"principal_point_offset_{axis}" for axis in "xy"]
+    offset = np.array([_number(params[key]) if key in params else 0.0 for key in axes])
+    centre = (film * (0.5 - offset) - corner) / size
     to_world = np.array(params["to_world"].matrix, dtype=np.float64).reshape(4, 4)
-    x_fov = math.radians(float(np.array(params["x_fov"]).item()))
-    fov_y = math.degrees(2 * math.atan(math.tan(x_fov / 2) * film.size[1] / film.size[0]))
-    return film, Camera(to_world, fov_y, *film.crop_size)
+    width = math.tan(math.radians(_number(params["x_fov"])) / 2)
+    fov_y = math.degrees(2 * math.atan(width * size[1] / film[0]))
+    return Camera(to_world, fov_y, int(size[0]), int(size[1]), (float(centre[0]), float(centre[1])))
 
 
 def _sensor_name(sensor: Any, index: int) -> str:
@@ -225,13 +205,5 @@ def _sensor_name(sensor: Any, index: int) -> str:
     return f"camera {index + 1}" if not given or given.startswith("_") or "__" in given else f"{index + 1}: {given}"
 
 
-def _pair(vector: Any) -> tuple[int, int]:
-    return int(vector[0]), int(vector[1])
-
-
-def _content_hash(files: list[Path], integrator_settings: dict[str, Any]) -> str:
-    digest = hashlib.sha256(json.dumps(integrator_settings, sort_keys=True, default=str).encode())
-    for file in files:
-        with open(file, "rb") as stream:
-            digest.update(hashlib.file_digest(stream, "sha256").digest())
-    return digest.hexdigest()
+def _number(value: Any) -> float:
+    return float(np.array(value).item())

@@ -16,6 +16,7 @@ from noisewalk.app.session import Session
 from noisewalk.denoiser.estimate import estimate_error
 from noisewalk.denoiser.online import OnlineDenoiser
 from noisewalk.denoiser.trainer import Trainer, TrainingSettings
+from noisewalk.renderer.frame import Camera
 from noisewalk.renderer.path_tracer import PathTracer, to_torch
 
 LABELS = {
@@ -64,7 +65,7 @@ class Stages:
         self._pass(self._recorded, self._tracer.features, index)
 
     def bare(self, index: int) -> None:
-        self._pass(self._tracer.view.render_bare, self._session.scene.integrator, index)
+        self._pass(self._tracer.sensor.render_bare, self._session.scene.integrator, index)
 
     def input(self, index: int) -> None:
         self._prepared = self._session.denoiser.prepare(self._pair)
@@ -128,10 +129,10 @@ class Stages:
         if self._gl is not None:
             self._gl.release()
 
-    def _recorded(self, integrator: Any, spp: int, seed: int) -> Any:
-        return self._tracer.view.render([(integrator, seed)], spp)[0]
+    def _recorded(self, camera: Camera, integrator: Any, spp: int, seed: int) -> Any:
+        return self._tracer.sensor.render(camera, [(integrator, seed)], spp)[0]
 
-    def _pass(self, render: Callable[[Any, int, int], Any], integrator: Any, index: int) -> None:
-        self._tracer.view.look(self._session.camera(index))
+    def _pass(self, render: Callable[[Camera, Any, int, int], Any], integrator: Any, index: int) -> None:
+        camera = self._session.camera(index)
         for half in (0, 1):
-            to_torch(render(integrator, self._session.options.spp, 2 * index + half))
+            to_torch(render(camera, integrator, self._session.options.spp, 2 * index + half))

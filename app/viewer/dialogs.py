@@ -8,7 +8,7 @@ from pathlib import Path
 
 from imgui_bundle import portable_file_dialogs as native
 
-from noisewalk.app.viewer.viewer import Question, Viewer
+from noisewalk.app.flying.viewer import Question, Viewer
 
 _HELPERS = ("zenity", "kdialog", "matedialog", "qarma")
 

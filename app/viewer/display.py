@@ -2,39 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import moderngl
 import numpy as np
 
+from noisewalk.app.flying.messages import Picture
+from noisewalk.app.flying.view import BACKGROUND, TONES, DisplaySettings, colors
 from noisewalk.app.upload import CudaInterop, try_interop, write_texture
-from noisewalk.app.viewer.messages import Picture
 
-# Name of the layer and what it is called on screen, in the order of the number keys.
-MODES = {
-    "denoised": "denoised",
-    "noisy": "noisy average",
-    "half": "one noisy frame",
-    "reference": "reference",
-    "albedo": "albedo",
-    "normal": "normal",
-    "error": "error",
-    "estimated_error": "estimated error",
-}
-TONES = {"paper": "paper's T", "srgb": "sRGB", "aces": "ACES-like"}
-EXPOSURE_RANGE = (-12.0, 12.0)  # stops
 MIN_ZOOM, MAX_ZOOM = 0.25, 64.0
 NEAREST_FROM = 3.0  # screen pixels for a picture's pixel: from here on one wants to see the pixels
-BACKGROUND = (0.075, 0.08, 0.09)
-# matplotlib's `inferno` at 0, 1/8, ..., 1.
-_INFERNO = np.array(
-    [
-        (0, 0, 4), (31, 12, 72), (85, 15, 109), (136, 34, 106), (186, 54, 85), (227, 89, 51), (249, 140, 10),
-        (249, 201, 50), (252, 255, 164),
-    ]
-)  # fmt: skip
-
 _VERTEX = """
 #version 330
 out vec2 place;
@@ -92,32 +71,6 @@ void main() {
 }
 """
 _KINDS = {"albedo": 1, "normal": 2, "error": 3, "estimated_error": 5}
-ERRORS = {  # the modes in false colours, and what they are
-    "error": "|T(denoised) - T(reference)|",
-    "estimated_error": "|T(denoised) - T(truth)|, estimated",
-}
-
-
-@dataclass
-class DisplaySettings:
-    """How the picture is looked at. exposure in stops; split in [0, 1] of the picture's area, used when `split_on`.
-
-    zoom 1 fits the area; center is what lies in its middle, in the picture's [0, 1].
-    """
-
-    left: str = "denoised"
-    right: str = "noisy"
-    split_on: bool = False
-    split: float = 0.5
-    exposure: float = 0.0
-    tone: str = "paper"
-    error_scale: float = 0.25
-    zoom: float = 1.0
-    center: tuple[float, float] = field(default=(0.5, 0.5))
-
-    def fit(self) -> None:
-        """The whole picture."""
-        self.zoom, self.center = 1.0, (0.5, 0.5)
 
 
 @dataclass(frozen=True)
@@ -266,9 +219,3 @@ class _Layer:
             write_texture(texture, image, interop)
             self._number = number
         return texture
-
-
-def colors(count: int) -> np.ndarray:
-    """(count, 3) in [0, 255]: the false colours of the error, from none to `error_scale` and more."""
-    steps = np.linspace(0, len(_INFERNO) - 1, count)
-    return np.stack([np.interp(steps, range(len(_INFERNO)), channel) for channel in _INFERNO.T], axis=1).round()

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from imgui_bundle import imgui, implot
 
-from noisewalk.app.viewer.messages import Picture
-from noisewalk.app.viewer.series import STAGES, Curves
-from noisewalk.app.viewer.viewer import Viewer
+from noisewalk.app.flying.messages import Picture
+from noisewalk.app.flying.series import STAGES, Curves
+from noisewalk.app.flying.viewer import Viewer
 
 DENOISED, NOISY, FLOOR = (0.42, 0.72, 1.0), (1.0, 0.66, 0.3), (0.55, 0.57, 0.6)
 ESTIMATE = (0.62, 0.78, 0.92)

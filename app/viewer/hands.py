@@ -6,10 +6,11 @@ from collections.abc import Callable
 
 from imgui_bundle import imgui
 
-from noisewalk.app.viewer.controls import MAX_CLICKS, Steering
-from noisewalk.app.viewer.display import MODES, Area
+from noisewalk.app.flying.controls import MAX_CLICKS, Steering
+from noisewalk.app.flying.view import MODES
+from noisewalk.app.flying.viewer import Viewer
+from noisewalk.app.viewer.display import Area
 from noisewalk.app.viewer.overlays import over_split
-from noisewalk.app.viewer.viewer import Viewer
 
 Key = imgui.Key
 EXPOSURE_STEP = 0.5
@@ -97,7 +98,7 @@ class Hands:
         else:
             keys = {
                 Key.r: viewer.record,
-                Key.k: lambda: viewer.flight.add(viewer.camera.pose, viewer.camera.fov_y),
+                Key.k: lambda: viewer.flight.add(viewer.camera.viewpoint),
                 Key.space: viewer.play,
                 Key.t: lambda: viewer.train(not viewer.knobs.train),
                 Key.x: lambda: _toggle(viewer.view, "split_on"),

@@ -6,11 +6,11 @@ from importlib.resources import files
 
 from imgui_bundle import imgui, implot
 
+from noisewalk.app.flying.viewer import Viewer
 from noisewalk.app.viewer.display import Area
 from noisewalk.app.viewer.graphs import draw_graphs
 from noisewalk.app.viewer.overlays import draw_overlays
 from noisewalk.app.viewer.panels import draw_controls, draw_menu
-from noisewalk.app.viewer.viewer import Viewer
 
 FONT_SIZE = 15.0
 CONTROLS, GRAPHS = "Controls", "Graphs"

@@ -8,10 +8,11 @@ from pathlib import Path
 
 from imgui_bundle import imgui
 
-from noisewalk.app.upload import as_array
-from noisewalk.app.viewer.display import ERRORS, MODES, Area, colors
-from noisewalk.app.viewer.messages import Picture
-from noisewalk.app.viewer.viewer import Viewer
+from noisewalk.app.flying.messages import Picture
+from noisewalk.app.flying.view import ERRORS, MODES, colors
+from noisewalk.app.flying.viewer import Viewer
+from noisewalk.app.layers import as_array
+from noisewalk.app.viewer.display import Area
 
 KEYS = (
     ("W A S D", "fly forward, left, back, right"),

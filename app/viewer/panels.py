@@ -9,14 +9,13 @@ from functools import partial
 
 from imgui_bundle import imgui
 
-from noisewalk.app.viewer.controls import FOV_RANGE, MAX_SPEED, MIN_SPEED
-from noisewalk.app.viewer.display import ERRORS, EXPOSURE_RANGE, MODES, TONES
-from noisewalk.app.viewer.flight import SECONDS_RANGE
-from noisewalk.app.viewer.messages import printable
-from noisewalk.app.viewer.viewer import Viewer
+from noisewalk.app.flying.controls import FOV_RANGE, MAX_SPEED, MIN_SPEED
+from noisewalk.app.flying.flight import SECONDS_RANGE
+from noisewalk.app.flying.messages import printable
+from noisewalk.app.flying.view import ERRORS, EXPOSURE_RANGE, MODES, TONES
+from noisewalk.app.flying.viewer import MAX_CROP, MAX_ITERATIONS, MAX_SPP, Viewer
 from noisewalk.renderer.bundled import bundled_scenes
 
-MAX_ITERATIONS, MAX_SPP, MAX_CROP = 64, 256, 1024
 _CLAMPED = imgui.SliderFlags_.always_clamp
 _LOGARITHMIC = imgui.SliderFlags_.logarithmic | _CLAMPED
 _OPEN = imgui.TreeNodeFlags_.default_open
@@ -143,7 +142,7 @@ def _camera(viewer: Viewer) -> None:
 
 
 def _path(viewer: Viewer) -> None:
-    flight, pose = viewer.flight, (viewer.camera.pose, viewer.camera.fov_y)
+    flight, viewpoint = viewer.flight, viewer.camera.viewpoint
     if flight.path is None:
         return
     if imgui.button("pause" if flight.playing else "play"):
@@ -166,8 +165,8 @@ def _path(viewer: Viewer) -> None:
                 viewer.go_to_keyframe(index)
         imgui.end_combo()
     for label, action, needs_selection in (
-        ("add", lambda: flight.add(*pose), False),
-        ("replace", lambda: flight.replace(*pose), True),
+        ("add", lambda: flight.add(viewpoint), False),
+        ("replace", lambda: flight.replace(viewpoint), True),
         ("delete", flight.delete, True),
     ):
         imgui.begin_disabled(needs_selection and flight.selected is None)

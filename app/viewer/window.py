@@ -20,15 +20,16 @@ import psutil
 
 from noisewalk.app import STARTED
 from noisewalk.app.console import StopSignal, Talk
-from noisewalk.app.errors import EXIT_INTERRUPTED, EXIT_USAGE, UsageError
+from noisewalk.app.errors import EXIT_USAGE, UsageError
+from noisewalk.app.flying.engine import Engine
+from noisewalk.app.flying.preferences import Preferences, load_preferences
+from noisewalk.app.flying.view import BACKGROUND
+from noisewalk.app.flying.viewer import Viewer
 from noisewalk.app.options import WalkOptions
 from noisewalk.app.viewer.dialogs import NativeDialogs
-from noisewalk.app.viewer.display import BACKGROUND, Area, Display
-from noisewalk.app.viewer.engine import Engine
+from noisewalk.app.viewer.display import Area, Display
 from noisewalk.app.viewer.hands import Hands
 from noisewalk.app.viewer.interface import Interface
-from noisewalk.app.viewer.preferences import Preferences, load_preferences
-from noisewalk.app.viewer.viewer import Viewer
 from noisewalk.renderer.bundled import find_scene
 
 GL_VERSION = (3, 3)
@@ -61,20 +62,11 @@ def view(options: WalkOptions, talk: Talk) -> int:
             # Also after a defect of ours: what was learned must not be lost with the window.
             window.hide()
             viewer.save_preferences(window.size, window.layout())
-            problem = "" if viewer.ever_opened else viewer.engine.status.failure
             ended = viewer.close()
         talk.result(window.report())
     finally:
         window.close()
-    if problem:
-        print(f"noisewalk: error: {problem}", file=sys.stderr)
-    code = EXIT_USAGE if problem else EXIT_INTERRUPTED if stop.requested else 0
-    if not ended:
-        # A render that hangs must not keep the process: the weights are saved without it.
-        viewer.engine.rescue_weights()
-        sys.stderr.flush()
-        os._exit(code)
-    return code
+    return viewer.exit_code(ended, stop.requested)
 
 
 class Window:
@@ -189,7 +181,7 @@ class Window:
         self._display.draw(screen, height, pixels, picture, viewer.view, viewer.size, warp)
         imgui.backends.opengl3_render_draw_data(imgui.get_draw_data())
         if viewer.screenshot_wanted:
-            viewer.screenshot(self._display)
+            viewer.screenshot(self._display.image)
         title = f"{viewer.scene.name} - noisewalk" if viewer.scene else "noisewalk"
         if title != self._title:
             self._title = title

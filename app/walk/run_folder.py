@@ -7,14 +7,14 @@ import json
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from filelock import FileLock, Timeout
 
 from noisewalk.app.errors import UsageError
 from noisewalk.app.files import read_json, write_json
 from noisewalk.app.options import ResolvedOptions
-from noisewalk.renderer.files import written_aside
+from noisewalk.renderer.files import naming, written_aside
 
 COLUMNS = (
     "frame",
@@ -46,7 +46,6 @@ class RunFolder:
     def __init__(self, folder: Path, identity: dict[str, Any], lock: FileLock) -> None:
         self.folder, self._identity, self._lock = folder, identity, lock
         self.rows: list[dict[str, str]] = []
-        self._stream: TextIO | None = None
         (folder / "images").mkdir(exist_ok=True)
         for file in folder.rglob("*.tmp"):
             file.unlink()  # left by a process that was killed
@@ -75,7 +74,7 @@ class RunFolder:
         return self.folder / "weights.safetensors"
 
     def start(self, frames_done: int) -> None:
-        """Opens frames.csv with the first `frames_done` rows that a stopped run left, and nothing after them."""
+        """Begins frames.csv with the first `frames_done` rows that a stopped run left, and nothing after them."""
         file = self.folder / "frames.csv"
         self.rows = read_rows(file)[:frames_done] if frames_done else []
         if len(self.rows) < frames_done:
@@ -84,13 +83,12 @@ class RunFolder:
             writer = csv.DictWriter(stream, COLUMNS)
             writer.writeheader()
             writer.writerows(self.rows)
-        self._stream = open(file, "a", newline="", encoding="utf-8")  # noqa: SIM115 (open for the whole run)
 
     def append(self, row: dict[str, str]) -> None:
         """Adds a frame, on disk at once."""
-        assert self._stream is not None
-        csv.DictWriter(self._stream, COLUMNS).writerow(row)
-        self._stream.flush()
+        file = self.folder / "frames.csv"
+        with naming(file), open(file, "a", newline="", encoding="utf-8") as stream:
+            csv.DictWriter(stream, COLUMNS).writerow(row)
         self.rows.append(row)
 
     def write_state(self, state: str, **about: Any) -> None:
@@ -99,8 +97,6 @@ class RunFolder:
 
     def close(self) -> None:
         """Releases the folder."""
-        if self._stream is not None:
-            self._stream.close()
         _release(self._lock)
 
 

@@ -175,7 +175,7 @@ def test_clean_targets_leave_a_third_curve(straight: Path) -> None:
     assert not list(straight.glob("checkpoint*"))
 
 
-@pytest.mark.parametrize(("kill", "targets"), [(signal.SIGINT, ()), (signal.SIGINT, CLEAN), (signal.SIGKILL, ())])
+@pytest.mark.parametrize(("kill", "targets"), [(signal.SIGINT, ()), (signal.SIGKILL, CLEAN)])
 def test_a_stopped_walk_goes_on_to_the_same_numbers(
     kill: signal.Signals,
     targets: tuple[str, ...],

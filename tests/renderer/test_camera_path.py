@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from scipy.interpolate import Akima1DInterpolator
 from scipy.spatial.transform import Rotation, RotationSpline
 
@@ -98,7 +102,7 @@ def test_every_frame_given_is_flown_as_given(tmp_path: Path) -> None:
     assert [path.camera(i, 8, 8).to_world[0, 3] for i in range(5)] == pytest.approx([0, 1, 4, 9, 16])
 
 
-GOOD = {"fps": 25, "seconds": 4, "keyframes": [{"matrix": np.eye(4).ravel().tolist(), "fov": 45}]}
+GOOD: dict = {"fps": 25, "seconds": 4, "keyframes": [{"matrix": np.eye(4).ravel().tolist(), "fov": 45}]}
 
 
 @pytest.mark.parametrize(
@@ -117,6 +121,14 @@ GOOD = {"fps": 25, "seconds": 4, "keyframes": [{"matrix": np.eye(4).ravel().toli
         ({"keyframes": [{"matrix": [2.0] * 16, "fov": 45}]}, "not a rotation"),
         ({"keyframes": [{"matrix": [float("nan")] * 16, "fov": 45}]}, "not a rotation"),
         ({"keyframes": [{"matrix": np.eye(4).ravel().tolist(), "fov": 180}]}, "below 180"),
+        ({"keyframes": [{"matrix": np.eye(4).ravel().tolist(), "fov": 0.785}]}, "degrees or radians"),
+        ({"fov_unit": "turns"}, "'fov_unit' is neither"),
+        ({"camera_type": "equirectangular"}, r"'camera_type' is \"equirectangular\": only perspective"),
+        ({"camera_type": "fisheye"}, "only perspective"),
+        ({"keyframes": [GOOD["keyframes"][0] | {"camera_type": "vr180"}]}, r"keyframes\[0\]: 'camera_type'"),
+        ({"fps": 1e-9}, "'fps' must be from"),
+        ({"keyframes": [{"matrix": (np.eye(4) + 1e30 * np.eye(4, k=3)).tolist(), "fov": 45}]}, "not a rotation"),
+        ({"keyframes": [GOOD["keyframes"][0] | {"principal_point": [0.5]}]}, "not two numbers"),
     ],
 )
 def test_wrong_files_are_refused_with_file_and_cause(tmp_path: Path, change: dict, cause: str) -> None:
@@ -134,3 +146,109 @@ def test_unreadable_files_are_refused(tmp_path: Path) -> None:
             load_path(tmp_path / name)
     with pytest.raises(PathError, match="cannot read"):
         load_path(tmp_path / "absent")
+
+
+@pytest.mark.parametrize("fov", [0.001, 45.0, 179.0])
+@pytest.mark.parametrize("unit", [1e-7, 1.0, 1e7])
+def test_what_is_written_reads_back_to_a_hundredth_of_a_pixel_at_any_scale(
+    tmp_path: Path, unit: float, fov: float
+) -> None:
+    keys = []
+    for index in range(3):
+        pose = np.eye(4)
+        pose[:3, :3] = Rotation.from_rotvec([1 + 1e-7 * index, 2, 3]).as_matrix()
+        pose[:3, 3] = unit * (np.array([1, 2, 3]) + 1e-3 * index)
+        keys.append(Keyframe(pose, fov))
+    written = CameraPath(tuple(keys), 24, 2.123456789)
+    save_path(written, tmp_path / "p.json")
+    read = load_path(tmp_path / "p.json")
+    assert read.digest() == written.digest() and read.seconds == written.seconds
+    for index in range(0, len(written), 7):
+        before, after = (path.camera(index, 64, 48) for path in (written, read))
+        assert after.fov_y == pytest.approx(before.fov_y, rel=1e-9)
+        point = before.to_world[:3, 3] + unit * before.to_world[:3, 2]
+        seen = (point - after.to_world[:3, 3]) @ after.to_world[:3, :3]
+        pixels = 48 / (2 * math.tan(math.radians(fov) / 2))
+        assert np.abs(seen[:2] / seen[2] * pixels).max() < 0.01
+    changed = CameraPath(tuple(replace(k, fov_y=k.fov_y * (1 - 1e-6)) for k in keys), 24, written.seconds)
+    assert changed.digest() != written.digest()
+
+
+def test_fields_of_view_never_leave_what_the_keyframes_have() -> None:
+    fovs = 170.0, 0.001, 0.001, 0.001, 179.9
+    keys = tuple(replace(k, fov_y=fov) for k, fov in zip(keyframes(5), fovs, strict=True))
+    path = CameraPath(keys, 10, 10)
+    fields = [path.camera(index, 8, 8).fov_y for index in range(len(path))]
+    assert min(fields) >= 0.001 and max(fields) <= 179.9
+
+
+POSE = np.eye(4)
+POSE[:3, 3] = 1, 2, 3
+PUBLIC = {  # as other programs write them
+    "keyframes as text": {"fps": 24, "seconds": 1, "camera_type": "perspective", "camera_path": []}
+    | {"keyframes": [{"matrix": json.dumps(POSE.T.ravel().tolist()), "fov": 45, "aspect": 1.7}]},
+    "columns first": {"fps": 24, "seconds": 1, "keyframes": [{"matrix": POSE.T.ravel().tolist(), "fov": 45}]},
+    "rows of rows": {"camera_path": [{"camera_to_world": POSE.tolist(), "fov": 45}]},
+    "radians": {"fov_unit": "radians", "camera_path": [{"camera_to_world": POSE.tolist(), "fov": math.pi / 4}]},
+    "five digits": {"camera_path": [{"camera_to_world": (POSE * [1.0001, 1, 1, 1]).tolist(), "fov": 45}]},
+}
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("name", PUBLIC)
+def test_what_other_programs_write_is_understood(tmp_path: Path, name: str, encoding: str) -> None:
+    (tmp_path / "p.json").write_text(json.dumps(PUBLIC[name]), encoding=encoding)
+    (keyframe,) = load_path(tmp_path / "p.json").keyframes
+    assert keyframe.fov_y == pytest.approx(45)
+    assert keyframe.to_world == pytest.approx(POSE @ np.diag([-1, 1, -1, 1]), abs=1e-9)
+
+
+def test_a_telescopes_path_says_its_unit(tmp_path: Path) -> None:
+    save_path(CameraPath((Keyframe(np.eye(4), 0.08),), 1, 1), tmp_path / "p.json")
+    assert load_path(tmp_path / "p.json").keyframes[0].fov_y == 0.08
+
+
+SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5)
+FIELDS = st.sampled_from(
+    ["camera_path", "keyframes", "matrix", "camera_to_world", "fov", "fps", "seconds", "camera_type", "fov_unit"]
+)
+NUMBERS = st.floats(-2, 2) | st.integers(-1, 1) | st.sampled_from([10**400, 1e308, float("nan"), 5e-324])
+FRAMES = st.fixed_dictionaries(
+    {"fov": NUMBERS | SCALARS},
+    optional={
+        "matrix": st.lists(NUMBERS, min_size=16, max_size=16) | st.just(POSE.ravel().tolist()) | SCALARS,
+        "camera_to_world": st.just(POSE.tolist()) | SCALARS,
+        "principal_point": st.lists(NUMBERS, max_size=3) | SCALARS,
+    },
+)
+DOCUMENTS = st.recursive(SCALARS, lambda part: st.lists(part, max_size=3) | st.dictionaries(FIELDS, part, max_size=5))
+PATHS = st.fixed_dictionaries(
+    {"fps": NUMBERS, "seconds": NUMBERS},
+    optional={
+        "keyframes": st.lists(FRAMES, max_size=3) | DOCUMENTS,
+        "camera_path": st.lists(FRAMES, max_size=3) | DOCUMENTS,
+        "fov_unit": st.sampled_from(["degrees", "radians"]) | SCALARS,
+    },
+)
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(content=(DOCUMENTS | PATHS).map(json.dumps).map(str.encode) | st.binary(max_size=40))
+def test_no_file_raises_anything_but_a_path_error(tmp_path: Path, content: bytes) -> None:
+    file = tmp_path / "p.json"
+    file.write_bytes(content)
+    try:
+        path = load_path(file)
+    except PathError as error:
+        assert "\n" not in str(error) and str(file) in str(error)
+    else:
+        for index in (0, len(path) // 2, len(path) - 1):
+            camera = path.camera(index, 8, 8)
+            assert np.isfinite(camera.to_world).all() and 0 < camera.fov_y < 180
+
+
+@pytest.mark.parametrize("content", ["[" * 100_000, '{"fps": ' + "9" * 5000 + "}", '{"keyframes": ' + "[" * 100_000])
+def test_absurd_files_are_refused_too(tmp_path: Path, content: str) -> None:
+    (tmp_path / "p.json").write_text(content)
+    with pytest.raises(PathError):
+        load_path(tmp_path / "p.json")

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from noisewalk.renderer.backend import Backend, choose_backend
-from noisewalk.renderer.path_tracer import View
+from noisewalk.renderer.path_tracer import Sensor
 from noisewalk.renderer.rays import distances
 from noisewalk.renderer.scene import Scene, open_scene
 from noisewalk.scenes.rooms import write_room
@@ -42,9 +42,8 @@ def test_a_seed_decides_every_byte(tmp_path: Path) -> None:
 def test_a_room_is_neither_black_nor_blown_out(tmp_path: Path, scalar: Backend, seed: int) -> None:
     scene = opened(seed, tmp_path, scalar)
     assert scene.warnings == ()
-    view = View(scene, 24, 24)
-    view.look(replace(scene.start, width=24, height=24))
-    picture = np.array(view.render([(scene.integrator, 0)], 32)[0])
+    camera = replace(scene.start, width=24, height=24)
+    picture = np.array(Sensor(scene, 24, 24).render(camera, [(scene.integrator, 0)], 32)[0])
     assert np.isfinite(picture).all()
     median = np.median(picture.reshape(6, 4, 6, 4, 3).mean(axis=(1, 3, 4)))  # of blocks: less noise
     assert 0.15 < (median / (1 + median)) ** (1 / 2.2) < 0.85

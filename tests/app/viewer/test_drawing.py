@@ -20,15 +20,16 @@ import torch
 from imgui_bundle import imgui
 from PIL import Image
 
+from noisewalk.app.flying.engine import Engine
+from noisewalk.app.flying.messages import Message, Picture, SceneFacts, Status, Viewpoint
+from noisewalk.app.flying.preferences import Preferences
+from noisewalk.app.flying.series import Sample, Series
+from noisewalk.app.flying.view import MODES, DisplaySettings, colors
+from noisewalk.app.flying.viewer import Viewer
 from noisewalk.app.options import WalkOptions
 from noisewalk.app.upload import try_interop
-from noisewalk.app.viewer.display import MODES, Area, Display, DisplaySettings, colors
-from noisewalk.app.viewer.engine import Engine
+from noisewalk.app.viewer.display import Area, Display
 from noisewalk.app.viewer.interface import Interface
-from noisewalk.app.viewer.messages import Message, Picture, SceneFacts, Status
-from noisewalk.app.viewer.preferences import Preferences
-from noisewalk.app.viewer.series import Sample, Series
-from noisewalk.app.viewer.viewer import Viewer
 from noisewalk.denoiser.estimate import Estimate
 from noisewalk.renderer.camera_path import CameraPath, look_at
 
@@ -56,8 +57,7 @@ def picture(size: tuple[int, int] = (48, 32), reference: bool = True, steps: int
     return Picture(
         number=7,
         layers=layers,
-        to_world=POSE.to_world,
-        fov_y=50.0,
+        viewpoint=Viewpoint(POSE.to_world, 50.0),
         preview=False,
         path_frame=None,
         decibels={"denoised": 27.31, "noisy": 22.08} if reference else {},
@@ -107,7 +107,7 @@ def facts() -> SceneFacts:
     return SceneFacts(
         name="cornell",
         file="cornell",
-        views={"1: camera": (POSE.to_world, 50.0), "2: window": (POSE.to_world, 30.0)},
+        views={"1: camera": Viewpoint(POSE.to_world, 50.0), "2: window": Viewpoint(POSE.to_world, 30.0)},
         distance=4.0,
         path=CameraPath((POSE, look_at((1, 1, 4), (0, 1, 0), 50.0)), 25.0, 40.0),
         width=48,

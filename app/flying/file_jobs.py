@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
-from noisewalk.app.viewer.messages import SceneFacts
+from noisewalk.app.flying.messages import SceneFacts
 from noisewalk.denoiser import DenoiserError
 from noisewalk.renderer import RendererError
 
@@ -86,11 +86,11 @@ class FileJobs:
             return self._jobs.popleft() if self._jobs else None
 
 
-def read_path(file: Path) -> CameraPath:
-    """A camera path, ready to be flown. Raises PathError."""
+def read_path(file: Path, principal_point: tuple[float, float]) -> CameraPath:
+    """A camera path, ready to be flown; `principal_point` of frames that name none. Raises PathError."""
     from noisewalk.renderer.camera_path import load_path
 
-    path = load_path(file)
+    path = load_path(file, principal_point)
     path.camera(0, 1, 1)  # makes its splines on this thread: with many keyframes that takes seconds
     return path
 
@@ -102,14 +102,19 @@ def write_screenshot(scene: SceneFacts, pixels: np.ndarray, layers: dict[str, np
     """
     from PIL import Image
 
-    from noisewalk.renderer.exr import write_exr
-
     stem = _unused(f"{scene.name}-")
     Image.fromarray(pixels).save(f"{stem}.png")
+    write_layers(Path(f"{stem}.exr"), scene, layers)
+    return f"saved {stem}.png and {stem}.exr in {Path.cwd()}"
+
+
+def write_layers(file: Path, scene: SceneFacts, layers: dict[str, np.ndarray]) -> None:
+    """All layers of a picture, (H, W, 3) float32, as one EXR. Raises OSError."""
+    from noisewalk.renderer.exr import write_exr
+
     names = ("denoised", "noisy", "half", "reference", "albedo", "estimated_error")
     images = {"" if name == "denoised" else f"{name}.": layers[name] for name in names if name in layers}
-    write_exr(Path(f"{stem}.exr"), images, layers["normal"], scene.variant)
-    return f"saved {stem}.png and {stem}.exr in {Path.cwd()}"
+    write_exr(file, images, layers["normal"], scene.variant)
 
 
 def _unused(prefix: str) -> str:

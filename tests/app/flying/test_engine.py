@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from noisewalk.app.flying import engine as engine_module
+from noisewalk.app.flying.engine import Engine
+from noisewalk.app.flying.messages import Picture, Wish
+from noisewalk.app.flying.viewer import Viewer
+from noisewalk.app.layers import as_array
 from noisewalk.app.options import WalkOptions
 from noisewalk.app.session import Session
-from noisewalk.app.upload import as_array
-from noisewalk.app.viewer import engine as engine_module
-from noisewalk.app.viewer.engine import Engine
-from noisewalk.app.viewer.messages import Picture, Wish
-from noisewalk.app.viewer.viewer import Viewer
 from noisewalk.denoiser.weights import load_weights
 from noisewalk.renderer import path_tracer
 from noisewalk.renderer.backend import Backend
@@ -80,7 +80,8 @@ def test_a_resting_camera_gets_pictures_training_and_a_growing_reference(start: 
     pictures = [as_array(measured.layers[name]) for name in ("noisy", "reference")]
     t = [np.power(v / (1 + v), 1 / 2.2) for v in pictures]
     mse = np.square(t[0].astype(np.float64) - t[1]).mean()
-    assert measured.decibels["noisy"] == pytest.approx(-10 * np.log10(mse), abs=1e-3)
+    noise = 10 ** (-measured.noise_floor / 10)  # of the reference
+    assert measured.decibels["noisy"] == pytest.approx(-10 * np.log10(mse - noise), abs=1e-3)
     complete = next_picture(engine, lambda p: p.reference_spp >= 64)
     assert next_picture(engine).reference_spp == complete.reference_spp  # it is not rendered on and on
     assert next_picture(engine, lambda p: p.steps > measured.steps).steps > measured.steps
@@ -114,13 +115,13 @@ def test_a_moving_camera_gets_small_frames_where_full_ones_are_slow(
     pose[0, 3] += 0.1
     engine.show(Wish(engine.knobs, pose, 50.0, moving=True))
     preview = next_picture(engine, lambda p: p.preview)
-    assert preview.layers["noisy"].shape == (6, 8, 3) and preview.to_world is pose and not preview.decibels
+    assert preview.layers["noisy"].shape == (6, 8, 3) and preview.viewpoint.to_world is pose and not preview.decibels
     frames = len(engine.series.curves().frame)
     next_picture(engine, lambda p: p.preview)
     assert len(engine.series.curves().frame) == frames  # previews are not in the graphs
     engine.show(Wish(engine.knobs, pose, 50.0, moving=False))
     full = next_picture(engine, lambda p: not p.preview)
-    assert full.layers["noisy"].shape == (24, 32, 3) and full.to_world is pose
+    assert full.layers["noisy"].shape == (24, 32, 3) and full.viewpoint.to_world is pose
 
 
 def test_the_newest_wish_is_rendered_and_those_before_it_are_left_out(
@@ -305,8 +306,8 @@ def test_orbit_picks_the_point_under_the_mouse(start: Start) -> None:
 
 
 def test_the_viewer_flies_plays_and_records_over_the_engine(start: Start, tmp_path: Path) -> None:
-    from noisewalk.app.viewer.controls import Steering
-    from noisewalk.app.viewer.preferences import Preferences
+    from noisewalk.app.flying.controls import Steering
+    from noisewalk.app.flying.preferences import Preferences
 
     engine = start()
     viewer = Viewer(engine, Preferences())
@@ -315,7 +316,8 @@ def test_the_viewer_flies_plays_and_records_over_the_engine(start: Start, tmp_pa
     assert viewer.scene and viewer.camera.pose is viewer.scene.views["camera 1"][0]
     viewer.tick(Steering(0.0, 0.0, 1.0, False, 0.1))
     flown = viewer.camera.pose
-    assert viewer.moving and next_picture(engine, lambda p: p.to_world is flown).fov_y == viewer.camera.fov_y
+    shown = next_picture(engine, lambda p: p.viewpoint.to_world is flown).viewpoint
+    assert viewer.moving and shown.fov_y == viewer.camera.fov_y
     viewer.play()
     frames = set()
 

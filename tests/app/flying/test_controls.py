@@ -8,27 +8,31 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from noisewalk.app.viewer.controls import MAX_PITCH, FlyCamera, Steering, reprojection
-from noisewalk.app.viewer.display import Area, DisplaySettings
-from noisewalk.app.viewer.flight import MAX_KEYFRAMES, RECORD_SECONDS, Flight
-from noisewalk.app.viewer.preferences import Preferences, load_preferences, save_preferences
-from noisewalk.app.viewer.series import LENGTH, Sample, Series
+from noisewalk.app.flying.controls import MAX_PITCH, FlyCamera, Steering, reprojection
+from noisewalk.app.flying.flight import MAX_KEYFRAMES, RECORD_SECONDS, Flight
+from noisewalk.app.flying.messages import Viewpoint
+from noisewalk.app.flying.preferences import Preferences, load_preferences, save_preferences
+from noisewalk.app.flying.series import LENGTH, Sample, Series
+from noisewalk.app.flying.view import DisplaySettings
+from noisewalk.app.viewer.display import Area
 from noisewalk.renderer.camera_path import CameraPath, load_path, look_at, save_path
 
 PROPER = look_at((0, 1, 4), (0, 1, 0), 50.0).to_world
 MIRRORED = PROPER @ np.diag([-1.0, 1.0, 1.0, 1.0])
 
 
-def project(to_world: np.ndarray, fov_y: float, aspect: float, point: np.ndarray) -> np.ndarray:
+def project(
+    to_world: np.ndarray, fov_y: float, aspect: float, point: np.ndarray, centre: tuple[float, float] = (0.5, 0.5)
+) -> np.ndarray:
     """Where a point of the world is in the picture, in [0, 1] from the top left."""
     left, up, forward, _ = np.linalg.inv(to_world) @ [*point, 1.0]
     height = 2 * np.tan(np.radians(fov_y) / 2)
-    return np.array([0.5 - left / forward / (height * aspect), 0.5 - up / forward / height])
+    return np.array([centre[0] - left / forward / (height * aspect), centre[1] - up / forward / height])
 
 
 def camera(pose: np.ndarray) -> FlyCamera:
     placed = FlyCamera()
-    placed.place(pose, 50.0, distance=4.0)
+    placed.place(Viewpoint(pose, 50.0), distance=4.0)
     return placed
 
 
@@ -84,17 +88,19 @@ def test_a_camera_that_does_not_move_keeps_its_pose() -> None:
     assert still.pose is pose
 
 
-def test_reprojection_finds_what_lies_in_the_plane() -> None:
+@pytest.mark.parametrize("centre", [(0.5, 0.5), (0.25, 1.7)])
+def test_reprojection_finds_what_lies_in_the_plane(centre: tuple[float, float]) -> None:
     moved = camera(PROPER)
     moved.look(0.05, 0.03)
     moved.steer(Steering(1.0, 0.5, 1.0, False, 0.2))
-    matrix = reprojection(moved.pose, 60.0, PROPER, 50.0, 1.5, distance=4.0)
+    then_seen = Viewpoint(PROPER, 50.0, centre)
+    matrix = reprojection(Viewpoint(moved.pose, 60.0, (0.4, 0.5)), then_seen, 1.5, distance=4.0)
     for left, up in ((0.0, 0.0), (1.0, 0.5), (-0.7, 0.9)):
         point = moved.pose @ [left, up, 4.0, 1.0]
-        now = project(moved.pose, 60.0, 1.5, point[:3])
+        now = project(moved.pose, 60.0, 1.5, point[:3], (0.4, 0.5))
         then = matrix @ [*now, 1.0]
-        assert then[:2] / then[2] == pytest.approx(project(PROPER, 50.0, 1.5, point[:3]), abs=1e-9)
-    same = reprojection(PROPER, 50.0, PROPER, 50.0, 1.5, distance=4.0)
+        assert then[:2] / then[2] == pytest.approx(project(PROPER, 50.0, 1.5, point[:3], centre), abs=1e-9)
+    same = reprojection(then_seen, then_seen, 1.5, distance=4.0)
     assert same / same[2, 2] == pytest.approx(np.eye(3), abs=1e-12)
 
 
@@ -130,11 +136,11 @@ def test_without_loop_a_path_ends_and_starts_over() -> None:
 
 def test_a_recorded_flight_is_flown_again_at_the_same_pace(tmp_path: Path) -> None:
     flight, poses = Flight(), [look_at((x, 1, 4), (0, 1, 0), 50.0).to_world for x in range(4)]
-    assert not flight.record(poses[0], 50.0)
+    assert not flight.record(Viewpoint(poses[0], 50.0))
     for step, pose in enumerate(poses[1:], start=1):
-        flight.record_tick(pose, 50.0, now=1e9 + step * RECORD_SECONDS)
-        flight.record_tick(pose, 50.0, now=1e9 + step * RECORD_SECONDS + 0.1)  # too soon
-    assert flight.record(poses[-1], 50.0)
+        flight.record_tick(Viewpoint(pose, 50.0), now=1e9 + step * RECORD_SECONDS)
+        flight.record_tick(Viewpoint(pose, 50.0), now=1e9 + step * RECORD_SECONDS + 0.1)  # too soon
+    assert flight.record(Viewpoint(poses[-1], 50.0))
     assert flight.path is not None and flight.edited and not flight.recording
     assert flight.path.seconds == pytest.approx(3 * RECORD_SECONDS)
     assert [k.to_world.tolist() for k in flight.path.keyframes] == [p.tolist() for p in poses]
@@ -144,8 +150,8 @@ def test_a_recorded_flight_is_flown_again_at_the_same_pace(tmp_path: Path) -> No
 
 def test_a_recording_goes_on_to_where_it_was_stopped() -> None:
     flight, poses = Flight(), [look_at((x, 1, 4), (0, 1, 0), 50.0).to_world for x in range(2)]
-    flight.record(poses[0], 50.0)
-    assert flight.record(poses[1], 45.0)  # before the second keyframe was due
+    flight.record(Viewpoint(poses[0], 50.0))
+    assert flight.record(Viewpoint(poses[1], 45.0))  # before the second keyframe was due
     assert flight.path and [k.fov_y for k in flight.path.keyframes] == [50.0, 45.0]
     assert np.array_equal(flight.path.keyframes[-1].to_world, poses[1])
 
@@ -153,16 +159,16 @@ def test_a_recording_goes_on_to_where_it_was_stopped() -> None:
 def test_a_recording_of_nothing_leaves_the_path_as_it_was() -> None:
     flight, old = Flight(), path()
     flight.take(old)
-    assert not flight.record(PROPER, 50.0) and flight.recording
-    assert not flight.record(PROPER, 50.0) and not flight.recording
+    assert not flight.record(Viewpoint(PROPER, 50.0)) and flight.recording
+    assert not flight.record(Viewpoint(PROPER, 50.0)) and not flight.recording
     assert flight.path is old and not flight.edited
 
 
 def test_recording_is_bounded() -> None:
     flight, pose = Flight(), PROPER
-    flight.record(pose, 50.0)
+    flight.record(Viewpoint(pose, 50.0))
     for step in range(MAX_KEYFRAMES + 10):
-        flight.record_tick(pose, 50.0, now=1e9 + step)
+        flight.record_tick(Viewpoint(pose, 50.0), now=1e9 + step)
     assert not flight.recording and flight.keyframes == MAX_KEYFRAMES
 
 
@@ -171,18 +177,19 @@ def test_keyframes_are_added_replaced_and_deleted() -> None:
     flight.take(path(3, 2.0))
     flight.go_to(1)
     assert flight.frame == round(19 / 2)
-    flight.add(new.to_world, new.fov_y)
+    flight.add(Viewpoint(new.to_world, new.fov_y, (0.4, 0.6)))
     assert flight.keyframes == 4 and flight.selected == 2 and flight.path and flight.path.seconds == pytest.approx(3.0)
     assert flight.path.keyframes[2].fov_y == 40.0
-    view, fov_y = flight.view()
+    view, fov_y, centre = flight.view()
     assert view[0, 3] == pytest.approx(9.0, abs=0.3) and fov_y == pytest.approx(40.0, abs=1.0)
-    flight.replace(PROPER, 30.0)
+    assert centre == pytest.approx((0.4, 0.6), abs=0.02)
+    flight.replace(Viewpoint(PROPER, 30.0))
     assert flight.path.keyframes[2].fov_y == 30.0 and flight.keyframes == 4
     for left in (3, 2, 1, 1):
         flight.delete()
         assert flight.keyframes == left
     empty = Flight()
-    empty.add(PROPER, 50.0)
+    empty.add(Viewpoint(PROPER, 50.0))
     assert empty.keyframes == 1 and empty.path and len(empty.path) >= 1
 
 

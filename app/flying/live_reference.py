@@ -65,7 +65,9 @@ class LiveReference:
 
     def _shows(self, camera: Camera) -> bool:
         shown = self._accumulation.camera if self._accumulation else None
-        return shown is not None and shown.fov_y == camera.fov_y and np.array_equal(shown.to_world, camera.to_world)
+        if shown is None or not np.array_equal(shown.to_world, camera.to_world):
+            return False
+        return (shown.fov_y, shown.principal_point) == (camera.fov_y, camera.principal_point)
 
     def _says_enough(self, frame_spp: int) -> bool:
         return self.spp >= MEASURABLE * 2 * frame_spp

@@ -9,7 +9,7 @@ from typing import Any
 
 import platformdirs
 
-from noisewalk.app.viewer.display import EXPOSURE_RANGE, TONES
+from noisewalk.app.flying.view import EXPOSURE_RANGE, TONES
 from noisewalk.renderer.files import written_aside
 
 FILE = Path(platformdirs.user_config_dir("noisewalk")) / "viewer.json"

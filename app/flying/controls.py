@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from noisewalk.app.flying.messages import Viewpoint
+
 Matrix = NDArray[np.float64]
 
 MAX_PITCH = math.radians(89.0)
@@ -40,25 +42,32 @@ class FlyCamera:
     def __init__(self) -> None:
         self.pose: Matrix = np.eye(4)
         self.fov_y = 45.0
+        self.principal_point = (0.5, 0.5)
         self.speed = 0.5
         self._up = np.array([0.0, 1.0, 0.0])
         self._distance = 1.0
-        self._start = (self.pose, self.fov_y)
+        self._start = self.viewpoint
 
-    def place(self, pose: Matrix, fov_y: float, distance: float) -> None:
+    @property
+    def viewpoint(self) -> Viewpoint:
+        """What it sees now."""
+        return Viewpoint(self.pose, self.fov_y, self.principal_point)
+
+    def place(self, viewpoint: Viewpoint, distance: float) -> None:
         """Puts the camera at a view that `reset` comes back to; `distance` is the scene's scale."""
-        self._start, self._distance = (pose, fov_y), distance
+        self._start, self._distance = viewpoint, distance
+        pose = viewpoint.to_world
         axis = int(np.argmax(np.abs(pose[:3, 1])))
         self._up = np.eye(3)[axis] * np.sign(pose[axis, 1])
         self.reset()
 
     def reset(self) -> None:
         """Back to where it was placed."""
-        self.move_to(*self._start)
+        self.move_to(self._start)
 
-    def move_to(self, pose: Matrix, fov_y: float) -> None:
+    def move_to(self, viewpoint: Viewpoint) -> None:
         """Follows a path, or takes a keyframe's view."""
-        self.pose, self.fov_y = pose, fov_y
+        self.pose, self.fov_y, self.principal_point = viewpoint
 
     def steer(self, wish: Steering) -> bool:
         """Moves along the camera's own axes (up and down: the world's); whether it moved."""
@@ -117,25 +126,24 @@ class FlyCamera:
         return turned
 
 
-def reprojection(
-    to_world: Matrix, fov_y: float, shown: Matrix, shown_fov_y: float, aspect: float, distance: float
-) -> Matrix:
+def reprojection(now: Viewpoint, shown: Viewpoint, aspect: float, distance: float) -> Matrix:
     """Where in an older picture lies what the camera sees now: a homography (3, 3) of pictures' (u, v, 1) in [0, 1].
 
     Exact for what lies in the plane at `distance` in front of the camera, and for pure turns everywhere; good enough
     for the moments until the next picture is there. (Hartley and Zisserman, Multiple View Geometry, section 13.1.)
     """
-    relative = np.linalg.inv(shown) @ to_world
+    relative = np.linalg.inv(shown.to_world) @ now.to_world
     plane = relative[:3, :3].copy()
     plane[:, 2] += relative[:3, 3] / distance
-    homography = _projection(shown_fov_y, aspect) @ plane @ np.linalg.inv(_projection(fov_y, aspect))
+    homography = _projection(shown, aspect) @ plane @ np.linalg.inv(_projection(now, aspect))
     return np.asarray(homography)
 
 
-def _projection(fov_y: float, aspect: float) -> Matrix:
+def _projection(viewpoint: Viewpoint, aspect: float) -> Matrix:
     """From a direction in the camera's axes (left, up, forward) to homogeneous (u, v, 1) from the top left."""
-    height = 2 * math.tan(math.radians(fov_y) / 2)
-    return np.array([[-1 / (height * aspect), 0, 0.5], [0, -1 / height, 0.5], [0, 0, 1]])
+    height = 2 * math.tan(math.radians(viewpoint.fov_y) / 2)
+    x, y = viewpoint.principal_point
+    return np.array([[-1 / (height * aspect), 0, x], [0, -1 / height, y], [0, 0, 1]])
 
 
 def _rotation(axis: Matrix, angle: float) -> Matrix:

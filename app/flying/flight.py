@@ -6,10 +6,11 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-import numpy as np
+from noisewalk.app.flying.messages import Viewpoint
 
 if TYPE_CHECKING:
     from noisewalk.renderer.camera_path import CameraPath, Keyframe
+    from noisewalk.renderer.frame import Camera
 
 RECORD_SECONDS = 0.5  # between recorded keyframes
 MAX_KEYFRAMES = 1000
@@ -51,11 +52,10 @@ class Flight:
         self.path, self.frame, self.playing, self.edited, self.selected = path, 0, False, False, None
         self._recorded, self._step = None, 1
 
-    def view(self) -> tuple[np.ndarray, float]:
-        """Pose and vertical field of view of the frame we are at."""
+    def view(self) -> Viewpoint:
+        """Of the frame we are at."""
         assert self.path
-        camera = self.path.camera(self.frame, 1, 1)
-        return camera.to_world, camera.fov_y
+        return _viewpoint(self.path.camera(self.frame, 1, 1))
 
     def play(self) -> None:
         """Plays or pauses; starts over at the end."""
@@ -90,31 +90,31 @@ class Flight:
         self._advanced_at = now
         return True
 
-    def record(self, pose: np.ndarray, fov_y: float) -> bool:
+    def record(self, viewpoint: Viewpoint) -> bool:
         """Starts recording one's own flight, or ends it: what was flown becomes the path; whether it did."""
         recorded, self._recorded = self._recorded, None
         if recorded is None:
             self.playing = False
             self._recorded, self._recorded_at = [], 0.0
-            self.record_tick(pose, fov_y)
+            self.record_tick(viewpoint)
             return False
-        if not _same_view(recorded[-1], pose, fov_y):
-            recorded.append(_keyframe(pose, fov_y))  # where one arrived since the last of them
+        if not viewpoint.same_as(_viewpoint(recorded[-1])):
+            recorded.append(_keyframe(viewpoint))  # where one arrived since the last of them
         if len(recorded) < 2:
             return False
         self._make(recorded, RECORD_SECONDS * (len(recorded) - 1))
         self.frame, self.selected = 0, None
         return True
 
-    def record_tick(self, pose: np.ndarray, fov_y: float, now: float | None = None) -> None:
+    def record_tick(self, viewpoint: Viewpoint, now: float | None = None) -> None:
         """While recording: a keyframe every RECORD_SECONDS."""
         now = time.monotonic() if now is None else now
         if self._recorded is None or now - self._recorded_at < RECORD_SECONDS:
             return
-        self._recorded.append(_keyframe(pose, fov_y))
+        self._recorded.append(_keyframe(viewpoint))
         self._recorded_at = now
         if len(self._recorded) >= MAX_KEYFRAMES:
-            self.record(pose, fov_y)
+            self.record(viewpoint)
 
     def go_to(self, index: int) -> None:
         """Selects a keyframe, and goes there."""
@@ -122,21 +122,21 @@ class Flight:
         self.selected = index
         self.scrub(round(index * (len(self.path) - 1) / max(1, self.keyframes - 1)))
 
-    def add(self, pose: np.ndarray, fov_y: float) -> None:
+    def add(self, viewpoint: Viewpoint) -> None:
         """Adds a keyframe after the selected one, or at the end."""
         if self.keyframes >= MAX_KEYFRAMES:
             return
         keys = list(self.path.keyframes) if self.path else []
         at = len(keys) if self.selected is None else self.selected + 1
-        keys.insert(at, _keyframe(pose, fov_y))
+        keys.insert(at, _keyframe(viewpoint))
         self._make(keys, self._spacing() * (len(keys) - 1))
         self.go_to(at)
 
-    def replace(self, pose: np.ndarray, fov_y: float) -> None:
+    def replace(self, viewpoint: Viewpoint) -> None:
         """Gives the selected keyframe another view."""
         if self.path is not None and self.selected is not None:
             keys = list(self.path.keyframes)
-            keys[self.selected] = _keyframe(pose, fov_y)
+            keys[self.selected] = _keyframe(viewpoint)
             self._make(keys, self.path.seconds)
 
     def delete(self) -> None:
@@ -165,11 +165,11 @@ class Flight:
         self.frame = min(self.frame, len(self.path) - 1)
 
 
-def _same_view(keyframe: Keyframe, pose: np.ndarray, fov_y: float) -> bool:
-    return keyframe.fov_y == fov_y and np.array_equal(keyframe.to_world, pose)
+def _viewpoint(view: Keyframe | Camera) -> Viewpoint:
+    return Viewpoint(view.to_world, view.fov_y, view.principal_point)
 
 
-def _keyframe(pose: np.ndarray, fov_y: float) -> Keyframe:
+def _keyframe(viewpoint: Viewpoint) -> Keyframe:
     from noisewalk.renderer.camera_path import Keyframe
 
-    return Keyframe(pose.copy(), fov_y)
+    return Keyframe(viewpoint.to_world.copy(), viewpoint.fov_y, viewpoint.principal_point)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -32,11 +32,23 @@ class Knobs:
     spp: int = 8
 
 
+class Viewpoint(NamedTuple):
+    """What a camera has at any size: pose (4, 4), vertical field of view in degrees, principal point (see `Camera`)."""
+
+    to_world: np.ndarray
+    fov_y: float
+    principal_point: tuple[float, float] = (0.5, 0.5)
+
+    def same_as(self, other: Viewpoint) -> bool:
+        """Whether both see the same."""
+        return self[1:] == other[1:] and np.array_equal(self.to_world, other.to_world)
+
+
 @dataclass(frozen=True, eq=False)
 class Wish:
     """What the window wants to see; the newest counts.
 
-    to_world:   (4, 4) pose in Mitsuba's axes; None for the scene's own view. fov_y in degrees.
+    to_world:   (4, 4) pose in Mitsuba's axes; None for the scene's own view. fov_y and principal_point as in `Camera`.
     moving:     whether the person is moving the camera right now.
     path_frame: the frame of the path that this pose is, while a path plays; None in free flight.
     """
@@ -44,6 +56,7 @@ class Wish:
     knobs: Knobs
     to_world: np.ndarray | None = None
     fov_y: float = 45.0
+    principal_point: tuple[float, float] = (0.5, 0.5)
     moving: bool = False
     path_frame: int | None = None
 
@@ -54,7 +67,7 @@ class SceneFacts:
 
     name: str
     file: str
-    views: dict[str, tuple[np.ndarray, float]]
+    views: dict[str, Viewpoint]
     distance: float
     path: CameraPath
     width: int
@@ -80,8 +93,7 @@ class Picture:
 
     number: int
     layers: dict[str, Any]
-    to_world: np.ndarray
-    fov_y: float
+    viewpoint: Viewpoint
     preview: bool
     path_frame: int | None
     decibels: dict[str, float]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -11,14 +12,15 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
-from noisewalk.app.upload import as_array
-from noisewalk.app.viewer.controls import FOV_RANGE, FlyCamera, Steering, reprojection
-from noisewalk.app.viewer.display import EXPOSURE_RANGE, Display, DisplaySettings
-from noisewalk.app.viewer.engine import Engine
-from noisewalk.app.viewer.file_jobs import FileJobs, read_path, write_screenshot
-from noisewalk.app.viewer.flight import Flight
-from noisewalk.app.viewer.messages import Picture, SceneFacts, Wish, printable
-from noisewalk.app.viewer.preferences import Preferences, save_preferences
+from noisewalk.app.errors import EXIT_INTERRUPTED, EXIT_USAGE
+from noisewalk.app.flying.controls import FOV_RANGE, FlyCamera, Steering, reprojection
+from noisewalk.app.flying.engine import Engine
+from noisewalk.app.flying.file_jobs import FileJobs, read_path, write_screenshot
+from noisewalk.app.flying.flight import Flight
+from noisewalk.app.flying.messages import Picture, SceneFacts, Viewpoint, Wish, printable
+from noisewalk.app.flying.preferences import Preferences, save_preferences
+from noisewalk.app.flying.view import EXPOSURE_RANGE, DisplaySettings
+from noisewalk.app.layers import as_array
 
 if TYPE_CHECKING:
     from noisewalk.renderer.camera_path import CameraPath
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 RESTING_SECONDS = 0.25  # after the last move, the camera rests
 TOAST_SECONDS = 6.0
 MAX_TOASTS = 5
+MAX_ITERATIONS, MAX_SPP, MAX_CROP = 64, 256, 1024  # of the knobs
 SCENE_FILES, PATH_FILES, WEIGHT_FILES = ("*.xml",), ("*.json",), ("*.safetensors",)
 
 T = TypeVar("T")
@@ -65,7 +68,7 @@ class Viewer:
         self.ever_opened = False
         self.moving = False
         self._moved_at = -1e9
-        self._seen = (self.camera.pose, self.camera.fov_y)
+        self._seen = self.camera.viewpoint
         self._files = FileJobs()
 
     @property
@@ -80,8 +83,7 @@ class Viewer:
 
     def is_current(self, picture: Picture) -> bool:
         """Whether the picture shows what the camera sees now."""
-        at_camera = picture.to_world is self.camera.pose and picture.fov_y == self.camera.fov_y
-        return self.flight.playing or at_camera
+        return self.flight.playing or self.camera.viewpoint.same_as(picture.viewpoint)
 
     def unmeasured(self, picture: Picture) -> str:
         """Why a picture without a reference has none."""
@@ -98,8 +100,7 @@ class Viewer:
         if self.scene is None or self.is_current(picture):
             return np.eye(3)
         width, height = self.size
-        old, new = (picture.to_world, picture.fov_y), (self.camera.pose, self.camera.fov_y)
-        return reprojection(*new, *old, width / height, self.scene.distance)
+        return reprojection(self.camera.viewpoint, picture.viewpoint, width / height, self.scene.distance)
 
     def tick(self, steering: Steering | None, now: float | None = None) -> None:
         """Once for every drawn frame: steers, plays, records, and tells the session thread what is wanted now."""
@@ -112,10 +113,10 @@ class Viewer:
         picture = self.picture
         shown = picture.path_frame if picture is not None and not picture.preview else None
         if self.flight.tick(shown, now):
-            self.camera.move_to(*self.flight.view())
-        self.flight.record_tick(self.camera.pose, self.camera.fov_y, now)
-        seen = (self.camera.pose, self.camera.fov_y)
-        if seen[0] is not self._seen[0] or seen[1] != self._seen[1]:
+            self.camera.move_to(self.flight.view())
+        seen = self.camera.viewpoint
+        self.flight.record_tick(seen, now)
+        if not seen.same_as(self._seen):
             self._seen, self._moved_at = seen, now
         playing = self.flight.playing
         self.moving = not playing and now - self._moved_at < RESTING_SECONDS
@@ -143,13 +144,13 @@ class Viewer:
 
     def set_fov(self, fov_y: float) -> None:
         """Vertical field of view in degrees."""
-        self.camera.move_to(self.camera.pose, float(np.clip(fov_y, *FOV_RANGE)))
+        self.camera.move_to(self.camera.viewpoint._replace(fov_y=float(np.clip(fov_y, *FOV_RANGE))))
 
     def go_to_view(self, name: str) -> None:
         """One of the scene's own sensors."""
         assert self.scene
         self.flight.playing = False
-        self.camera.place(*self.scene.views[name], self.scene.distance)
+        self.camera.place(self.scene.views[name], self.scene.distance)
 
     def reset_camera(self) -> None:
         """Back to the sensor's own view."""
@@ -160,23 +161,23 @@ class Viewer:
         """Plays or pauses the path."""
         self.flight.play()
         if self.flight.playing:
-            self.camera.move_to(*self.flight.view())
+            self.camera.move_to(self.flight.view())
 
     def scrub(self, frame: int) -> None:
         """Goes to a frame of the path."""
         self.flight.scrub(frame)
-        self.camera.move_to(*self.flight.view())
+        self.camera.move_to(self.flight.view())
 
     def go_to_keyframe(self, index: int) -> None:
         """Selects a keyframe and goes there."""
         self.flight.go_to(index)
-        self.camera.move_to(*self.flight.view())
+        self.camera.move_to(self.flight.view())
 
     def record(self) -> None:
         """Starts recording one's own flight, or ends it."""
         if self.scene is None:
             return
-        if self.flight.record(self.camera.pose, self.camera.fov_y):
+        if self.flight.record(self.camera.viewpoint):
             self.toast(f"recorded: {self.flight.keyframes} keyframes; Space plays them")
         elif not self.flight.recording:
             self.toast("nothing recorded: the camera did not move")
@@ -248,7 +249,8 @@ class Viewer:
             self.toast(f"{file.name}: {len(path.keyframes)} keyframes, {path.seconds:.1f} s")
 
         if self._can_be_read(file):
-            self._with_files(lambda: read_path(file), take)
+            own = next(iter(self.scene.views.values())) if self.scene else Viewpoint(np.eye(4), 45.0)
+            self._with_files(lambda: read_path(file, own.principal_point), take)
 
     def save_path(self, file: Path) -> None:
         """Saves the path for another flight, here or headless."""
@@ -274,13 +276,13 @@ class Viewer:
         """After this frame."""
         self.quitting = True
 
-    def screenshot(self, display: Display) -> None:
-        """The picture as it is shown as PNG, and all its layers as EXR, both numbered, in the current folder."""
+    def screenshot(self, draw: Callable[[Picture, DisplaySettings], np.ndarray]) -> None:
+        """The picture as `draw` shows it as PNG, and all its layers as EXR, both numbered, in the current folder."""
         self.screenshot_wanted = False
         picture, scene = self.picture, self.scene
         if picture is None or scene is None:
             return
-        pixels = display.image(picture, self.view)
+        pixels = draw(picture, self.view)
         layers = {name: as_array(image).copy() for name, image in picture.layers.items()}
         self._with_files(lambda: write_screenshot(scene, pixels, layers), self.toast)
 
@@ -312,6 +314,19 @@ class Viewer:
         """Saves what is to be saved and ends the threads; False where one of them did not end in time."""
         ended = self.engine.close()
         return self._files.close() and ended
+
+    def exit_code(self, ended: bool, interrupted: bool) -> int:
+        """After `close`: says why nothing could be opened. Does not return where a thread goes on."""
+        problem = "" if self.ever_opened else self.engine.status.failure
+        if problem:
+            print(f"noisewalk: error: {problem}", file=sys.stderr)
+        code = EXIT_USAGE if problem else EXIT_INTERRUPTED if interrupted else 0
+        if not ended:
+            # A render that hangs must not keep the process: the weights are saved without it.
+            self.engine.rescue_weights()
+            sys.stderr.flush()
+            os._exit(code)
+        return code
 
     def _name(self) -> str:
         return self.scene.name if self.scene else "noisewalk"
@@ -345,7 +360,7 @@ class Viewer:
         self.scene, self.ever_opened = scene, True
         self.knobs = replace(self.knobs, spp=min(self.knobs.spp, scene.max_spp))
         if not same:
-            self.camera.place(*next(iter(scene.views.values())), scene.distance)
+            self.camera.place(next(iter(scene.views.values())), scene.distance)
             self.flight.take(scene.path)
             self.view.fit()
             self.preferences = self.preferences.with_recent(scene.file)

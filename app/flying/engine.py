@@ -19,11 +19,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from noisewalk.app.errors import Interrupted
+from noisewalk.app.flying.autosave import Autosave
+from noisewalk.app.flying.live_reference import LiveReference
+from noisewalk.app.flying.messages import Knobs, Message, Picture, SceneFacts, Status, Viewpoint, Wish
+from noisewalk.app.flying.series import Sample, Series
 from noisewalk.app.options import WalkOptions
-from noisewalk.app.viewer.autosave import Autosave
-from noisewalk.app.viewer.live_reference import LiveReference
-from noisewalk.app.viewer.messages import Knobs, Message, Picture, SceneFacts, Status, Wish
-from noisewalk.app.viewer.series import Sample, Series
 from noisewalk.denoiser import DenoiserError
 from noisewalk.renderer import RenderCancelled, RendererError
 from noisewalk.renderer.bundled import bundled_scenes, find_scene, scene_name
@@ -121,9 +121,15 @@ class Engine:
 
         self._order(load)
 
-    def save_weights(self, file: Path) -> None:
-        """Exports the network as it is published now."""
-        self._order(lambda session: session.save_weights(file), f"weights saved: {file}")
+    def save_weights(self, file: Path, saved: Callable[[Path], None] | None = None) -> None:
+        """Exports the network as it is published now, and says so, or calls `saved` on the session thread."""
+
+        def save(session: Session) -> None:
+            session.save_weights(file)
+            if saved is not None:
+                saved(file)
+
+        self._order(save, "" if saved else f"weights saved: {file}")
 
     def pick(self, x: float, y: float, picture: Picture, done: Callable[[np.ndarray | None], None]) -> None:
         """Finds the point in the world under (x, y) in [0, 1] of a picture; calls `done` on the session thread."""
@@ -131,7 +137,7 @@ class Engine:
         def find(session: Session) -> None:
             from noisewalk.renderer.rays import pick
 
-            done(pick(session.scene, _camera(session, picture.to_world, picture.fov_y), x, y))
+            done(pick(session.scene, _camera(session, picture.viewpoint), x, y))
 
         self._order(find)
 
@@ -280,8 +286,7 @@ class Engine:
         self._picture = Picture(
             number=pair.index,
             layers=layers,
-            to_world=pair.camera.to_world,
-            fov_y=pair.camera.fov_y,
+            viewpoint=_viewpoint(pair.camera),
             preview=preview,
             path_frame=wish.path_frame,
             decibels=decibels,
@@ -372,8 +377,9 @@ class _Opened:
 
     def camera(self, wish: Wish) -> Camera:
         """The view that is wanted; the scene's own where none is."""
-        own = next(iter(self.facts.views.values()))
-        return _camera(self.session, *(own if wish.to_world is None else (wish.to_world, wish.fov_y)))
+        if wish.to_world is None:
+            return _camera(self.session, next(iter(self.facts.views.values())))
+        return _camera(self.session, Viewpoint(wish.to_world, wish.fov_y, wish.principal_point))
 
     def leave(self) -> None:
         """Keeps what is worth it, and closes the session."""
@@ -399,7 +405,7 @@ def _facts(session: Session, weights: Path) -> SceneFacts:
     return SceneFacts(
         name=scene.name,
         file=options.scene if options.scene in bundled_scenes() else str(scene.file.resolve()),
-        views={name: (view.to_world, view.fov_y) for name, view in scene.views.items()},
+        views={name: _viewpoint(camera) for name, camera in scene.views.items()},
         distance=viewing_distance(scene),
         path=session.path,
         width=options.width,
@@ -413,10 +419,15 @@ def _facts(session: Session, weights: Path) -> SceneFacts:
     )
 
 
-def _camera(session: Session, to_world: np.ndarray, fov_y: float) -> Camera:
+def _viewpoint(camera: Camera) -> Viewpoint:
+    return Viewpoint(camera.to_world, camera.fov_y, camera.principal_point)
+
+
+def _camera(session: Session, viewpoint: Viewpoint) -> Camera:
     from noisewalk.renderer.frame import Camera
 
-    return Camera(to_world, fov_y, session.options.width, session.options.height)
+    width, height = session.options.width, session.options.height
+    return Camera(viewpoint.to_world, viewpoint.fov_y, width, height, viewpoint.principal_point)
 
 
 def _complete(layers: Mapping[str, Any]) -> None:
