@@ -17,14 +17,14 @@ from noisewalk.renderer.reference import being_written, cached_files
 from noisewalk.renderer.scene import open_scene
 
 
-def reference(options: WalkOptions, talk: Talk) -> int:
-    """Renders and caches the references of a path. Returns the exit code."""
+def reference(options: WalkOptions, cluster: str | None, talk: Talk) -> int:
+    """Renders and caches the references of a path, here or by a cluster. Returns the exit code."""
     session = open_session(options, talk)
     try:
         frames = measured_frames(session.options)
         with StopSignal("stopping after this pass; what is rendered is kept") as stop:
             try:
-                render_references(session, frames, talk, stop)
+                render_references(session, frames, talk, stop, cluster)
             except Interrupted:
                 talk.note("interrupted: the same command goes on from here")
                 return EXIT_INTERRUPTED

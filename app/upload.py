@@ -12,12 +12,12 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import sys
-from collections.abc import Iterator
-from functools import cache
 from typing import Any
 
 import moderngl
 import numpy as np
+
+from noisewalk.app.layers import as_array, beside_rendering
 
 _WRITE_DISCARD = 2
 _DEVICE_TO_DEVICE = 3
@@ -35,34 +35,6 @@ def write_texture(texture: moderngl.Texture, image: Any, interop: CudaInterop | 
         texture.write(as_array(image))
 
 
-def as_array(image: Any) -> np.ndarray:
-    """(H, W, 3) float32 on the CPU, rows one after the other."""
-    if not isinstance(image, np.ndarray):
-        with _beside_rendering(image):
-            image = image.cpu().numpy()
-    return np.ascontiguousarray(image, dtype=np.float32)
-
-
-@contextlib.contextmanager
-def _beside_rendering(image: Any) -> Iterator[Any]:
-    """CUDA's default stream waits for all that is queued there. Yields the stream; None on the CPU."""
-    if not image.is_cuda:
-        yield None
-        return
-    import torch
-
-    stream = _reading_stream(image.device)
-    with torch.cuda.stream(stream):
-        yield stream
-
-
-@cache
-def _reading_stream(device: Any) -> Any:
-    import torch
-
-    return torch.cuda.Stream(device, priority=-1)
-
-
 class CudaInterop:
     """Copies CUDA tensors into textures of `context`. Raises CudaError where that does not work here."""
 
@@ -74,7 +46,7 @@ class CudaInterop:
 
     def write(self, texture: moderngl.Texture, image: Any) -> None:
         """Fills the texture with a contiguous copy of (H, W, 3) float32 on the GPU."""
-        with _beside_rendering(image) as stream:
+        with beside_rendering(image) as stream:
             image = image.contiguous()
             buffer = self._shared_buffer(image.numel() * image.element_size())
             self._copy(image, ctypes.c_void_p(stream.cuda_stream))

@@ -14,6 +14,8 @@ and w gets too small. The few numbers of a neighbourhood's w know b as well; not
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
 from torch.nn import functional
 
@@ -25,6 +27,24 @@ PRIOR = 1.0  # weight of the whole picture's share, in mean neighbourhoods
 LARGEST_SHARE = 10.0
 NEGLIGIBLE = 1e-3  # squared difference after T that no eye sees
 DARKEST = 1e-3  # radiance below which T is taken to be as steep as there
+
+
+def blended(
+    shown: torch.Tensor,
+    denoised: torch.Tensor,
+    noisy: torch.Tensor,
+    opinions: Iterable[tuple[torch.Tensor, torch.Tensor]],
+) -> torch.Tensor:
+    """The picture to show (1, 3, H, W), with the shares in it that other denoisers' pictures should have.
+
+    shown: ours of both halves together, (1, 3, H, W); denoised, noisy: of each half, (2, 3, H, W).
+    opinions: what others make of each half (2, 3, H, W), and of both together (1, 3, H, W).
+    """
+    for of_halves, of_both in opinions:
+        share = cross_validated_share(noisy, denoised, of_halves)
+        denoised = denoised + share * (of_halves - denoised)
+        shown = shown + share * (of_both - shown)
+    return shown
 
 
 def cross_validated_share(noisy: torch.Tensor, denoised: torch.Tensor, guides: torch.Tensor) -> torch.Tensor:

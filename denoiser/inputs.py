@@ -9,7 +9,7 @@ from functools import cached_property
 import torch
 
 from noisewalk.denoiser import DenoiserError
-from noisewalk.denoiser.guide import advise, require_guide
+from noisewalk.denoiser.guide import advise, open_image_denoise, require_guide
 from noisewalk.denoiser.history import History, accumulate
 from noisewalk.denoiser.planes import ALBEDO, COLOR, NORMAL, frame_planes, from_planes, part, to_planes
 from noisewalk.renderer.frame import Frame, NoisyPair
@@ -62,10 +62,22 @@ class PreparedPair:
 
         Better than what it makes of either, but only to be shown: it knows both, and nothing may be learned from it.
         """
-        if self.guide is None:
-            return None
-        mean = (self.a + self.b) / 2
-        return to_planes(self.guide(*(from_planes(part(mean, channels))[0] for channels in (COLOR, ALBEDO, NORMAL))))
+        return None if self.guide is None else _opinion(self.guide, (self.a + self.b) / 2)
+
+    @cached_property
+    def second_opinion(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """What another guide makes of each half (2, 3, H, W), and of their average (1, 3, H, W); only to be shown.
+
+        The library's network for features with noise: it keeps thin dark things that the guide's drowns in light.
+        """
+        return (
+            torch.cat([_opinion(open_image_denoise, half) for half in (self.a, self.b)]),
+            _opinion(open_image_denoise, (self.a + self.b) / 2),
+        )
+
+
+def _opinion(guide: Guide, planes: torch.Tensor) -> torch.Tensor:
+    return to_planes(guide(*(from_planes(part(planes, channels))[0] for channels in (COLOR, ALBEDO, NORMAL))))
 
 
 class InputMaker:

@@ -10,7 +10,7 @@ from typing import Literal
 import torch
 
 from noisewalk.denoiser import DenoiserError
-from noisewalk.denoiser.blend import cross_validated_share
+from noisewalk.denoiser.blend import blended
 from noisewalk.denoiser.checkpoint import load_checkpoint, save_checkpoint
 from noisewalk.denoiser.features import finite
 from noisewalk.denoiser.inputs import InputMaker, PreparedPair
@@ -47,7 +47,8 @@ class Denoised:
 
     halves: what is made of each half, knowing nothing of the other: (2, H, W, 3), as the network puts it out.
     shown:  the picture (H, W, 3), finite and >= 0: their average, but with what the guide makes of both halves
-            together in the place of what it makes of each; and where the guide's picture is nearer to the truth, that.
+            together in the place of what it makes of each; and where Open Image Denoise's own pictures are nearer to
+            the truth, those (see `blend`).
     """
 
     halves: torch.Tensor
@@ -64,19 +65,19 @@ class OnlineDenoiser:
 
     guided: the kernel model also sees what Open Image Denoise makes of each half. Raises DenoiserError without it.
 
-    A pair is prepared once, and then submitted, denoised or both. Frames may come from any renderer:
+    A pair is prepared once, and then submitted, denoised or both. Frames may come from any renderer, as tensors or as
+    NumPy arrays (docs/library.md has a whole example):
 
     >>> import torch
     >>> from noisewalk.denoiser.online import OnlineDenoiser
-    >>> from noisewalk.renderer.frame import Camera, Frame, NoisyPair
+    >>> from noisewalk.renderer.frame import Frame, NoisyPair
     >>> def render(seed: int) -> Frame:  # your renderer: (H, W, 3) float32 each
     ...     noise = torch.Generator().manual_seed(seed)
     ...     color = torch.rand(32, 48, 3, generator=noise)
     ...     return Frame(color, albedo=torch.full_like(color, 0.5), normal=torch.zeros_like(color))
-    >>> camera = Camera(torch.eye(4).numpy(), fov_y=45.0, width=48, height=32)
     >>> with OnlineDenoiser(pacing="lockstep") as denoiser:
     ...     for index in range(2):
-    ...         pair = NoisyPair(render(2 * index), render(2 * index + 1), camera, spp=8, index=index)
+    ...         pair = NoisyPair(render(2 * index), render(2 * index + 1), index=index)
     ...         prepared = denoiser.prepare(pair)
     ...         denoiser.submit(prepared)
     ...         picture = denoiser.denoise(prepared)
@@ -161,7 +162,8 @@ class OnlineDenoiser:
         shown, guide, guides = denoised, prepared.guide_of_both, part(planes, GUIDE)
         if guide is not None:
             shown = (denoised + share * (guide - guides)).mean(dim=0, keepdim=True)
-            shown = shown + cross_validated_share(part(planes, COLOR), denoised, guides) * (guide - shown)
+            opinions = ((guides, guide), prepared.second_opinion)
+            shown = blended(shown, denoised, part(planes, COLOR), opinions)
         return Denoised(from_planes(denoised), finite(from_planes(shown).mean(dim=0)).clamp(min=0.0))
 
     def _load(self, parameters: Mapping[str, torch.Tensor]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -29,12 +29,16 @@ _UNREFERENCED = re.compile(
 
 def one_line(file: Path, error: Exception) -> str:
     """Mitsuba's message without its source positions and line breaks, with the file's name in front and a hint."""
-    chain: list[BaseException] = [error]
-    while nested := chain[-1].__cause__ or chain[-1].__context__:
-        chain.append(nested)
-    text = re.sub(r"\[[\w]+\.(cpp|h):\d+\]\s*", "", str(chain[-1]))
+    text = re.sub(r"\[[\w]+\.(cpp|h):\d+\]\s*", "", str(innermost(error)))
     text = re.sub(r"\s+", " ", text).strip()
     return (text if str(file) in text else f"{file}: {text}") + _hint(text)
+
+
+def innermost(error: BaseException) -> BaseException:
+    """What was raised first: Mitsuba and Dr.Jit wrap errors in others that say less."""
+    while nested := error.__cause__ or error.__context__:
+        error = nested
+    return error
 
 
 def _hint(text: str) -> str:
@@ -128,13 +132,13 @@ def named_files(file: Path, state: Any, resolver: Any) -> list[Path]:
     return found
 
 
-def content_hash(state: Any, files: list[Path], integrator_settings: dict[str, Any]) -> str:
-    """Of the parsed XML files, all `files`, the spectra that the XML names files for, and the integrator."""
+def content_hash(state: Any, files: Iterable[Path], integrator_settings: dict[str, Any]) -> str:
+    """Of all `files`, the spectra that the XML names files for, and the integrator."""
     import mitsuba as mi
 
     kinds: Any = mi.Properties.Type
     digest = hashlib.sha256(json.dumps(integrator_settings, sort_keys=True, default=str).encode())
-    for file in [*(Path(str(f)) for f in state.files), *files]:
+    for file in files:
         with open(file, "rb") as stream:
             digest.update(hashlib.file_digest(stream, "sha256").digest())
     for node in state.nodes:

@@ -35,7 +35,8 @@ class Scene:
                   principal point are those of the crop window.
     start:        the first of them, that of `sensor`.
     path:         the fly-through that the scene brings as path.json, or None.
-    content_hash: of everything that decides the picture but the camera: XML, all files it names, integrator.
+    files:        the XML and all that it includes and names.
+    content_hash: of everything that decides the picture but the camera: those files, integrator.
     warnings:     what Mitsuba would pass over in silence, one line each.
     """
 
@@ -47,6 +48,7 @@ class Scene:
     integrator: Any
     views: dict[str, Camera]
     path: CameraPath | None
+    files: tuple[Path, ...]
     content_hash: str
     warnings: tuple[str, ...]
 
@@ -77,7 +79,7 @@ def open_scene(name: str, variant: str, max_depth: int | None = None) -> Scene:
                 raise SceneError(f"{file}: the top level element is not <scene>")
             flyable = _flyable_sensors(file, state)
             _replace_filter_and_sampler(file, state)
-            files = named_files(file, state, resolver)
+            files = (*(Path(str(f)) for f in state.files), *named_files(file, state, resolver))
             mi_scene = _first(mi.parser.instantiate(config, state))
             # Afterwards: what is read here counts as known to the integrator.
             integrator_settings, warnings = _integrator_settings(file, state, max_depth)
@@ -100,6 +102,7 @@ def open_scene(name: str, variant: str, max_depth: int | None = None) -> Scene:
         integrator=integrator,
         views=views,
         path=load_path(path_file, start.principal_point) if path_file.is_file() else None,
+        files=files,
         content_hash=content_hash(state, files, integrator_settings),
         warnings=tuple(warnings),
     )
@@ -174,6 +177,8 @@ def _integrator_settings(file: Path, state: Any, max_depth: int | None) -> tuple
         for props in nodes:
             settings |= {k: props[k] for k in CARRIED_SETTINGS if k in props}
             warnings.append(f"{file}: integrator '{props.plugin_name()}' is replaced by 'path'")
+    # These decide nothing that is seen, but what spp and which random numbers of the scalar variant are possible.
+    settings = {key: value for key, value in settings.items() if key not in ("samples_per_pass", "block_size")}
     if max_depth is not None:
         settings["max_depth"] = max_depth
     if settings["type"] in SURFACE_INTEGRATORS and any(n.type == mi.ObjectType.Medium for n in state.nodes):

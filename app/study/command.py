@@ -11,8 +11,8 @@ from noisewalk.app.console import StopSignal, Talk
 from noisewalk.app.errors import EXIT_INTERRUPTED, EXIT_USAGE, UsageError
 from noisewalk.app.files import new_folder
 from noisewalk.app.options import StudyOptions
-from noisewalk.app.study.report import FORMULA, result, sweep_table, table, write_result, write_study, write_sweep
-from noisewalk.app.study.table import ROWS, STUDIES, Study, impulses
+from noisewalk.app.study.report import FORMULA, page, result, sweep_table, table, write_result, write_study, write_sweep
+from noisewalk.app.study.table import ROWS, STUDIES, Study, budget, impulses
 from noisewalk.app.study.training import Measured, measure
 from noisewalk.denoiser import DenoiserError
 from noisewalk.renderer import RendererError
@@ -41,7 +41,7 @@ def study(options: StudyOptions, talk: Talk) -> int:
     folder = new_folder(options.out, "studies")
     found, failed = _run(rows, folder, options, talk)
     if len(rows) > 1:
-        talk.note("\n\n".join(table(done) for done in found))
+        talk.note(page(found))
     if options.sweep and found:
         talk.note(sweep_table(found))
         write_sweep(folder / "curves.png", found, SWEPT)
@@ -57,6 +57,8 @@ def _rows(options: StudyOptions) -> tuple[Study, ...]:
         raise UsageError(f"--sweep is for the study impulse, not for {options.name}")
     if options.sweep:
         return tuple(replace(impulses(share), name=f"impulse-{share:.0%}".rstrip("%")) for share in SWEPT)
+    if options.name == "budget":
+        return (budget(options.captures),)
     if options.name == "all":
         return ROWS
     if options.name not in STUDIES:

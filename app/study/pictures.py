@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -58,6 +58,11 @@ class Pictures:
         return to_float(picture[:, top : top + side, left : left + side])
 
 
+# Gives a study's pictures, from its options and the side of its crops. The last is called where it takes long: what it
+# raises ends it.
+Load = Callable[[StudyOptions, int, Talk, Callable[[], None]], Pictures]
+
+
 def to_float(picture: torch.Tensor) -> torch.Tensor:
     """float32, in [0, 1] where it was uint8."""
     return picture.float() / 255.0 if picture.dtype == torch.uint8 else picture
@@ -70,7 +75,7 @@ def middle(picture: torch.Tensor, side: int) -> torch.Tensor:
     return picture[:, top : top + side, left : left + side]
 
 
-def photographs(options: StudyOptions, crop: int, talk: Talk) -> Pictures:
+def photographs(options: StudyOptions, crop: int, talk: Talk, check: Callable[[], None]) -> Pictures:
     """Those of `--images`, or else scikit-image's. Raises UsageError where there are too few."""
     if options.images is not None:
         found = read_pictures(image_files(options.images), crop, talk)

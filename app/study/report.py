@@ -29,10 +29,20 @@ def table(done: Measured) -> str:
         lines.append(f"  {name:<16}{_number(psnr.get(name)):>8}{_number(done.study.paper.get(name)):>8}")
     lines.append(f"  to come out: {done.study.expected}")
     steps, batch, side = done.study.scale
-    command = f"--steps {steps} --batch {batch} --crop {side}"
+    command = f"{done.study.more}--steps {steps} --batch {batch} --crop {side}"
     lines.append(
         f"  took {_duration(done.seconds)}; the paper's scale, {command}: {_duration(paper_seconds(done))} here"
     )
+    return "\n".join(lines)
+
+
+def page(found: Sequence[Measured]) -> str:
+    """All studies in a line each: our dB, and the paper's in brackets."""
+    lines = ["PSNR in dB, the paper's in brackets"]
+    for done in found:
+        paper = {name: f" ({value:.2f})" for name, value in done.study.paper.items()}
+        cells = [f"{name} {_number(value)}{paper.get(name, '')}" for name, value in done.psnr.items()]
+        lines.append(f"  {done.study.name:<12}{', '.join(cells)}")
     return "\n".join(lines)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,7 +26,7 @@ SIZE = 64  # pixels a side, or the crop where that is larger
 ROOM_SEED = 10_000  # none of those that the kernel model was pretrained on
 
 
-def rendered_rooms(options: StudyOptions, crop: int, talk: Talk) -> Pictures:
+def rendered_rooms(options: StudyOptions, crop: int, talk: Talk, check: Callable[[], None]) -> Pictures:
     """(22, H, W) float32 each: the 16 planes of half a, the radiance of half b, and the clean radiance."""
     backend = choose_backend(options.variant, options.cache_dir)
     backend.activate()
@@ -36,6 +37,7 @@ def rendered_rooms(options: StudyOptions, crop: int, talk: Talk) -> Pictures:
             scene = open_scene(str(write_room(ROOM_SEED + number, Path(folder) / "room")), backend.variant, None)
             rooms.append(render_room(scene, max(SIZE, crop), options.seed, number))
             progress.advance(task)
+            check()
     about = f"rooms of {SPP} spp: {TRAINED} to train on, {TESTED} to test on; clean: {2 * SPP * CLEAN_PAIRS} spp"
     return Pictures(rooms[:TRAINED], rooms[TRAINED:], about)
 

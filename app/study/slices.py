@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -17,14 +17,14 @@ from noisewalk.app.options import StudyOptions
 from noisewalk.app.study.pictures import EXTRA_HINT, Pictures, split
 
 NIFTI = (".nii", ".nii.gz", ".mgz")
-MIDDLE = (0.25, 0.8)  # of a volume's slices, from below: the others show little
+MIDDLE = (0.25, 0.72)  # of a volume's slices, from below: the others show little
 TESTED = (0.45, 0.6)  # where there is one volume only
 GAP = 0.04  # between those slices and the others, which would show nearly the same
 PHANTOMS, PHANTOM_SLICES = 12, 24
 ELLIPSOIDS = 24
 
 
-def brains(options: StudyOptions, crop: int, talk: Talk) -> Pictures:
+def brains(options: StudyOptions, crop: int, talk: Talk, check: Callable[[], None]) -> Pictures:
     """Slices (1, crop, crop) of `--volumes`, of nilearn's template, or else of phantoms. Raises UsageError."""
     if options.volumes is not None:
         volumes = _read_volumes(options.volumes, talk)

@@ -1,4 +1,4 @@
-"""`noisewalk SCENE --headless`: walks a path without a window, and leaves a run folder."""
+"""`noisewalk SCENE --headless`: walks a path without a window, and writes a run folder."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ CHECKPOINT_SECONDS = 20.0
 
 
 def walk(options: WalkOptions, talk: Talk) -> int:
-    """Runs, or goes on with, one headless walk; returns the exit code."""
+    """Begins or continues one headless walk. Returns the exit code."""
     session = open_session(options, talk)
     twin = None
     try:
@@ -58,7 +58,7 @@ def _walk(session: Session, twin: CleanTwin | None, run: RunFolder, talk: Talk, 
     else:
         talk.note(f"run folder: {run.folder}")
     about = {"versions": versions(), "machine": machine(session.backend, session.denoiser.device)}
-    run.write_state("running", **about)  # first: without it, the folder is nobody's
+    run.write_state("running", **about)  # first: a folder without run.json belongs to nobody
     run.start(first)
     try:
         render_references(session, [i for i in measured_frames(session.options) if i >= first], talk, stop)
@@ -93,7 +93,7 @@ def _frames(session: Session, twin: CleanTwin | None, run: RunFolder, talk: Talk
                 if index in pictured:
                     write_comparison(run.folder / "images", result)
                 if twin is not None:
-                    # After the stages of the frame, whose milliseconds stay those of a walk without a twin.
+                    # After the frame's stages, so that their milliseconds are those of a walk without a twin.
                     row |= _twin_columns(twin, result.pair, result.measurement)
                 last_measured = f"; frame {index} measured: {decibels(row, MEASURED)}"
             run.append(row)
@@ -114,7 +114,7 @@ def _twin_columns(twin: CleanTwin, pair: NoisyPair, measured: Measurement) -> di
 
 
 def _save(session: Session, twin: CleanTwin | None, run: RunFolder, frames: int) -> None:
-    """Checkpoints of both networks, such that a crash in between leaves two of the same frame."""
+    """Writes checkpoints of both networks. After a crash in between there are still two of the same frame."""
     if twin is not None:
         twin.denoiser.save_checkpoint(run.twin_checkpoint(frames), {"frames": frames})
     session.denoiser.save_checkpoint(run.checkpoint, {"frames": frames})
@@ -122,7 +122,7 @@ def _save(session: Session, twin: CleanTwin | None, run: RunFolder, frames: int)
 
 
 def _finish(session: Session, run: RunFolder, state: str, about: dict[str, Any]) -> dict[str, Any]:
-    """Writes weights, plot and run.json; returns the result."""
+    """Writes weights, plot and run.json. Returns the result, as in run.json."""
     session.save_weights(run.weights)
     if curves := psnr_curves(run.rows):
         settings = session.options

@@ -7,7 +7,7 @@ from pathlib import Path
 from noisewalk.app.pictures import side_by_side
 from noisewalk.app.session import Measurement, Result
 from noisewalk.denoiser.features import finite, tone_map
-from noisewalk.renderer.exr import write_exr
+from noisewalk.renderer.exr import write_layers
 from noisewalk.renderer.files import written_aside
 
 
@@ -28,12 +28,13 @@ def write_comparison(folder: Path, result: Result) -> None:
         side_by_side(heading, tiles).save(temporary, format="PNG")
     layers = {
         "": result.shown,
-        "noisy.": result.noisy,
-        "reference.": measured.reference,
-        "albedo.": albedo,
-        "estimated_error.": result.estimate.error_map,
+        "noisy": result.noisy,
+        "reference": measured.reference,
+        "albedo": albedo,
+        "estimated_error": result.estimate.error_map,
+        "sh_normal": normal,
     }
-    write_exr(folder / "layers.exr", {k: v.cpu().numpy() for k, v in layers.items()}, normal.cpu().numpy())
+    write_layers(folder / "layers.exr", {name: image.cpu().numpy() for name, image in layers.items()})
 
 
 def _decibels(measured: Measurement, corrected: float) -> str:

@@ -15,9 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from imgui_bundle import imgui
 
+from noisewalk.app.flying.preferences import MAX_RECENT, Preferences, load_preferences
+from noisewalk.app.flying.viewer import Question, Viewer
 from noisewalk.app.viewer.interface import Interface
-from noisewalk.app.viewer.preferences import MAX_RECENT, Preferences, load_preferences
-from noisewalk.app.viewer.viewer import Question, Viewer
 from tests.app.viewer.test_drawing import draw, picture, running
 
 SIZE = (1280, 900)  # all widgets are in sight
