@@ -51,9 +51,10 @@ class AdaptiveOidn(OidnUNet):
 
     def forward(self, planes: torch.Tensor) -> torch.Tensor:  # type: ignore[override]
         height, width = planes.shape[-2:]
-        color = finite(part(planes, COLOR), channels=1).clamp(min=0.0)
+        color, albedo, normal = (finite(part(planes, one), channels=1) for one in (COLOR, ALBEDO, NORMAL))
+        color = color.clamp(min=0.0)
         scale = exposure(color)
-        image = pad(network_image(color * scale, part(planes, ALBEDO), part(planes, NORMAL)))
+        image = pad(network_image(color * scale, albedo, normal))
         history, age = part(planes, HISTORY) * scale, part(planes, AGE)
         past = HISTORY_GAIN * pad(torch.cat([transfer(history), age / (age + 4.0)], dim=1))
         with mixed_precision(planes.device):
