@@ -70,7 +70,7 @@ def walk_parser(prog: str, *choices: str, scenes: str | None = None) -> argparse
 def add_model(parser: argparse.ArgumentParser) -> None:
     """Adds the choice of model, guide and start."""
     d = DEFAULTS
-    model = "default: %(default)s; paper: the paper's network, exactly"
+    model = "default: %(default)s; adaptive-oidn: Open Image Denoise's own network, trained on; paper: exactly that"
     parser.add_argument("--model", choices=MODEL_NAMES, default=d.model, help=model)
     guide = "let Open Image Denoise advise the kernel model; default: auto: where it is installed"
     parser.add_argument("--guide", choices=GUIDES, default=d.guide, help=guide)

@@ -32,6 +32,7 @@ CONTENDERS: dict[str, dict[str, Any]] = {
     "kernel": {"model": "kernel"},
     "kernel-cold": {"model": "kernel", "cold": True},
     "kernel-unguided": {"model": "kernel", "guide": "none"},
+    "adaptive-oidn": {"model": "adaptive-oidn"},
     "paper": {"model": "paper"},
 }
 

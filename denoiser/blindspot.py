@@ -7,6 +7,7 @@ the pixel may be. Together with the noisy pixel and its known noise, this gives 
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 import torch
@@ -83,6 +84,8 @@ class BlindSpotModel(nn.Module):
     both_directions = False
     uses_context = False
     ema_decay = 0.0
+    warm_up_steps = 1
+    gradient_limit = math.inf
 
     def __init__(self, sigma: float, covariance: Covariance = "full") -> None:
         super().__init__()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -48,6 +49,8 @@ class KernelModel(UNet):
     both_directions = True
     uses_context = True
     ema_decay = 0.98  # an average over some 50 steps, or six frames
+    warm_up_steps = 1
+    gradient_limit = math.inf
 
     def __init__(self) -> None:
         super().__init__(CHANNELS)

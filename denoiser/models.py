@@ -10,11 +10,13 @@ import torch
 from torch import nn
 
 from noisewalk.denoiser import DenoiserError
+from noisewalk.denoiser.adaptive_oidn import AdaptiveOidn
 from noisewalk.denoiser.kernel_prediction import KernelModel
 from noisewalk.denoiser.paper import VARIANTS, PaperModel
 
 MODELS: dict[str, Callable[[], Any]] = {
     "kernel": KernelModel,
+    "adaptive-oidn": AdaptiveOidn,
     **{variant.name: partial(PaperModel, variant) for variant in VARIANTS},
 }
 
@@ -26,9 +28,9 @@ def model_named(name: str) -> Callable[[], Any]:
     return MODELS[name]
 
 
-def build_model(name: str, device: torch.device | str) -> PaperModel | KernelModel:
+def build_model(name: str, device: torch.device | str) -> PaperModel | KernelModel | AdaptiveOidn:
     """A fresh model, `placed`. Raises DenoiserError for unknown names."""
-    model: PaperModel | KernelModel = placed(model_named(name)(), device)
+    model: PaperModel | KernelModel | AdaptiveOidn = placed(model_named(name)(), device)
     return model
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -44,6 +45,8 @@ class PaperModel(UNet):
     both_directions = False
     uses_context = False
     ema_decay = 0.0
+    warm_up_steps = 1
+    gradient_limit = math.inf
 
     def __init__(self, variant: Variant = PAPER) -> None:
         super().__init__()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -17,6 +18,8 @@ class RestorationModel(UNet):
     both_directions = False
     uses_context = False
     ema_decay = 0.0
+    warm_up_steps = 1
+    gradient_limit = math.inf
 
     def __init__(self, loss: Loss, channels: int = 3) -> None:
         super().__init__(channels, outputs=channels)

@@ -54,6 +54,8 @@ class Trainer:
     parameters over the last steps (Polyak and Juditsky 1992). It takes noise out of the pictures and flicker out of the
     walk. For other models it is empty.
 
+    The learning rate rises over a model's first `warm_up_steps`, and its gradient is scaled down to `gradient_limit`.
+
     record:  how steps are recorded; None for plain steps; by default what the device has.
     network: makes another network than the one that the settings name. It has the same members as `paper.PaperModel`.
     """
@@ -73,7 +75,7 @@ class Trainer:
 
     def restart(self) -> None:
         """Begins again, with the pretrained network if the settings ask for it and there is one."""
-        self.steps = self.skipped = 0
+        self.steps = self.skipped = self._adopted_steps = 0
         # Crops and initial weights come from our own generators, so that the same seed gives the same run.
         self.generator = torch.Generator().manual_seed(self.settings.seed)
         with torch.random.fork_rng(devices=[]):
@@ -84,6 +86,7 @@ class Trainer:
         if start is not None:
             self.network.load_state_dict(start)
         # Numbers that change are tensors, so that a recorded step sees the change.
+        self.set_learning_rate(self.settings.learning_rate)
         self._learning_rate = torch.tensor(self.settings.learning_rate, device=self.device)
         self._ema_weight = torch.ones((), device=self.device)
         self.optimizer = torch.optim.Adam(
@@ -102,7 +105,7 @@ class Trainer:
 
     def set_learning_rate(self, learning_rate: float) -> None:
         """Sets it for the next steps. `train` sets it to that of the settings."""
-        self._learning_rate.fill_(learning_rate)
+        self._full_learning_rate = learning_rate
 
     def forget_recordings(self) -> None:
         """Records steps again. To be called after other tensors were put into network or optimiser."""
@@ -112,7 +115,8 @@ class Trainer:
         """Continues from a network that was trained for `steps` before, with a fresh optimiser."""
         self.restart()
         self.network.load_state_dict(parameters)
-        self.steps, self.started_trained = steps, True
+        self.steps = self._adopted_steps = steps
+        self.started_trained = True
         self._begin_ema()
 
     def train(self, pair: PreparedPair) -> TrainingReport:
@@ -139,6 +143,7 @@ class Trainer:
         image: (N, 16, H, W) frame planes, target: (N, 3, H, W) linear radiance.
         """
         self.steps += 1
+        self._learning_rate.fill_(self._full_learning_rate * self._warmth())
         self._ema_weight.fill_(1.0 - self._decay())
         return self._recorded(image, target)[0]
 
@@ -150,6 +155,7 @@ class Trainer:
         # The norm is finite if and only if all gradients are. So one number is tested, and not a million.
         norm = torch.nn.utils.get_total_norm([p.grad for p in self.network.parameters() if p.grad is not None])
         finite = torch.isfinite(loss.detach()) & torch.isfinite(norm)
+        torch.nn.utils.clip_grads_with_norm_(self.network.parameters(), self.network.gradient_limit, norm)
         # If this is 1, the fused optimiser changes nothing. The processor does not wait for the answer.
         self.optimizer.found_inf = (~finite).float()  # type: ignore[attr-defined]
         self.optimizer.step()
@@ -173,7 +179,12 @@ class Trainer:
     def _decay(self) -> float:
         decay = self.network.ema_decay
         # At first the average is short. A long one would lag behind a network that learns fast.
-        return decay if self.started_trained else min(decay, self.steps / (self.steps + 9))
+        settled = self.started_trained and self._warmth() == 1.0
+        return decay if settled else min(decay, self.steps / (self.steps + 9))
+
+    def _warmth(self) -> float:
+        """In (0, 1]: how far the optimiser is warmed up. An adopted network has a fresh one."""
+        return min(1.0, (self.steps - self._adopted_steps) / self.network.warm_up_steps)
 
     def _crop(self, size: int, *images: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """The same random window of all images (1, C, H, W)."""

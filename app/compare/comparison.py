@@ -113,6 +113,8 @@ def compare(options: WalkOptions, scenes: Sequence[str], models: Sequence[str], 
     missing = [package for package in ("pyoidn", "flip_evaluator") if find_spec(package) is None]
     if missing:
         talk.warn(f"not installed, and left out of the comparison: {', '.join(missing)}: {COMPARE_HINT}")
+    if "pyoidn" in missing:
+        starts.pop("adaptive-oidn", None)
     walks = [replace(options, scene=scene) for scene in scenes]
     contenders = partial(_contenders, starts=starts, talk=talk)
     about = {"title": "noisewalk compare"}

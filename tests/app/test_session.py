@@ -22,7 +22,7 @@ LAMP = '<rgb name="radiance" value="12"/>'
 def warnings(file: Path, backend: Backend, tmp_path: Path) -> tuple[list[str], np.ndarray]:
     """All that three frames make it say, and the last one's noisy average."""
     said: list[str] = []
-    options = WalkOptions(str(file), width=32, height=24, spp=2, guide="none")
+    options = WalkOptions(scene=str(file), width=32, height=24, spp=2, guide="none")
     options = replace(options, variant=backend.variant, cache_dir=tmp_path)
     session = Session(options, "lockstep", said.append)
     try:
