@@ -15,7 +15,7 @@ from noisewalk.app.options import Machine, WalkOptions, resolve
 from noisewalk.denoiser.estimate import Estimate, estimate_error
 from noisewalk.denoiser.guide import guide_is_installed
 from noisewalk.denoiser.inputs import PreparedPair
-from noisewalk.denoiser.metrics import decibels, noise_power, psnr
+from noisewalk.denoiser.metrics import decibels, is_bound, noise_power, psnr
 from noisewalk.denoiser.online import OnlineDenoiser, Pacing, choose_device
 from noisewalk.denoiser.trainer import TrainingReport, TrainingSettings
 from noisewalk.renderer import RenderCancelled
@@ -49,6 +49,10 @@ class Measurement:
     def noise_floor(self) -> float:
         """What the reference is good to, in dB."""
         return decibels(self.reference_noise)
+
+    def is_bound(self, corrected: float) -> bool:
+        """Whether a corrected PSNR is at least so much: the reference is too noisy to tell more."""
+        return is_bound(corrected, self.reference_noise)
 
 
 @dataclass(frozen=True, eq=False)

@@ -23,5 +23,15 @@ def pretrained_weights(model: str) -> dict[str, torch.Tensor] | None:
     """
     if model == "adaptive-oidn":
         return library_start()
-    file = _FOLDER / f"{model}-pretrained.safetensors"
+    file = _file(model)
     return load_weights(file)[0] if file.exists() else None
+
+
+def pretrained_about(model: str) -> dict[str, object] | None:
+    """How these parameters came about, as `pretrain` wrote it; None if there are none. Raises WeightsError."""
+    file = _file(model)
+    return load_weights(file)[1] if file.exists() else None
+
+
+def _file(model: str) -> Path:
+    return _FOLDER / f"{model}-pretrained.safetensors"
