@@ -50,6 +50,7 @@ class AdaptiveOidn(OidnUNet):
             nn.init.zeros_(reader.weight)  # type: ignore[arg-type]
 
     def forward(self, planes: torch.Tensor) -> torch.Tensor:  # type: ignore[override]
+        """Linear radiance (N, 3, H, W) of planes (N, 16, H, W)."""
         height, width = planes.shape[-2:]
         color = finite(part(planes, COLOR), channels=1).clamp(min=0.0)
         scale = exposure(color)

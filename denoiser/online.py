@@ -119,6 +119,7 @@ class OnlineDenoiser:
 
     @property
     def settings(self) -> TrainingSettings:
+        """The present settings of training."""
         return self._trainer.settings
 
     def configure(self, *, iterations: int, crop: int, learning_rate: float) -> None:

@@ -220,10 +220,12 @@ class Accumulation:
 
     @property
     def spp(self) -> int:
+        """Samples per pixel so far, of both halves together."""
         return 2 * self._per_half
 
     @property
     def passes(self) -> int:
+        """Number of passes so far."""
         return self._passes
 
     def reference(self) -> Reference:

@@ -54,6 +54,7 @@ class Scene:
 
     @property
     def start(self) -> Camera:
+        """The view of the first sensor that can be flown."""
         return next(iter(self.views.values()))
 
 

@@ -37,10 +37,10 @@ SUMMED = ("render", "input", "train", "denoise", "estimate")  # the parts of a l
 
 
 class Stages:
-    """Methods named as in LABELS do one stage of frame `index` of the session's path. Frames have numbers of their own,
-    since no two of a denoiser may share one.
+    """The methods in LABELS do one stage of frame `index` of the session's path. They may return before a GPU is done.
 
-    They may return before a GPU is done. `overlapped` comes last: `overlap` takes the session out of lockstep for good.
+    Each rendered frame has its own number, because two frames of a denoiser may not share one. `overlapped` comes last:
+    after `overlap` the session is no longer in lockstep.
     """
 
     def __init__(self, session: Session) -> None:
