@@ -123,7 +123,7 @@ def _resumed(options: PretrainOptions, trainer: Trainer, talk: Talk) -> float:
     except WeightsError:  # usually the model has changed
         progress = {}
     if progress.get("about") != _about(options):
-        talk.warn(f"{file}: of other code or other settings; training begins anew")
+        talk.warn(f"{file}: made by other code or settings: training begins again")
         trainer.restart()
         return math.nan
     talk.note(f"{file}: going on at step {trainer.steps}")

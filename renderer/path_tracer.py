@@ -113,7 +113,7 @@ class Sensor:
                 if not str(innermost(error)).startswith(_UNRECORDABLE):
                     raise
                 self._records = False
-                self.warnings.append(f"{self.scene.file}: its kernels cannot be recorded: every picture is traced anew")
+                self.warnings.append(f"{self.scene.file}: its kernels cannot be recorded, which is slower")
         return [self._traced(integrator, spp, seed) for integrator, seed in passes]
 
     def render_bare(self, camera: Camera, integrator: Any, spp: int, seed: int) -> Any:
