@@ -46,6 +46,7 @@ from noisewalk.app.options import (
     StudyOptions,
     WalkOptions,
 )
+from noisewalk.app.threads import bound_spinning
 from noisewalk.denoiser import DenoiserError
 from noisewalk.renderer import RendererError
 
@@ -95,6 +96,7 @@ def _run(words: list[str]) -> int:
         print(f"noisewalk {version('noisewalk')}")
         return 0
     keep_freed_memory()
+    bound_spinning()
     command = COMMANDS.get(words[0])
     return command(words[1:]) if command else _walk(words)
 
