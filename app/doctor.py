@@ -67,7 +67,7 @@ def _rows(options: WalkOptions) -> Iterator[tuple[str, str]]:
     yield "system", platform.platform()
     memory = psutil.virtual_memory().total / 2**30
     yield "processor", f"{_processor()}, {os.cpu_count()} cores, {memory:.1f} GiB memory"
-    for proof in survey():
+    for proof in survey(options.cache_dir):
         name = f"{proof.variant} ({proof.llvm})" if proof.llvm else proof.variant
         yield name, _verdict(proof)
     backend = choose_backend(options.variant, options.cache_dir)

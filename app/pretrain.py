@@ -1,4 +1,4 @@
-"""`noisewalk pretrain`: the weights that the kernel model starts from, learned on random rooms."""
+"""`noisewalk pretrain`: trains the weights that the kernel model starts from, on random rooms."""
 
 from __future__ import annotations
 
@@ -24,14 +24,17 @@ from noisewalk.renderer import RenderCancelled
 from noisewalk.renderer.backend import Backend, choose_backend
 
 BATCH = 2
-LEARNING_RATES = (1e-3, 1e-4)  # first and last; a cosine between them
-WITHOUT_GUIDE, WITHOUT_HISTORY = 0.3, 0.15  # how often they are hidden: the model must do without them too
-STOPS = 2.0  # exposures vary by up to this many
+LEARNING_RATES = (1e-3, 1e-4)  # first and last, with a cosine between them
+WITHOUT_GUIDE, WITHOUT_HISTORY = 0.3, 0.15  # how often they are hidden, because the model must work without them too
+STOPS = 2.0  # exposures vary by up to this many stops
 SAVE_STEPS = 500
 
 
 def pretrain(options: PretrainOptions, talk: Talk) -> int:
-    """Renders short flights through random rooms, trains the kernel model on them from noise alone, writes weights."""
+    """Renders short flights through random rooms, trains the kernel model on their noise alone, and writes weights.
+
+    Returns the exit code. Raises UsageError if there is no folder for the weights, DenoiserError without the guide.
+    """
     require_folder(options.output)
     require_guide()
     backend = choose_backend(options.variant, options.cache_dir)
@@ -130,19 +133,19 @@ def _resumed(options: PretrainOptions, trainer: Trainer, talk: Talk) -> float:
 def _save(options: PretrainOptions, trainer: Trainer, recent: float) -> None:
     save_checkpoint(_checkpoint(options), trainer, None, {"about": _about(options), "loss": str(recent)})
     about = {"scene": f"{options.rooms} random rooms"} | _about(options) | {"steps": trainer.steps}
-    # Half precision: half the size, and far finer than what training makes of it in its first steps.
+    # Half precision halves the size. Its error is far smaller than the changes of the first training steps.
     halved = {name: value.half() for name, value in trainer.inference_parameters.items()}
     save_weights(options.output, "kernel", halved, about)
 
 
 def _varied(halves: torch.Tensor, random: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
-    """Varied input (N, 16, H, W) and target (N, 3, H, W) of halves (N, 2, 16, H, W): few rooms go a long way."""
+    """Input (N, 16, H, W) and target (N, 3, H, W) from halves (N, 2, 16, H, W), varied so that few rooms are enough."""
 
     def chance(share: float) -> bool:
         return float(torch.rand((), generator=random)) < share
 
     if chance(0.5):
-        halves = halves.flip(1)  # the other direction
+        halves = halves.flip(1)  # trains in the other direction
     if chance(0.5):
         halves = halves.flip(-1)
     if chance(0.5):

@@ -15,7 +15,7 @@ from noisewalk.app.options import Machine, WalkOptions, resolve
 from noisewalk.denoiser.estimate import Estimate, estimate_error
 from noisewalk.denoiser.guide import guide_is_installed
 from noisewalk.denoiser.inputs import PreparedPair
-from noisewalk.denoiser.metrics import decibels, noise_power, psnr
+from noisewalk.denoiser.metrics import decibels, is_bound, noise_power, psnr
 from noisewalk.denoiser.online import OnlineDenoiser, Pacing, choose_device
 from noisewalk.denoiser.trainer import TrainingReport, TrainingSettings
 from noisewalk.renderer import RenderCancelled
@@ -49,6 +49,10 @@ class Measurement:
     def noise_floor(self) -> float:
         """What the reference is good to, in dB."""
         return decibels(self.reference_noise)
+
+    def is_bound(self, corrected: float) -> bool:
+        """Whether a corrected PSNR is at least so much: the reference is too noisy to tell more."""
+        return is_bound(corrected, self.reference_noise)
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,12 +93,14 @@ class Training:
 class Session:
     """A scene, its renderer, its denoiser and its references. Use from one thread; close when done.
 
-    machine: what decided `options` where the person left them open.
+    machine: what decided `options` where the person left them open. `warn` gets, once each, what one should know of
+    the scene's pictures.
 
     Raises the modules' own ValueErrors where something named in the options cannot be used.
     """
 
-    def __init__(self, options: WalkOptions, pacing: Pacing) -> None:
+    def __init__(self, options: WalkOptions, pacing: Pacing, warn: Callable[[str], None] = lambda line: None) -> None:
+        self._warn, self._warned, self._inspected = warn, set[str](), False
         self.backend = choose_backend(options.variant, options.cache_dir)
         self.backend.activate()
         gpu = self.backend.variant.startswith("cuda") or choose_device(options.device).type == "cuda"
@@ -170,9 +176,30 @@ class Session:
     def render(self, camera: Camera, index: int, check: Callable[[], None] = lambda: None) -> NoisyPair:
         """Only renders frame `index`; `check` as in `advance`. Raises Interrupted on Ctrl-C."""
         try:
-            return self._tracer.render_pair(camera, index, check)
+            pair = self._tracer.render_pair(camera, index, check)
         except RenderCancelled as cancelled:
             raise Interrupted from cancelled
+        self._inspect(pair)
+        return pair
+
+    def _inspect(self, pair: NoisyPair) -> None:
+        """Warns of black and broken pictures. With a GPU only of the first: to look at one is to wait for it."""
+        for line in self._tracer.sensor.warnings:
+            self._warn_once(line, line)
+        if self._inspected and self.machine.gpu:
+            return
+        finite = pair.a.color.isfinite().all(dim=-1) & pair.b.color.isfinite().all(dim=-1)
+        if broken := finite.numel() - int(finite.sum()):
+            line = f"{broken} of {finite.numel()} pixels are not finite (the scene's files may hold such numbers)"
+            self._warn_once("finite", f"{self.scene.file}: {line}: where they are, pictures are black")
+        if not self._inspected and not (pair.a.color.any() or pair.b.color.any()):
+            self._warn_once("black", f"{self.scene.file}: the first picture is black: no light reaches what it shows")
+        self._inspected = True
+
+    def _warn_once(self, kind: str, line: str) -> None:
+        if kind not in self._warned:
+            self._warned.add(kind)
+            self._warn(line)
 
     def preview(self, camera: Camera, index: int) -> Result:
         """A small, quick frame at 1 spp for a camera in motion; nothing is learned from it."""
@@ -240,7 +267,7 @@ def flight(scene: Scene, file: Path | None) -> CameraPath:
 def open_session(options: WalkOptions, talk: Talk) -> Session:
     """A lockstep session, with what a person should know about it said."""
     talk.note(f"opening {options.scene} ...")
-    session = Session(options, pacing="lockstep")
+    session = Session(options, pacing="lockstep", warn=talk.warn)
     for warning in session.scene.warnings:
         talk.warn(warning)
     chosen = session.options

@@ -65,19 +65,19 @@ class OnlineDenoiser:
 
     guided: the kernel model also sees what Open Image Denoise makes of each half. Raises DenoiserError without it.
 
-    A pair is prepared once, and then submitted, denoised or both. Frames may come from any renderer:
+    A pair is prepared once, and then submitted, denoised or both. Frames may come from any renderer, as tensors or as
+    NumPy arrays (docs/library.md has a whole example):
 
     >>> import torch
     >>> from noisewalk.denoiser.online import OnlineDenoiser
-    >>> from noisewalk.renderer.frame import Camera, Frame, NoisyPair
+    >>> from noisewalk.renderer.frame import Frame, NoisyPair
     >>> def render(seed: int) -> Frame:  # your renderer: (H, W, 3) float32 each
     ...     noise = torch.Generator().manual_seed(seed)
     ...     color = torch.rand(32, 48, 3, generator=noise)
     ...     return Frame(color, albedo=torch.full_like(color, 0.5), normal=torch.zeros_like(color))
-    >>> camera = Camera(torch.eye(4).numpy(), fov_y=45.0, width=48, height=32)
     >>> with OnlineDenoiser(pacing="lockstep") as denoiser:
     ...     for index in range(2):
-    ...         pair = NoisyPair(render(2 * index), render(2 * index + 1), camera, spp=8, index=index)
+    ...         pair = NoisyPair(render(2 * index), render(2 * index + 1), index=index)
     ...         prepared = denoiser.prepare(pair)
     ...         denoiser.submit(prepared)
     ...         picture = denoiser.denoise(prepared)

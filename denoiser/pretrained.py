@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 
+from noisewalk.denoiser.adaptive_oidn import library_start
 from noisewalk.denoiser.weights import load_weights
 
 _FOLDER = Path(__file__).parent
@@ -16,8 +17,12 @@ def pretrained_weights(model: str) -> dict[str, torch.Tensor] | None:
 
     `noisewalk pretrain` makes them.
 
-    Raises WeightsError if the file is damaged.
+    Those of `adaptive-oidn` are in the library of Open Image Denoise that is installed here.
+
+    Raises WeightsError if the file is damaged, OpenImageDenoiseError if there is no such library.
     """
+    if model == "adaptive-oidn":
+        return library_start()
     file = _file(model)
     return load_weights(file)[0] if file.exists() else None
 

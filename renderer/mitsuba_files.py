@@ -29,12 +29,16 @@ _UNREFERENCED = re.compile(
 
 def one_line(file: Path, error: Exception) -> str:
     """Mitsuba's message without its source positions and line breaks, with the file's name in front and a hint."""
-    chain: list[BaseException] = [error]
-    while nested := chain[-1].__cause__ or chain[-1].__context__:
-        chain.append(nested)
-    text = re.sub(r"\[[\w]+\.(cpp|h):\d+\]\s*", "", str(chain[-1]))
+    text = re.sub(r"\[[\w]+\.(cpp|h):\d+\]\s*", "", str(innermost(error)))
     text = re.sub(r"\s+", " ", text).strip()
     return (text if str(file) in text else f"{file}: {text}") + _hint(text)
+
+
+def innermost(error: BaseException) -> BaseException:
+    """What was raised first: Mitsuba and Dr.Jit wrap errors in others that say less."""
+    while nested := error.__cause__ or error.__context__:
+        error = nested
+    return error
 
 
 def _hint(text: str) -> str:

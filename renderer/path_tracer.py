@@ -11,9 +11,13 @@ import torch
 
 from noisewalk.renderer import RenderCancelled, RendererError
 from noisewalk.renderer.frame import Camera, Frame, NoisyPair
+from noisewalk.renderer.mitsuba_files import innermost, one_line
 from noisewalk.renderer.scene import Scene
 
 MAX_SAMPLES = 2**28
+BLOCK = 32  # Mitsuba's largest, in pixels to a side
+# How Dr.Jit begins where it cannot record, as with a lens whose variables Mitsuba 3.9 hides, or without any shape.
+_UNRECORDABLE = "record(): "
 
 Pass = tuple[Any, int]  # an integrator, and a seed
 
@@ -29,9 +33,21 @@ def reference_seed(index: int, half: int) -> int:
 
 
 def _seed(number: int, kind: int) -> int:
-    # What tells them apart is in the lowest bits: Mitsuba's scalar variant multiplies the seed by the number of pixels,
-    # of which 32 bits are left.
-    return (4 * number + kind) % 2**32
+    return (4 * number + kind) % 2**32  # the lowest bits tell them apart: a large scalar picture keeps no others
+
+
+def _scalar_seed(seed: int, width: int, height: int) -> int:
+    """What to give to Mitsuba's scalar variant, so that pictures of different seeds share no stream of random numbers.
+
+    It starts the stream of a pixel from 32 bits: seed x width x height + the pixel's number, which counts whole blocks
+    of at most 32 x 32 pixels, also where they reach beyond the picture. So two seeds in a row share streams. Here each
+    picture gets a power of two of them, `slot`, from `seed` x `slot` on. The seed for that follows by the inverse of
+    the odd part of width x height. With 512x512 pixels that is good for 2**13 seeds, and for more with fewer pixels.
+    """
+    slot = 1 << ((width + BLOCK - 1) * (height + BLOCK - 1) - 1).bit_length()
+    even = (width * height) & -(width * height)  # the largest power of two in it, which is at most a slot
+    modulus = 2**32 // even
+    return seed * slot % 2**32 // even * pow(width * height // even, -1, modulus) % modulus
 
 
 class Sensor:
@@ -49,6 +65,7 @@ class Sensor:
         # What Dr.Jit has recorded, by integrators and spp; nothing can be recorded where nothing is traced.
         self._recordings: dict[tuple[Any, ...], Any] = {}
         self._records = scene.variant != "scalar_rgb"
+        self.warnings: list[str] = []  # what a person should know, found out while rendering
 
     def _look(self, camera: Camera) -> None:
         import mitsuba as mi
@@ -80,14 +97,23 @@ class Sensor:
 
         Raises ValueError where the camera's size is not this sensor's, and RenderCancelled where Ctrl-C came: Mitsuba's
         scalar variant then returns at once, with a picture that is not complete. The others' are always complete.
+        Raises RendererError where Mitsuba or Dr.Jit cannot render the scene, or memory is short.
         """
-        self._look(camera)
+        try:
+            self._look(camera)
+            return self._rendered(passes, spp)
+        except RuntimeError as error:
+            raise RendererError(one_line(self.scene.file, error)) from error
+
+    def _rendered(self, passes: Sequence[Pass], spp: int) -> list[Any]:
         if self._records:
             try:
                 return self._recorded(passes, spp)
-            except RuntimeError:
-                # Mitsuba 3.9 hides variables of some plugins (thinlens) from Dr.Jit, which says so as it records.
+            except RuntimeError as error:
+                if not str(innermost(error)).startswith(_UNRECORDABLE):
+                    raise
                 self._records = False
+                self.warnings.append(f"{self.scene.file}: its kernels cannot be recorded: every picture is traced anew")
         return [self._traced(integrator, spp, seed) for integrator, seed in passes]
 
     def render_bare(self, camera: Camera, integrator: Any, spp: int, seed: int) -> Any:
@@ -98,6 +124,8 @@ class Sensor:
     def _traced(self, integrator: Any, spp: int, seed: int) -> Any:
         import mitsuba as mi
 
+        if self.scene.variant == "scalar_rgb":
+            seed = _scalar_seed(seed, self.width, self.height)
         image = mi.render(self.scene.mi_scene, sensor=self.scene.sensor, integrator=integrator, spp=spp, seed=seed)
         if integrator.should_stop():
             raise RenderCancelled

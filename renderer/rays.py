@@ -14,7 +14,8 @@ from noisewalk.renderer.scene import Scene
 def viewing_distance(scene: Scene) -> float:
     """Median distance to what the middle of the picture shows, or else the whole of it.
 
-    Where it shows nothing: to the middle of the scene, but not less than half its diagonal; 1 without any shapes.
+    Where it shows nothing: to the middle of the scene, but not less than half its diagonal; 1 without any shapes, or
+    with shapes that single precision cannot hold.
     """
     for places in (np.linspace(0.25, 0.75, 5), np.linspace(0.0, 1.0, 33)):
         grid = np.array([direction(scene.start, x, y) for x, y in itertools.product(places, repeat=2)])
@@ -22,10 +23,11 @@ def viewing_distance(scene: Scene) -> float:
         if np.isfinite(found).any():
             return float(np.median(found[np.isfinite(found)]))
     box = scene.mi_scene.bbox()
-    if not box.valid():
+    corners = np.array([box.min, box.max], dtype=np.float64)
+    if not np.isfinite(corners).all() or not box.valid():
         return 1.0
-    away = np.linalg.norm(np.array(box.center()) - scene.start.to_world[:3, 3])
-    return float(max(away, np.linalg.norm(np.array(box.extents())) / 2))
+    away = np.linalg.norm(corners.mean(axis=0) - scene.start.to_world[:3, 3])
+    return float(max(away, np.linalg.norm(corners[1] - corners[0]) / 2))
 
 
 def distances(scene: Scene, origins: np.ndarray, directions: np.ndarray) -> np.ndarray:
@@ -43,11 +45,12 @@ def distances(scene: Scene, origins: np.ndarray, directions: np.ndarray) -> np.n
         rays = (mi.Ray3f(mi.Point3f(o), mi.Vector3f(d)) for o, d in zip(origins, directions, strict=True))
         return np.array([_hit_distance(scene.mi_scene.ray_intersect_preliminary(ray)) for ray in rays])
     ray = mi.Ray3f(mi.Point3f(origins.T.copy()), mi.Vector3f(directions.T.copy()))
-    return np.array(scene.mi_scene.ray_intersect_preliminary(ray, coherent=False).t, dtype=np.float64)
+    found = np.array(scene.mi_scene.ray_intersect_preliminary(ray, coherent=False).t, dtype=np.float64)
+    return np.where(np.isnan(found), np.inf, found)  # of shapes that single precision cannot hold
 
 
 def _hit_distance(hit: Any) -> float:
-    return float(hit.t) if hit.is_valid() else float("inf")
+    return float(hit.t) if hit.is_valid() and hit.t == hit.t else float("inf")
 
 
 def direction(camera: Camera, x: float, y: float) -> np.ndarray:

@@ -29,6 +29,7 @@ MAX_BYTES = 4 * 2**30
 SAVE_SECONDS = 5.0
 ABANDONED_SECONDS = 3600.0  # after which a temporary file is what a killed process left
 SAMPLES_PER_PASS = 2**22
+CLEARED = 3  # times in a row that another process may clear the cache while a file is written
 HEADER_BYTES = 1024  # more than a file has beside its pixels
 
 
@@ -130,8 +131,8 @@ class ReferenceCache:
                 os.utime(file)  # used now: the last to go
             return Accumulation(self, self._sensor, camera, target, *loaded)
         width, height = self._size
-        empty = [np.zeros((height, width, 3), np.float32) for _ in range(2)]
-        return Accumulation(self, self._sensor, camera, target, empty, 0, 0)
+        nothing = [np.full((height, width, 3), np.nan, np.float32) for _ in range(2)]
+        return Accumulation(self, self._sensor, camera, target, nothing, 0, 0)
 
     def _load(self, file: Path) -> tuple[list[np.ndarray], int, int]:
         hint = "delete it, or run 'noisewalk cache --clear'"
@@ -146,18 +147,32 @@ class ReferenceCache:
             if isinstance(error, CacheError):
                 raise
             raise CacheError(file, f"corrupt reference ({error}): {hint}") from error
-        if any(h.shape != (self._size[1], self._size[0], 3) or not np.isfinite(h).all() for h in halves):
-            raise CacheError(file, f"corrupt reference (wrong size or not finite): {hint}")
+        if any(h.shape != (self._size[1], self._size[0], 3) or np.isinf(h).any() for h in halves):
+            raise CacheError(file, f"corrupt reference (wrong size or infinite): {hint}")
         return halves, per_half, passes
 
     def save(self, file: Path, halves: list[np.ndarray], per_half: int, passes: int) -> None:
         """Writes what `accumulation` will find, to the last bit. Raises OSError where the cache cannot be written."""
-        file.parent.mkdir(parents=True, exist_ok=True)
-        self._evict(file)
+        if self._stored_spp(file) >= per_half:  # another process came further
+            return
         metadata = {"format": FORMAT, "spp_per_half": str(per_half), "passes": str(passes), "scene": self._scene.name}
-        stored = dict(zip("ab", halves, strict=True))
+        content = save(dict(zip("ab", halves, strict=True)), metadata)
+        for _ in range(CLEARED):
+            with suppress(FileNotFoundError):
+                return self._write(file, content)
+        self._write(file, content)
+
+    def _write(self, file: Path, content: bytes) -> None:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._evict(file)
         with written_aside(file) as temporary:
-            temporary.write_bytes(save(stored, metadata))
+            temporary.write_bytes(content)
+
+    def _stored_spp(self, file: Path) -> int:
+        """Per half; 0 where there is no file that can be read."""
+        with suppress(OSError, CacheError):
+            return self._load(file)[1]
+        return 0
 
     def _evict(self, keep: Path) -> None:
         """Deletes the longest unused references, and what a killed process left, until one more fits."""
@@ -211,8 +226,9 @@ class Accumulation:
         return self._passes
 
     def reference(self) -> Reference:
-        """The mean of what is there."""
-        return Reference(self._halves[0], self._halves[1], self.spp)
+        """The mean of what is there; 0 where every pass so far was broken."""
+        a, b = (np.nan_to_num(half, nan=0.0) for half in self._halves)
+        return Reference(a, b, self.spp)
 
     def add(self, pass_spp: int) -> None:
         """Renders `pass_spp` more samples per pixel for each half; saves every few seconds."""
@@ -221,12 +237,7 @@ class Accumulation:
     def take(self, rendered: list[np.ndarray], pass_spp: int) -> None:
         """Adds the next pass, wherever it was rendered; saves every few seconds."""
         self._per_half, self._passes = self._per_half + pass_spp, self._passes + 1
-        share = pass_spp / self._per_half
-        # In float32, as it is saved: what goes on after a kill must come to the very same numbers.
-        # A broken sample, as from a sky with infinite texels, must not break the reference for good.
-        self._halves = [
-            h + (np.where(np.isfinite(r), r, h) - h) * share for h, r in zip(self._halves, rendered, strict=True)
-        ]
+        self._halves = [_mean(h, r, pass_spp / self._per_half) for h, r in zip(self._halves, rendered, strict=True)]
         if time.monotonic() - self._saved_at > SAVE_SECONDS:
             self.save()
 
@@ -235,6 +246,17 @@ class Accumulation:
         if self._passes > self._saved_passes:
             self._cache.save(self._file, self._halves, self._per_half, self._passes)
             self._saved_passes, self._saved_at = self._passes, time.monotonic()
+
+
+def _mean(half: np.ndarray, rendered: np.ndarray, share: float) -> np.ndarray:
+    """Takes a pass, (H, W, 3), into the mean of those before it, with a `share` of the whole in [0, 1].
+
+    A broken pixel, as from a sky with infinite texels, keeps the mean it has: NaN until there is a first one.
+    """
+    good = np.isfinite(rendered).all(axis=-1, keepdims=True)
+    rendered = np.where(good, rendered, 0.0)
+    before = np.where(np.isnan(half), rendered, half)
+    return np.where(good, before + (rendered - before) * share, half)
 
 
 class CachedFile(NamedTuple):
@@ -259,7 +281,10 @@ def _samples(file: Path) -> float:
 def cached_files(folder: Path) -> list[CachedFile]:
     """All files of a reference cache; other processes may delete some meanwhile."""
     found = []
-    for file in folder.glob("*"):
+    files: list[Path] = []
+    with suppress(FileNotFoundError):
+        files += folder.glob("*")
+    for file in files:
         with suppress(FileNotFoundError):
             if file.suffix in (".safetensors", ".tmp"):
                 status = file.stat()

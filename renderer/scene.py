@@ -177,6 +177,8 @@ def _integrator_settings(file: Path, state: Any, max_depth: int | None) -> tuple
         for props in nodes:
             settings |= {k: props[k] for k in CARRIED_SETTINGS if k in props}
             warnings.append(f"{file}: integrator '{props.plugin_name()}' is replaced by 'path'")
+    # These decide nothing that is seen, but what spp and which random numbers of the scalar variant are possible.
+    settings = {key: value for key, value in settings.items() if key not in ("samples_per_pass", "block_size")}
     if max_depth is not None:
         settings["max_depth"] = max_depth
     if settings["type"] in SURFACE_INTEGRATORS and any(n.type == mi.ObjectType.Medium for n in state.nodes):

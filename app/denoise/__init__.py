@@ -1,0 +1,1 @@
+"""`noisewalk denoise`: frames that another renderer has made, learned from and denoised."""
