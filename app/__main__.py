@@ -20,6 +20,8 @@ from noisewalk.app.arguments import (
     add_path,
     add_renderer,
     film,
+    names_of,
+    positive,
     scene_parser,
     size_of,
     talk_of,
@@ -39,10 +41,12 @@ from noisewalk.app.options import (
     COMPARED_FRAMES,
     CONTENDERS,
     SPLITS,
+    DenoiseOptions,
     PretrainOptions,
     StudyOptions,
     WalkOptions,
 )
+from noisewalk.app.threads import bound_spinning
 from noisewalk.denoiser import DenoiserError
 from noisewalk.renderer import RendererError
 
@@ -61,7 +65,8 @@ noisewalk bench [SCENE] [options]      how long each stage of a frame takes here
 noisewalk reference SCENE [options]    render the references of a path ahead of time
 noisewalk scenes                       list the bundled scenes
 noisewalk path SCENE -o path.json      write out the path that a walk would take
-noisewalk export RUN -o FILE           take the trained network out of a run folder
+noisewalk denoise FRAMES... [options]  denoise frames of any renderer, and learn from their second halves
+noisewalk export RUN -o FILE           take the trained network out of a run, for us or as ONNX
 noisewalk pretrain -o FILE [options]   make the weights that the kernel model starts from
 noisewalk cache [--clear]              size of the reference cache, or clear it
 noisewalk doctor                       what this machine can do
@@ -91,6 +96,7 @@ def _run(words: list[str]) -> int:
         print(f"noisewalk {version('noisewalk')}")
         return 0
     keep_freed_memory()
+    bound_spinning()
     command = COMMANDS.get(words[0])
     return command(words[1:]) if command else _walk(words)
 
@@ -143,7 +149,7 @@ def _browse(options: WalkOptions, given: argparse.Namespace, talk: Talk) -> int:
 
 
 def _reference(words: list[str]) -> int:
-    parser = walk_parser("noisewalk reference", *WALK_CHOICES)  # as of the walk to come
+    parser = walk_parser("noisewalk reference", *WALK_CHOICES)  # those of the later walk
     where = "let Dask's scheduler at this address hand the work out, or start N workers here"
     parser.add_argument("--cluster", metavar="ADDRESS|local[:N]", help=where)
     given = parser.parse_args(words)
@@ -249,12 +255,50 @@ def _path(words: list[str]) -> int:
 
 def _export(words: list[str]) -> int:
     parser = with_talk(Parser("noisewalk export"))
-    parser.add_argument("run", type=Path, metavar="RUN", help="run folder")
-    parser.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help="the .safetensors to write")
+    parser.add_argument("run", type=Path, nargs="?", metavar="RUN", help="folder of a run, or weights.safetensors")
+    output = "what to write: .safetensors, or .onnx for other programs"
+    parser.add_argument("-o", "--output", type=Path, metavar="FILE", help=output)
+    parser.add_argument("--about", type=Path, metavar="FILE", help="print what is in a weights file")
     given = parser.parse_args(words)
-    from noisewalk.app.tools import export
+    from noisewalk.app.export import about, export
 
+    if given.about is not None:
+        return about(given.about, talk_of(given))
+    if given.run is None or given.output is None:
+        raise UsageError("needs RUN and -o FILE, or --about FILE ('noisewalk export --help' lists the options)")
     return export(given.run, given.output, talk_of(given))
+
+
+def _denoise(words: list[str]) -> int:
+    d = DenoiseOptions
+    parser = with_talk(Parser("noisewalk denoise"))
+    frames = "EXR files, a folder, or a pattern: shot.####.exr, shot.%%04d.exr"
+    parser.add_argument("frames", nargs="+", metavar="FRAMES", help=frames)
+    half = "the same frames with another seed; default: found beside them (_h0 and _h1, A and B, ...)"
+    parser.add_argument("--half", nargs="+", metavar="FRAMES", help=half)
+    layers = "color=NAME,albedo=NAME,...: also half, normal, position, motion; NAME none: without it"
+    parser.add_argument("--layers", default=d.layers, metavar="ROLE=NAME,...", help=layers)
+    also = "denoise these color layers too: diffuse,specular,..."
+    parser.add_argument("--also", type=names_of, default=d.also, metavar="NAMES", help=also)
+    add_model(parser)
+    parser.add_argument("--weights", type=Path, metavar="FILE", help="trained weights to start from")
+    passes = "walks over the shot; default: %(default)s; with 2, one to learn and one to denoise"
+    parser.add_argument("--passes", type=whole(1, 1000), default=d.passes, help=passes)
+    iterations = "training steps a frame; default: %(default)s"
+    parser.add_argument("--iterations", type=whole(0, 10**4), default=d.iterations, help=iterations)
+    parser.add_argument("--seed", type=whole(0, 2**31 - 1), default=d.seed, help="default: %(default)s")
+    parser.add_argument("--device", default=d.device, help="where torch trains: auto, cpu, cuda, ...")
+    memory = "GiB to stay within, by tiles; default: half of what there is"
+    parser.add_argument("--memory", type=positive, metavar="GIB", help=memory)
+    folder = "where to write; default: %(default)s. Frames that are there are not made again"
+    parser.add_argument("-o", "--output", type=Path, default=d.output, metavar="DIR", help=folder)
+    parser.add_argument("--noisy", action="store_true", help="keep the noisy color as layer 'noisy'")
+    parser.add_argument("--png", action="store_true", help="also write a PNG of each frame")
+    given = parser.parse_args(words)
+    from noisewalk.app.denoise.denoise import denoise
+
+    names = {field.name for field in dataclasses.fields(DenoiseOptions)}
+    return denoise(DenoiseOptions(**{k: v for k, v in vars(given).items() if k in names}), talk_of(given))
 
 
 def _pretrain(words: list[str]) -> int:
@@ -305,6 +349,7 @@ COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "reference": _reference,
     "scenes": _scenes,
     "path": _path,
+    "denoise": _denoise,
     "export": _export,
     "pretrain": _pretrain,
     "cache": _cache,

@@ -1,4 +1,4 @@
-"""The data that travels between renderer, denoiser and app. No Mitsuba in here."""
+"""The data that travels between renderer, denoiser and app. Mitsuba is not used here."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ class Camera:
 
 @dataclass(frozen=True, eq=False)
 class Frame:
-    """One noisy rendering with its features; each (H, W, 3) float32 on one torch device.
+    """One noisy rendering with its features; each (H, W, 3) float32 on one torch device, or a NumPy array of any type.
 
     color:    linear radiance.
     albedo:   in [0, 1]; 0 on mirrors, glass, lights and the background.
     normal:   shading normal in world space, length up to 1 (shorter where samples of a pixel disagree).
-    position: first surface in world space, the mean over the pixel's samples; 0 on the background. Without it, past
-              frames are of no use to the present one.
+    position: first surface in world space, the mean over the pixel's samples; 0 on the background. Without it, there
+              is no history: past frames cannot be reprojected.
     """
 
     color: torch.Tensor
@@ -47,28 +47,42 @@ class Frame:
     position: torch.Tensor | None = None
 
     def to(self, device: torch.device) -> Frame:
-        """The same on another device; tensors that are there already are not copied."""
-        position = None if self.position is None else self.position.to(device)
-        return Frame(self.color.to(device), self.albedo.to(device), self.normal.to(device), position)
+        """Tensors on this device; those that are there already are not copied. Raises ValueError for other shapes."""
+        position = None if self.position is None else to_tensor(self.position, device)
+        color, albedo, normal = (to_tensor(image, device) for image in (self.color, self.albedo, self.normal))
+        shapes = {image.shape for image in (color, albedo, normal, position) if image is not None}
+        if len(shapes) > 1 or color.shape[2:] != (3,):
+            found = ", ".join(sorted(str(tuple(shape)) for shape in shapes))
+            raise ValueError(f"color, albedo, normal and position must all be (height, width, 3), but are {found}")
+        return Frame(color, albedo, normal, position)
+
+
+def to_tensor(image: torch.Tensor | np.ndarray, device: torch.device) -> torch.Tensor:
+    """The image as a tensor on this device; an array is copied, as float32: its owner may go on writing to it."""
+    if isinstance(image, np.ndarray):
+        image = torch.from_numpy(np.array(image, dtype=np.float32))
+    return image.to(device)
 
 
 @dataclass(frozen=True, eq=False)
 class NoisyPair:
     """Two independent renderings `a` and `b` of one view, `spp` samples per pixel each; `index` is the frame number.
 
-    clean: (H, W, 3) float32 linear radiance to train towards, independent of both; without it, the other half is.
+    camera: what saw both; without it, or without positions, past frames are of no use to the present one.
+    clean: (H, W, 3) float32 linear radiance, independent of both: the target of training. Without it, each half is the
+           target of the other.
     """
 
     a: Frame
     b: Frame
-    camera: Camera
-    spp: int
-    index: int
+    camera: Camera | None = None
+    spp: int = 1
+    index: int = 0
     clean: torch.Tensor | None = None
 
     def to(self, device: torch.device) -> NoisyPair:
-        """The same on another device; tensors that are there already are not copied."""
-        clean = None if self.clean is None else self.clean.to(device)
+        """Tensors on this device, like `Frame.to`."""
+        clean = None if self.clean is None else to_tensor(self.clean, device)
         return replace(self, a=self.a.to(device), b=self.b.to(device), clean=clean)
 
     def mean(self, part: str) -> torch.Tensor:

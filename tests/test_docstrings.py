@@ -1,7 +1,8 @@
-"""The examples in docstrings run as they are written."""
+"""The examples in docstrings and documents run as they are written."""
 
 import doctest
 from importlib import import_module
+from pathlib import Path
 from pkgutil import walk_packages
 
 import pytest
@@ -19,3 +20,9 @@ MODULES = sorted(
 @pytest.mark.parametrize("name", MODULES)
 def test_examples(name: str) -> None:
     assert doctest.testmod(import_module(name)).failed == 0
+
+
+def test_examples_for_renderers_of_ones_own() -> None:
+    document = Path(__file__).parents[1] / "docs" / "library.md"
+    result = doctest.testfile(str(document), module_relative=False)
+    assert result.failed == 0 < result.attempted

@@ -1,4 +1,4 @@
-"""Noise2Noise learning, the trainer's guards, the thread, and weights on disk."""
+"""Noise2Noise learning, steps that are not finite, the thread, and weights on disk."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from noisewalk.denoiser.planes import CHANNELS
 from noisewalk.denoiser.trainer import Trainer, TrainingReport, TrainingSettings
 from noisewalk.denoiser.weights import FORMAT, WeightsError, load_weights, save_weights, write_tensors
 from noisewalk.denoiser.worker import CORES
-from noisewalk.renderer.frame import NoisyPair
+from noisewalk.renderer.frame import Camera, Frame, NoisyPair
 from tests.conftest import assert_same_parameters
 from tests.denoiser.pairs import noisy_pair, prepared, truth
 
@@ -97,7 +97,7 @@ def test_what_is_published_is_an_average_of_the_steps_for_the_kernel_model_only(
             trainer.train(prepared(noisy_pair(index, truth())))
             seen.append({name: value.clone() for name, value in trainer.network.state_dict().items()})
         name = next(iter(seen[0]))
-        # Steps 1 to 4 enter with 1 - n / (n + 9); before them, the untrained network.
+        # Steps 1 to 4 have the weight 1 - n / (n + 9). Before them comes the untrained network.
         start = dict(Trainer(replace(QUICK, model=model), CPU).network.state_dict())[name]
         expected = start.clone()
         for step, network in enumerate(seen, start=1):
@@ -277,3 +277,26 @@ def test_training_on_cuda_learns_and_matches_the_cpu_at_first() -> None:
     with OnlineDenoiser(TrainingSettings(pretrained=False, learning_rate=1e-3), "cuda", "lockstep") as denoiser:
         noisy, denoised = walk(denoiser, 60)
     assert denoised > noisy + 4
+
+
+def test_arrays_are_taken_as_well_as_tensors() -> None:
+    rng = np.random.default_rng(0)
+    arrays = [[rng.random((24, 40, 3)) for _ in range(4)] for _ in range(2)]
+    tensors = [[torch.from_numpy(image.astype(np.float32)) for image in half] for half in arrays]
+    camera = Camera(np.eye(4), 45.0, 40, 24)
+    pictures = []
+    for a, b in (arrays, tensors):
+        with OnlineDenoiser(QUICK, "cpu", "lockstep") as denoiser:
+            prepared = denoiser.prepare(NoisyPair(Frame(*a), Frame(*b), camera))
+            a[0][:] = 0.0  # a renderer goes on with its memory
+            denoiser.submit(prepared)
+            pictures.append(denoiser.denoise(prepared))
+    torch.testing.assert_close(*pictures)
+
+
+def test_images_of_other_shapes_are_refused_with_what_is_wrong() -> None:
+    image = torch.rand(24, 40, 3)
+    for wrong in (torch.rand(24, 40, 4), torch.rand(24, 40), torch.rand(24, 41, 3)):
+        pair = NoisyPair(Frame(image, image, image), Frame(image, wrong, image))
+        with OnlineDenoiser(QUICK, "cpu", "lockstep") as denoiser, pytest.raises(ValueError, match="must all be"):
+            denoiser.prepare(pair)

@@ -1,9 +1,8 @@
-"""A browser for tests: headless Chromium with hands, and a bare client that speaks viser's protocol as it likes."""
+"""The page of `--browser` in Chromium, with hands, and a bare client that speaks viser's protocol as it likes."""
 
 from __future__ import annotations
 
 import io
-import shutil
 import tempfile
 import time
 from collections import Counter
@@ -16,22 +15,11 @@ import psutil
 import viser
 import zstandard
 from PIL import Image
-from selenium import webdriver
-from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from websockets.sync.client import connect
 
-SWITCHES = (
-    "headless=new", "no-sandbox", "disable-gpu", "disable-background-networking", "disable-dev-shm-usage",
-    "disable-component-update", "disable-sync", "disable-default-apps", "no-first-run", "window-size=900,700",
-    "use-gl=angle", "use-angle=swiftshader", "enable-unsafe-swiftshader",
-)  # fmt: skip
-
-
-def installed() -> bool:
-    """Whether there is a Chromium to be driven."""
-    return bool(shutil.which("chromium") and shutil.which("chromedriver"))
+from tests.browser import open_chromium
 
 
 class Page:
@@ -40,12 +28,9 @@ class Page:
     def __init__(self, address: str) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="noisewalk-chromium-", ignore_cleanup_errors=True)
         self.downloads = Path(self._folder.name) / "downloads"
-        options = webdriver.ChromeOptions()
-        options.binary_location = shutil.which("chromium") or ""
-        for switch in (*SWITCHES, f"user-data-dir={self._folder.name}/profile"):
-            options.add_argument(f"--{switch}")
-        options.add_experimental_option("prefs", {"download.default_directory": str(self.downloads)})
-        self.driver = webdriver.Chrome(options, Service(shutil.which("chromedriver")))
+        self.driver = open_chromium(Path(self._folder.name) / "profile")
+        allowed = {"behavior": "allow", "downloadPath": str(self.downloads)}
+        self.driver.execute_cdp_cmd("Browser.setDownloadBehavior", allowed)
         self.driver.get(address)
 
     def close(self) -> None:

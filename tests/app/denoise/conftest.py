@@ -1,0 +1,128 @@
+"""A shot of the tiny scene, and how renderers would write it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import OpenEXR
+import pytest
+import torch
+
+from noisewalk.renderer.backend import Backend
+from noisewalk.renderer.frame import Camera, Frame, NoisyPair
+from noisewalk.renderer.path_tracer import PathTracer
+from noisewalk.renderer.scene import open_scene
+
+FRAMES = 2
+
+
+@dataclass(frozen=True, eq=False)
+class RenderedShot:
+    """Frames of 48x32 at 2 spp, along the path of a bundled scene, and what the first would be without noise."""
+
+    pairs: list[NoisyPair]
+    reference: torch.Tensor
+
+    @property
+    def cameras(self) -> list[Camera]:
+        """What saw each frame."""
+        return [pair.camera for pair in self.pairs if pair.camera is not None]
+
+
+@pytest.fixture(scope="session")
+def shot(chosen_backend: Backend) -> RenderedShot:
+    """Rendered once."""
+    chosen_backend.activate()
+    scene = open_scene("cornell", chosen_backend.variant)
+    assert scene.path is not None
+    cameras = [scene.path.camera(3 * index, 48, 32) for index in range(FRAMES)]
+    tracer, long = PathTracer(scene, 48, 32, 2, seed=0), PathTracer(scene, 48, 32, 256, seed=1)
+    # The renderer's memory is its own: a copy of what it has rendered stays.
+    pairs = [_kept(tracer.render_pair(camera, index)) for index, camera in enumerate(cameras)]
+    return RenderedShot(pairs, _kept(long.render_pair(cameras[0], 0)).mean("color"))
+
+
+def _kept(pair: NoisyPair) -> NoisyPair:
+    def kept(frame: Frame) -> Frame:
+        assert frame.position is not None
+        return Frame(*(part.cpu().clone() for part in (frame.color, frame.albedo, frame.normal, frame.position)))
+
+    return replace(pair, a=kept(pair.a), b=kept(pair.b))
+
+
+Layers = Mapping[str, np.ndarray]  # (H, W, 3) by name, with components R G B or X Y Z; (H, W) under its own name
+
+
+def layers(half: Frame) -> dict[str, np.ndarray]:
+    """The parts of a frame by our names."""
+    assert half.position is not None
+    parts = {"color": half.color, "albedo": half.albedo, "normal": half.normal, "position": half.position}
+    return {name: image.numpy() for name, image in parts.items()}
+
+
+def channels(name: str, image: np.ndarray, components: str = "RGB") -> dict[str, np.ndarray]:
+    """The channels of a layer, by their names."""
+    if image.ndim == 2:
+        return {name: image}
+    return {f"{name}.{c}" if name else c: np.ascontiguousarray(image[..., i]) for i, c in enumerate(components)}
+
+
+def write(file: Path, *parts: Mapping[str, np.ndarray], names: Sequence[str] = (), **attributes: Any) -> None:
+    """An EXR file; several parts under names."""
+    header = {"compression": OpenEXR.ZIP_COMPRESSION, "type": OpenEXR.scanlineimage} | attributes
+    made = [
+        OpenEXR.Part(
+            dict(header), {n: OpenEXR.Channel(n, np.ascontiguousarray(p)) for n, p in one.items()}, *names[i : i + 1]
+        )
+        for i, one in enumerate(parts)
+    ]
+    OpenEXR.File(made).write(str(file))
+
+
+def write_mitsuba(folder: Path, shot: RenderedShot, halves: bool = True) -> list[str]:
+    """As Mitsuba's `aov` integrator does; returns the words that name the shot."""
+    folder.mkdir(exist_ok=True)
+    for index, pair in enumerate(shot.pairs):
+        for letter, half in zip("ab"[: 2 if halves else 1], (pair.a, pair.b), strict=False):
+            of = layers(half)
+            write(
+                folder / f"tiny_{letter}_{index:04d}.exr",
+                channels("", of["color"])
+                | channels("albedo", of["albedo"])
+                | channels("nn", of["normal"], "XYZ")
+                | channels("pos", of["position"], "XYZ"),
+            )
+    return [str(folder)]
+
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def denoise(capsys: pytest.CaptureFixture[str]) -> Run:
+    """Runs `noisewalk denoise`; returns the exit code and what it printed."""
+    from noisewalk.app.__main__ import main
+
+    def run(*words: str | Path) -> tuple[int, str, str]:
+        capsys.readouterr()
+        code = main(["denoise", *map(str, words)])
+        printed = capsys.readouterr()
+        return code, printed.out, printed.err
+
+    return run
+
+
+def pixels(file: Path) -> dict[str, np.ndarray]:
+    """All channels of a file, read by OpenEXR."""
+    with OpenEXR.File(str(file), separate_channels=True) as opened:
+        return {name: channel.pixels for part in opened.parts for name, channel in part.channels.items()}
+
+
+def color(file: Path, layer: str = "") -> torch.Tensor:
+    """(H, W, 3) of a layer of a file."""
+    found = pixels(file)
+    return torch.from_numpy(np.stack([found[f"{layer}.{c}" if layer else c] for c in "RGB"], axis=-1))
