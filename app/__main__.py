@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 import re
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from noisewalk.app.arguments import (
     DEFAULTS,
@@ -17,6 +19,7 @@ from noisewalk.app.arguments import (
     add_model,
     add_path,
     add_renderer,
+    film,
     names_of,
     positive,
     scene_parser,
@@ -32,20 +35,30 @@ from noisewalk.app.memory import keep_freed_memory
 from noisewalk.app.options import (
     BENCH_MINUTES,
     BENCH_REPEATS,
+    BROWSER_HOST,
+    BROWSER_PORT,
+    CAPTURES,
     COMPARED_FRAMES,
     CONTENDERS,
+    SPLITS,
     DenoiseOptions,
     PretrainOptions,
     StudyOptions,
     WalkOptions,
 )
+from noisewalk.app.threads import bound_spinning
 from noisewalk.denoiser import DenoiserError
 from noisewalk.renderer import RendererError
 
+if TYPE_CHECKING:
+    from noisewalk.app.console import Talk
+
 USAGE = """\
 noisewalk SCENE [options]              fly through the scene in a window (F1 lists the keys)
+noisewalk SCENE --browser [options]    the same in a browser, also from another machine
 noisewalk SCENE --headless [options]   walk a path, train and denoise, leave a run folder
 noisewalk compare SCENE... [options]   our models and Open Image Denoise on the same walk
+noisewalk video RUN|SCENE -o FILE      the denoised flight as .mp4, or as numbered .png or .exr
 noisewalk variants SCENE [options]     the paper's loss variants on the same walk (its figure 6)
 noisewalk study [NAME] [options]       the paper's other corruptions, each learned from noise alone; no NAME: a list
 noisewalk bench [SCENE] [options]      how long each stage of a frame takes here, and why not less
@@ -83,6 +96,7 @@ def _run(words: list[str]) -> int:
         print(f"noisewalk {version('noisewalk')}")
         return 0
     keep_freed_memory()
+    bound_spinning()
     command = COMMANDS.get(words[0])
     return command(words[1:]) if command else _walk(words)
 
@@ -98,14 +112,23 @@ def _fail(error: Exception) -> int:
 def _walk(words: list[str]) -> int:
     parser = walk_parser("noisewalk", *WALK_CHOICES)
     parser.add_argument("--headless", action="store_true", help="walk the path without a window")
+    parser.add_argument("--browser", action="store_true", help="fly in a browser instead of a window")
+    parser.add_argument("--host", help=f"that --browser listens on; default: {BROWSER_HOST}: this machine only")
+    parser.add_argument("--port", type=whole(0, 65535), help=f"default: {BROWSER_PORT}; 0: any free one")
     parser.add_argument("--out", type=Path, metavar="DIR", help="run folder; default: runs/SCENE, numbered")
     given = parser.parse_args(words)
     options, talk = walk_options(given), talk_of(given)
+    if given.browser and given.headless:
+        raise UsageError("--browser and --headless: choose one of them")
+    if not given.browser and (given.host is not None or given.port is not None):
+        raise UsageError("--host and --port are for --browser")
     if not given.headless:
         if given.out is not None:
             raise UsageError("--out is for --headless: the viewer leaves no run folder")
         if options.targets != DEFAULTS.targets:
             raise UsageError("--targets is for --headless: the viewer has no references to train on")
+        if given.browser:
+            return _browse(options, given, talk)
         try:
             from noisewalk.app.viewer.window import view
         except ModuleNotFoundError as error:
@@ -117,15 +140,26 @@ def _walk(words: list[str]) -> int:
     return walk(options, talk)
 
 
+def _browse(options: WalkOptions, given: argparse.Namespace, talk: Talk) -> int:
+    try:
+        from noisewalk.app.browser.server import browse
+    except ModuleNotFoundError as error:
+        raise UsageError(f"--browser needs the package '{error.name}': run scripts/setup browser") from error
+    return browse(options, given.host or BROWSER_HOST, BROWSER_PORT if given.port is None else given.port, talk)
+
+
 def _reference(words: list[str]) -> int:
-    given = walk_parser("noisewalk reference", *WALK_CHOICES).parse_args(words)  # as of the walk to come
+    parser = walk_parser("noisewalk reference", *WALK_CHOICES)  # those of the later walk
+    where = "let Dask's scheduler at this address hand the work out, or start N workers here"
+    parser.add_argument("--cluster", metavar="ADDRESS|local[:N]", help=where)
+    given = parser.parse_args(words)
     from noisewalk.app.tools import reference
 
-    return reference(walk_options(given), talk_of(given))
+    return reference(walk_options(given), given.cluster, talk_of(given))
 
 
 def _compare(words: list[str]) -> int:
-    parser = walk_parser("noisewalk compare", "targets", "weights", scenes="+")
+    parser = walk_parser("noisewalk compare", "targets", "frames", "weights", scenes="+")
     names = list(CONTENDERS)
     parser.add_argument("--models", nargs="+", choices=names, default=names, help="default: all")
     parser.add_argument("--out", type=Path, metavar="DIR", help="folder; default: comparisons/001, ...")
@@ -137,7 +171,7 @@ def _compare(words: list[str]) -> int:
 
 
 def _variants(words: list[str]) -> int:
-    parser = walk_parser("noisewalk variants", "reference-every")
+    parser = walk_parser("noisewalk variants", "frames", "reference-every")
     parser.add_argument("--out", type=Path, metavar="DIR", help="folder; default: variants/001, ...")
     parser.set_defaults(frames=COMPARED_FRAMES)
     given = parser.parse_args(words)
@@ -153,6 +187,8 @@ def _study(words: list[str]) -> int:
     parser.add_argument("--volumes", type=Path, metavar="DIR", help="NIfTI volumes, for mri; default: nilearn's brain")
     parser.add_argument("--steps", type=whole(1, 10**8), help="training steps; default: the study's own")
     parser.add_argument("--crop", type=whole(8, 1024), help="pixels a side; default: the study's own")
+    captures = "budget: noisy pictures in all; default: %(default)s"
+    parser.add_argument("--captures", type=whole(40, 10**6), default=CAPTURES, help=captures)
     parser.add_argument("--batch", type=whole(1, 64), default=1, help="crops a step; default: %(default)s")
     parser.add_argument("--seed", type=whole(0, 2**31 - 1), default=DEFAULTS.seed, help="default: %(default)s")
     parser.add_argument("--sweep", action="store_true", help="impulse: one training for each share (figure 5)")
@@ -165,6 +201,19 @@ def _study(words: list[str]) -> int:
         return studies(talk_of(given))
     names = {field.name for field in dataclasses.fields(StudyOptions)}
     return study(StudyOptions(**{name: value for name, value in vars(given).items() if name in names}), talk_of(given))
+
+
+def _video(words: list[str]) -> int:
+    parser = walk_parser("noisewalk video", "model", "weights")
+    parser.add_argument("-o", "--output", type=film, required=True, metavar="FILE", help="flight.mp4, .png or .exr")
+    parser.add_argument("--split", choices=SPLITS, help="show this in the right half, for comparison")
+    parser.add_argument("--fps", type=whole(1, 240), help="pictures a second; default: the path's own")
+    given = parser.parse_args(words)
+    try:
+        from noisewalk.app.video.shoot import video
+    except ModuleNotFoundError as error:
+        raise UsageError(f"noisewalk video needs the package '{error.name}': run scripts/setup video") from error
+    return video(walk_options(given), given.output, given.split, given.fps, talk_of(given))
 
 
 def _bench(words: list[str]) -> int:
@@ -295,6 +344,7 @@ COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "compare": _compare,
     "variants": _variants,
     "study": _study,
+    "video": _video,
     "bench": _bench,
     "reference": _reference,
     "scenes": _scenes,

@@ -11,18 +11,18 @@ from noisewalk.app.references import measured_frames, render_references
 from noisewalk.app.session import flight, open_session, reference_folder
 from noisewalk.renderer.backend import choose_backend
 from noisewalk.renderer.camera_path import save_path
-from noisewalk.renderer.reference import cached_files
+from noisewalk.renderer.reference import being_written, cached_files
 from noisewalk.renderer.scene import open_scene
 
 
-def reference(options: WalkOptions, talk: Talk) -> int:
-    """Renders and caches the references of a path. Returns the exit code."""
+def reference(options: WalkOptions, cluster: str | None, talk: Talk) -> int:
+    """Renders and caches the references of a path, here or by a cluster. Returns the exit code."""
     session = open_session(options, talk)
     try:
         frames = measured_frames(session.options)
         with StopSignal("stopping after this pass; what is rendered is kept") as stop:
             try:
-                render_references(session, frames, talk, stop)
+                render_references(session, frames, talk, stop, cluster)
             except Interrupted:
                 talk.note("interrupted: the same command goes on from here")
                 return EXIT_INTERRUPTED
@@ -50,7 +50,7 @@ def path(options: WalkOptions, file: Path, talk: Talk) -> int:
 def cache(cache_dir: Path, clear: bool, talk: Talk) -> int:
     """Prints how large the reference cache is, or clears it."""
     folder = reference_folder(cache_dir)
-    files = cached_files(folder)
+    files = [cached for cached in cached_files(folder) if not being_written(cached)]
     size = sum(cached.size for cached in files)
     if clear:
         for cached in files:

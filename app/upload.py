@@ -1,10 +1,10 @@
-"""How pixels reach a texture: by way of the CPU, or, where CUDA and GL share a GPU, without leaving it.
+"""How pixels reach a texture: through the CPU or, if CUDA and GL share a GPU, without leaving it.
 
 The CUDA way copies the tensor into a pixel buffer that GL and CUDA both know (CUDA Runtime API, "OpenGL
 Interoperability"), and lets GL fill the texture from there.
 
-Either way the window does not wait for the frame that is being rendered: tensors are read on a stream of their own, and
-so must be computed already.
+In both ways the window does not wait for the frame that is being rendered. Tensors are read on a stream of their own,
+so they must be computed already.
 """
 
 from __future__ import annotations
@@ -12,19 +12,19 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import sys
-from collections.abc import Iterator
-from functools import cache
 from typing import Any
 
 import moderngl
 import numpy as np
+
+from noisewalk.app.layers import as_array, beside_rendering
 
 _WRITE_DISCARD = 2
 _DEVICE_TO_DEVICE = 3
 
 
 class CudaError(Exception):
-    """CUDA and this GL context do not work together; the message says at which call."""
+    """CUDA and this GL context do not work together. The message names the call that failed."""
 
 
 def write_texture(texture: moderngl.Texture, image: Any, interop: CudaInterop | None) -> None:
@@ -35,36 +35,8 @@ def write_texture(texture: moderngl.Texture, image: Any, interop: CudaInterop | 
         texture.write(as_array(image))
 
 
-def as_array(image: Any) -> np.ndarray:
-    """(H, W, 3) float32 on the CPU, rows one after the other."""
-    if not isinstance(image, np.ndarray):
-        with _beside_rendering(image):
-            image = image.cpu().numpy()
-    return np.ascontiguousarray(image, dtype=np.float32)
-
-
-@contextlib.contextmanager
-def _beside_rendering(image: Any) -> Iterator[Any]:
-    """CUDA's default stream waits for all that is queued there. Yields the stream; None on the CPU."""
-    if not image.is_cuda:
-        yield None
-        return
-    import torch
-
-    stream = _reading_stream(image.device)
-    with torch.cuda.stream(stream):
-        yield stream
-
-
-@cache
-def _reading_stream(device: Any) -> Any:
-    import torch
-
-    return torch.cuda.Stream(device, priority=-1)
-
-
 class CudaInterop:
-    """Copies CUDA tensors into textures of `context`. Raises CudaError where that does not work here."""
+    """Copies CUDA tensors into textures of `context`. Raises CudaError if that does not work here."""
 
     def __init__(self, context: moderngl.Context) -> None:
         self._context = context
@@ -74,11 +46,11 @@ class CudaInterop:
 
     def write(self, texture: moderngl.Texture, image: Any) -> None:
         """Fills the texture with a contiguous copy of (H, W, 3) float32 on the GPU."""
-        with _beside_rendering(image) as stream:
+        with beside_rendering(image) as stream:
             image = image.contiguous()
             buffer = self._shared_buffer(image.numel() * image.element_size())
             self._copy(image, ctypes.c_void_p(stream.cuda_stream))
-            stream.synchronize()  # the tensor's memory may be given away after this call
+            stream.synchronize()  # the tensor's memory may be used again after this call
         texture.write(buffer)
 
     def _copy(self, image: Any, stream: ctypes.c_void_p) -> None:
@@ -117,14 +89,14 @@ class CudaInterop:
 
     def _call(self, name: str, *arguments: Any) -> None:
         if code := getattr(self._runtime, name)(*arguments):
-            self._runtime.cudaGetLastError()  # takes the error back: else torch's next call would find it
+            self._runtime.cudaGetLastError()  # clears the error, which torch's next call would report otherwise
             raise CudaError(f"{name} failed with error {code}")
 
 
 def try_interop(context: moderngl.Context, image: Any) -> CudaInterop | None:
     """CudaInterop, if the CUDA tensor `image` (H, W, 3) arrives in a texture unchanged; else None, for good.
 
-    A GL context on another GPU, or on none, is found out here.
+    This finds a GL context on another GPU, or on no GPU.
     """
     height, width = image.shape[:2]
     try:

@@ -71,6 +71,9 @@ def write_tensors(file: Path, tensors: Mapping[str, torch.Tensor], metadata: Map
     try:
         temporary.write_bytes(save(contiguous, dict(metadata)))
         temporary.replace(file)
+    except OSError as error:
+        error.filename = str(file)  # a disk that is full does not say which
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -12,6 +12,7 @@ import glob
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import textwrap
@@ -26,7 +27,7 @@ from noisewalk.renderer.files import written_aside
 VARIANTS = ("cuda_ad_rgb", "llvm_ad_rgb", "scalar_rgb")
 PROBE_SECONDS = 120
 
-_PROBE = """
+PROBE = """
 import sys
 import mitsuba as mi
 mi.set_variant(sys.argv[1])
@@ -52,18 +53,26 @@ _LLVM_PATTERNS = (
 )
 
 
+# Not SIGKILL, which also ends a process when memory is short.
+_CRASHES = {signal.SIGABRT, signal.SIGSEGV, signal.SIGILL, signal.SIGFPE}
+
+
 class BackendError(RendererError):
     """A variant that this machine cannot run. The message is one line."""
 
 
 @dataclass(frozen=True)
 class Proof:
-    """What one candidate did in its child process. llvm: the path of the library that it used, or empty."""
+    """What one candidate did in its child process. llvm: the path of the library that it used, or empty.
+
+    lasting: whether it would do the same again. A failure of a busy machine may not happen again.
+    """
 
     variant: str
     llvm: str
     works: bool
     detail: str
+    lasting: bool = True
 
 
 @dataclass(frozen=True)
@@ -107,9 +116,9 @@ def choose_backend(variant: str = "auto", cache_dir: Path | None = None) -> Back
     raise BackendError(f"Mitsuba variant '{variant}' does not work here: {failures}")
 
 
-def survey() -> list[Proof]:
-    """Tries every variant and every LLVM that is found; nothing remembered is used. For `noisewalk doctor`."""
-    return list(_candidates(VARIANTS, _Memory(None)))
+def survey(cache_dir: Path | None = None) -> list[Proof]:
+    """Tries every variant and every LLVM that is found again, and remembers the results. For `noisewalk doctor`."""
+    return list(_candidates(VARIANTS, _Memory(cache_dir, anew=True)))
 
 
 def find_llvm() -> list[str]:
@@ -144,7 +153,7 @@ def _candidates(variants: tuple[str, ...], memory: _Memory) -> Iterator[Proof]:
             for llvm in libraries:
                 yield memory.recall(llvm) or memory.remember(_prove(variant, llvm))
         else:
-            yield _prove(variant, "") if memory.forgets else Proof(variant, "", True, "needs nothing but the processor")
+            yield _prove(variant, "") if memory.anew else Proof(variant, "", True, "needs nothing but the processor")
 
 
 def can_load(library: str) -> bool:
@@ -158,19 +167,22 @@ def can_load(library: str) -> bool:
 
 def _prove(variant: str, llvm: str) -> Proof:
     environment = os.environ | _libraries(variant, llvm)
-    command = [sys.executable, "-c", _PROBE, variant]
+    command = [sys.executable, "-c", PROBE, variant]
     try:
         child = subprocess.run(
             command, env=environment, capture_output=True, text=True, errors="replace", timeout=PROBE_SECONDS
         )
     except subprocess.TimeoutExpired:
-        return Proof(variant, llvm, False, f"no picture after {PROBE_SECONDS} s")
+        return Proof(variant, llvm, False, f"no picture after {PROBE_SECONDS} s", lasting=False)
     if child.returncode == 0:
         return Proof(variant, llvm, True, "rendered a test picture")
-    if child.returncode < 0:
-        return Proof(variant, llvm, False, f"the test render was killed by signal {-child.returncode}")
     last_line = (child.stderr.strip().splitlines() or ["no message"])[-1]
-    return Proof(variant, llvm, False, textwrap.shorten(last_line, 120))
+    short = re.search(r"memory|bad_alloc|space left|resource", child.stderr, re.IGNORECASE) is not None
+    if child.returncode < 0:
+        crashed = -child.returncode in _CRASHES and not short
+        return Proof(variant, llvm, False, f"the test render was killed by signal {-child.returncode}", crashed)
+    wrong = "AssertionError" in last_line
+    return Proof(variant, llvm, False, textwrap.shorten(last_line, 120), lasting=wrong)
 
 
 def _libraries(variant: str, llvm: str) -> dict[str, str]:
@@ -196,22 +208,25 @@ _REASONS = {
 class _Memory:
     """Remembers what each LLVM library did. The key is its path, size and time, and the versions of Mitsuba and Dr.Jit.
 
-    Without a directory it remembers nothing. If the file cannot be read or written, the library is only tried again.
+    Without a directory it remembers nothing; with `anew` it forgets the past. If the file cannot be read or
+    written, the library is only tried again.
     """
 
-    def __init__(self, cache_dir: Path | None) -> None:
+    def __init__(self, cache_dir: Path | None, anew: bool = False) -> None:
         self._file = cache_dir / "llvm.json" if cache_dir else None
-        self.forgets = cache_dir is None
+        self.anew = anew
         self._proofs: dict[str, dict] = {}
         if self._file is not None:
             with contextlib.suppress(OSError, ValueError):
                 self._proofs = json.loads(self._file.read_text())
 
     def recall(self, llvm: str) -> Proof | None:
+        """What the library did before, if that would be the same now."""
         try:
-            return Proof(**self._proofs[self._key(llvm)])
+            proof = Proof(**self._proofs[self._key(llvm)])
         except (KeyError, TypeError):
             return None
+        return proof if proof.lasting and not self.anew else None
 
     def remember(self, proof: Proof) -> Proof:
         if self._file is not None:
@@ -229,4 +244,4 @@ class _Memory:
             identity = f"{stat.st_size} {stat.st_mtime_ns}"
         except OSError:
             identity = "missing"
-        return f"{os.path.realpath(llvm)} {identity} mitsuba {version('mitsuba')} drjit {version('drjit')}"
+        return f"{os.path.realpath(llvm)} {identity} proof 2 mitsuba {version('mitsuba')} drjit {version('drjit')}"

@@ -12,8 +12,20 @@ from pathlib import Path
 def written_aside(file: Path) -> Iterator[Path]:
     """A temporary path to write to. At the end of the block it becomes `file`; if the block fails, it is deleted."""
     temporary = file.with_name(f"{file.name}.{os.getpid()}.tmp")
+    with naming(file):
+        try:
+            yield temporary
+            temporary.replace(file)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def naming(file: Path) -> Iterator[None]:
+    """Errors of the block name this file: a disk that is full says not where."""
     try:
-        yield temporary
-        temporary.replace(file)
-    finally:
-        temporary.unlink(missing_ok=True)
+        yield
+    except OSError as error:
+        if error.strerror:
+            error.filename, error.filename2 = str(file), None
+        raise

@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 from imgui_bundle import imgui
 
+from noisewalk.app.flying.engine import Engine
+from noisewalk.app.flying.preferences import Preferences
+from noisewalk.app.flying.viewer import Viewer
 from noisewalk.app.options import WalkOptions
-from noisewalk.app.viewer.engine import Engine
-from noisewalk.app.viewer.preferences import Preferences
-from noisewalk.app.viewer.viewer import Viewer
 from noisewalk.app.viewer.window import Window
 from noisewalk.renderer.frame import Camera, NoisyPair
 from noisewalk.renderer.path_tracer import PathTracer

@@ -47,7 +47,7 @@ SAME_RUN = 0.2 if torch.cuda.is_available() else 1e-3
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """`--update-golden` writes the golden images again. Look at them before you commit them."""
-    parser.addoption("--update-golden", action="store_true", help="write the golden pictures anew")
+    parser.addoption("--update-golden", action="store_true", help="write the golden pictures again")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -77,7 +77,7 @@ def backend(chosen_backend: Backend) -> Backend:
     return chosen_backend
 
 
-def _needed(missing: bool, what: str) -> None:
+def needed(missing: bool, what: str) -> None:
     """Skips if a system package is missing. In CI all are installed: there, the test goes on and fails."""
     if missing and not os.environ.get("CI"):
         pytest.skip(f"no {what} on this machine")
@@ -89,7 +89,7 @@ def llvm_backend(cache_dir: Path) -> Backend:
     try:
         chosen = choose_backend("llvm_ad_rgb", cache_dir)
     except BackendError:
-        _needed(True, "LLVM that works")
+        needed(True, "LLVM that works")
         raise
     chosen.activate()
     return chosen
@@ -129,7 +129,7 @@ def gl() -> Iterator[Any]:
     try:
         context = moderngl.create_standalone_context(require=330, backend="egl")
     except Exception:
-        _needed(True, "EGL")
+        needed(True, "EGL")
         raise
     yield context
     context.release()
@@ -138,7 +138,7 @@ def gl() -> Iterator[Any]:
 @pytest.fixture(params=[96])
 def desktop(request: pytest.FixtureRequest) -> Iterator[Any]:
     """An Xvfb display of 1280x720. The parameter is its density in dots per inch."""
-    _needed(shutil.which("Xvfb") is None, "Xvfb")
+    needed(shutil.which("Xvfb") is None, "Xvfb")
     from tests.desktop import Desktop
 
     started = Desktop(dpi=request.param)
@@ -149,7 +149,7 @@ def desktop(request: pytest.FixtureRequest) -> Iterator[Any]:
 @pytest.fixture(scope="session")
 def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """A headless Chromium, a selenium driver."""
-    _needed(shutil.which("chromium") is None or shutil.which("chromedriver") is None, "Chromium")
+    needed(shutil.which("chromium") is None or shutil.which("chromedriver") is None, "Chromium")
     from tests.browser import open_chromium
 
     started = open_chromium(tmp_path_factory.mktemp("profile"))

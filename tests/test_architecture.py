@@ -19,6 +19,7 @@ SOURCES = {
     if file.name != "generate.py"
 }
 COMMANDS = "noisewalk.app.__main__"  # leads into every room
+SHARED = "noisewalk.app.flying"  # by the window and the browser
 
 
 class Import(NamedTuple):
@@ -67,7 +68,7 @@ def room(module: str) -> str | None:
     """The command's room that a module of app is in; None for what all commands share."""
     package = ".".join(module.split(".")[:3])
     inside = module.startswith("noisewalk.app.") and SOURCES.get(package, Path()).name == "__init__.py"
-    return package if inside else None
+    return package if inside and package != SHARED else None
 
 
 def test_there_is_something_to_look_at() -> None:

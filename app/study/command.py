@@ -11,8 +11,8 @@ from noisewalk.app.console import StopSignal, Talk
 from noisewalk.app.errors import EXIT_INTERRUPTED, EXIT_USAGE, UsageError
 from noisewalk.app.files import new_folder
 from noisewalk.app.options import StudyOptions
-from noisewalk.app.study.report import FORMULA, result, sweep_table, table, write_result, write_study, write_sweep
-from noisewalk.app.study.table import ROWS, STUDIES, Study, impulses
+from noisewalk.app.study.report import FORMULA, page, result, sweep_table, table, write_result, write_study, write_sweep
+from noisewalk.app.study.table import ROWS, STUDIES, Study, budget, impulses
 from noisewalk.app.study.training import Measured, measure
 from noisewalk.denoiser import DenoiserError
 from noisewalk.renderer import RendererError
@@ -36,12 +36,15 @@ def studies(talk: Talk) -> int:
 
 
 def study(options: StudyOptions, talk: Talk) -> int:
-    """Runs what the options name; leaves result.json, curves.png and strip.png, for several in a folder of each."""
+    """Runs the named studies. Writes result.json, curves.png and strip.png, for several into a folder of each.
+
+    Returns the exit code. Raises UsageError for wrong names and folders.
+    """
     rows = _rows(options)
     folder = new_folder(options.out, "studies")
     found, failed = _run(rows, folder, options, talk)
     if len(rows) > 1:
-        talk.note("\n\n".join(table(done) for done in found))
+        talk.note(page(found))
     if options.sweep and found:
         talk.note(sweep_table(found))
         write_sweep(folder / "curves.png", found, SWEPT)
@@ -57,6 +60,8 @@ def _rows(options: StudyOptions) -> tuple[Study, ...]:
         raise UsageError(f"--sweep is for the study impulse, not for {options.name}")
     if options.sweep:
         return tuple(replace(impulses(share), name=f"impulse-{share:.0%}".rstrip("%")) for share in SWEPT)
+    if options.name == "budget":
+        return (budget(options.captures),)
     if options.name == "all":
         return ROWS
     if options.name not in STUDIES:
@@ -66,7 +71,7 @@ def _rows(options: StudyOptions) -> tuple[Study, ...]:
 
 
 def _run(rows: tuple[Study, ...], folder: Path, options: StudyOptions, talk: Talk) -> tuple[list[Measured], bool]:
-    """What was found, and whether one of several could not be run. Ends at the first that is stopped."""
+    """The results, and whether one of several studies could not run. Ends at the first one that is stopped."""
     found, failed = [], False
     with StopSignal("stopping; what is measured is kept") as stop:
         for row in rows:

@@ -1,8 +1,9 @@
-"""Rendered rooms for the study of Monte Carlo noise: planes of one half, and what it may be compared with."""
+"""Rendered rooms for the study of Monte Carlo noise: planes of one half, and its possible targets."""
 
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,13 +20,13 @@ from noisewalk.renderer.scene import Scene, open_scene
 from noisewalk.scenes.rooms import write_room
 
 SPP = 64  # of each half
-CLEAN_PAIRS = 4  # whose mean is the clean picture, none of them the noisy pair
+CLEAN_PAIRS = 4  # their mean is the clean picture; the noisy pair is not among them
 TRAINED, TESTED = 10, 3  # rooms
-SIZE = 64  # pixels a side, or the crop where that is larger
-ROOM_SEED = 10_000  # none of those that the kernel model was pretrained on
+SIZE = 64  # pixels a side, or the crop if that is larger
+ROOM_SEED = 10_000  # the kernel model was not pretrained on these
 
 
-def rendered_rooms(options: StudyOptions, crop: int, talk: Talk) -> Pictures:
+def rendered_rooms(options: StudyOptions, crop: int, talk: Talk, check: Callable[[], None]) -> Pictures:
     """(22, H, W) float32 each: the 16 planes of half a, the radiance of half b, and the clean radiance."""
     backend = choose_backend(options.variant, options.cache_dir)
     backend.activate()
@@ -36,12 +37,13 @@ def rendered_rooms(options: StudyOptions, crop: int, talk: Talk) -> Pictures:
             scene = open_scene(str(write_room(ROOM_SEED + number, Path(folder) / "room")), backend.variant, None)
             rooms.append(render_room(scene, max(SIZE, crop), options.seed, number))
             progress.advance(task)
+            check()
     about = f"rooms of {SPP} spp: {TRAINED} to train on, {TESTED} to test on; clean: {2 * SPP * CLEAN_PAIRS} spp"
     return Pictures(rooms[:TRAINED], rooms[TRAINED:], about)
 
 
 def render_room(scene: Scene, size: int, seed: int, number: int) -> torch.Tensor:
-    """Room `number` as of `rendered_rooms`, from where its camera stands."""
+    """Room `number` for `rendered_rooms`, seen by its own camera."""
     tracer = PathTracer(scene, size, size, SPP, seed)
     camera = replace(scene.start, width=size, height=size)
     first = number * (CLEAN_PAIRS + 1)  # no two frames of a run have the same index
@@ -68,5 +70,5 @@ def clean(room: torch.Tensor) -> torch.Tensor:
 
 
 def displayed(radiance: torch.Tensor) -> torch.Tensor:
-    """As it is shown and measured."""
+    """Radiance as it is shown and measured."""
     return tone_map(radiance.nan_to_num(0.0))

@@ -1,7 +1,7 @@
-"""The table of the studies: a study is a row, and says what is corrupted how, and which variants learn from it.
+"""The table of the studies. Each row says how pictures are corrupted, and which variants learn from them.
 
-The papers' numbers: Lehtinen et al. 2018 (Noise2Noise), of Kodak where not said otherwise; for the blind spot
-Laine et al. 2019.
+The papers' numbers are from Lehtinen et al. 2018 (Noise2Noise), for Kodak unless it says otherwise; for the blind spot
+from Laine et al. 2019.
 """
 
 from __future__ import annotations
@@ -13,12 +13,11 @@ from typing import Any
 
 import torch
 
-from noisewalk.app.console import Talk
-from noisewalk.app.options import StudyOptions
+from noisewalk.app.options import CAPTURES
 from noisewalk.app.study import rooms
 from noisewalk.app.study.classic import anscombe_bm3d, bm3d
 from noisewalk.app.study.draws import Corruption, Draw, captured, clean, itself, noisy
-from noisewalk.app.study.pictures import Pictures, photographs
+from noisewalk.app.study.pictures import Load, photographs
 from noisewalk.app.study.slices import brains
 from noisewalk.denoiser import corruptions
 from noisewalk.denoiser.blindspot import BlindSpotModel
@@ -29,12 +28,13 @@ from noisewalk.denoiser.restoration import KnownFrequenciesModel, RestorationMod
 
 SIGMA = 25.0  # steps of 1/255
 KEPT = 0.1  # of the frequencies
+PAPER_CAPTURES = 2000
 IMAGENET_STEPS = 300_000  # of the authors' published program
 
 
 @dataclass(frozen=True)
 class Variant:
-    """One network of a study: `build` makes it, with its loss; `draw` gives what it learns from."""
+    """One network of a study. build: makes it, with its loss. draw: gives what it learns from."""
 
     name: str
     build: Callable[[], Any]
@@ -47,10 +47,10 @@ class Study:
 
     test:    the corruption that all variants are tested on.
     paper:   the paper's dB of `input`, variants and classic methods.
-    expected: what must come out, in words.
+    expected: the expected order of the results, in words.
     classic: other methods, from the corrupted (1, C, H, W) to the picture.
-    truth, shown: what is clean of the pictures, and how pictures are shown and measured, in [0, 1].
-    steps, crop: the defaults. scale: the paper's (steps, pictures a step, pixels a side).
+    truth, shown: the clean part of the pictures, and how pictures are shown and measured, in [0, 1].
+    steps, crop: the defaults. scale: the paper's (steps, pictures a step, pixels a side); more: its other options.
     """
 
     name: str
@@ -59,15 +59,16 @@ class Study:
     test: Corruption
     paper: Mapping[str, float]
     expected: str
-    pictures: Callable[[StudyOptions, int, Talk], Pictures] = photographs
+    pictures: Load = photographs
     channels: int = 3
     classic: Mapping[str, Callable[[torch.Tensor], torch.Tensor]] = field(default_factory=dict)
     truth: Callable[[torch.Tensor], torch.Tensor] = lambda picture: picture
     shown: Callable[[torch.Tensor], torch.Tensor] = lambda picture: picture
     learning_rate: float = 1e-3
-    steps: int = 400
+    steps: int = 2000
     crop: int = 32
     scale: tuple[int, int, int] = (IMAGENET_STEPS, 4, 256)
+    more: str = ""
 
 
 def varied(corruption: Callable[..., torch.Tensor], low: float, high: float, *more: float) -> Corruption:
@@ -115,6 +116,7 @@ def impulses(share: float) -> Study:
         test=corruption,
         paper={},
         expected="L1 breaks beyond 50 %, L0 does not",
+        steps=800,
     )
 
 
@@ -125,6 +127,26 @@ _TEXT = varied(corruptions.text, 0.0, 0.5)
 _IMPULSE = varied(corruptions.impulse, 0.0, 0.95)
 _WHITE = fixed(corruptions.gaussian, SIGMA)
 _HALF_SEEN = rooms.seen
+
+
+def budget(captures: int) -> Study:
+    """Figure 1c: what is learned from a fixed number of noisy pictures, at least 40."""
+    few, many = captures // 20, captures // 2
+    return Study(
+        name="budget",
+        about=f"{captures} captures: {few} scenes x 20, first and mean of the others; all their pairs; {many} x 2",
+        variants=(
+            Variant(f"{few} x 20 fixed", _l2, captured(_WHITE, few, 20, fixed=True)),
+            Variant(f"{few} x 20 pairs", _l2, captured(_WHITE, few, 20)),
+            Variant(f"{many} x 2", _l2, captured(_WHITE, many, 2)),
+        ),
+        test=_WHITE,
+        paper={},
+        expected="each better than the one before, by some tenths (figure 1c)",
+        steps=1300,
+        more=f"--captures {PAPER_CAPTURES} ",
+    )
+
 
 ROWS = (
     Study(
@@ -146,19 +168,9 @@ ROWS = (
         test=_WHITE,
         paper={},
         expected="the wider, the slower; at the end within 0.1 dB (figure 1b)",
+        steps=1000,
     ),
-    Study(
-        name="budget",
-        about="200 captures: 10 scenes x 20, first and mean of the others; all pairs of the same; 100 x 2",
-        variants=(
-            Variant("10 x 20 fixed", _l2, captured(_WHITE, 10, 20, fixed=True)),
-            Variant("10 x 20 pairs", _l2, captured(_WHITE, 10, 20)),
-            Variant("100 x 2", _l2, captured(_WHITE, 100, 2)),
-        ),
-        test=_WHITE,
-        paper={},
-        expected="each better than the one before, by some tenths (figure 1c)",
-    ),
+    budget(CAPTURES),
     Study(
         name="poisson",
         about="photon noise, 0 to 50 photons at white; tested with 30",
@@ -187,6 +199,7 @@ ROWS = (
         test=fixed(corruptions.text, 0.25),
         paper={"input": 17.12, "L2": 26.89, "L1": 35.75, "clean": 35.82},
         expected="L1 far ahead of L2",
+        steps=1300,
     ),
     Study(
         name="impulse",
@@ -200,6 +213,7 @@ ROWS = (
         test=fixed(corruptions.impulse, 0.7),
         paper={"input": 8.89, "L2": 13.02, "L1": 16.36, "L0": 28.43, "clean": 28.86},
         expected="L0 far ahead of L1, and L1 ahead of L2",
+        steps=1500,
     ),
     Study(
         name="mri",
@@ -217,6 +231,7 @@ ROWS = (
         expected="noisy and clean targets nearly the same (IXI)",
         pictures=brains,
         channels=1,
+        steps=600,
         crop=64,
         scale=(300 * 5000 // 16, 16, 255),
     ),
@@ -228,12 +243,13 @@ ROWS = (
             Variant("clean", PaperModel, clean(_HALF_SEEN, rooms.clean)),
         ),
         test=_HALF_SEEN,
-        paper={"input": 22.31, "noisy": 31.33, "clean": 31.83},  # of the noisy ones it says: 0.5 dB less
+        paper={"input": 22.31, "noisy": 31.33, "clean": 31.83},  # for noisy targets the paper says: 0.5 dB less
         expected="noisy targets 0.5 dB behind after as many steps",
         pictures=rooms.rendered_rooms,
         truth=rooms.clean,
         shown=rooms.displayed,
         learning_rate=3e-4,
+        steps=1500,
         scale=(2000 * 860 // 4, 4, 256),
     ),
     Study(
@@ -248,6 +264,7 @@ ROWS = (
         test=_WHITE,
         paper={"full": 32.39, "per component": 31.54, "L2": 30.58, "noisy": 32.39, "clean": 32.41},
         expected="full within 0.1 dB of noisy targets; per component, then L2 behind",
+        steps=400,
         scale=(500_000, 4, 256),
     ),
 )

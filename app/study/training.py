@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 
 import torch
 
+from noisewalk.app.clock import timed
 from noisewalk.app.console import StopSignal, Talk
 from noisewalk.app.errors import Interrupted
 from noisewalk.app.options import Output, StudyOptions
 from noisewalk.app.study.classic import CLASSIC_PACKAGE, classic_is_installed
-from noisewalk.app.study.draws import seeded
+from noisewalk.app.study.draws import Crops, seeded
 from noisewalk.app.study.pictures import TESTED_SIDE, Pictures, middle, to_float
-from noisewalk.app.study.table import Study, Variant
+from noisewalk.app.study.table import Study
 from noisewalk.denoiser.losses import AnnealedL0
 from noisewalk.denoiser.metrics import decibels
 from noisewalk.denoiser.online import choose_device
@@ -26,16 +26,18 @@ from noisewalk.renderer import RenderCancelled
 QUIET = Talk(Output(quiet=True))
 NEVER = StopSignal("")
 MEASUREMENTS = 6  # along a study
-RAMP_DOWN = 0.5  # of the steps at the end, in which the learning rate goes smoothly to zero
+RAMP_DOWN = 0.3  # of the steps, at the end: the learning rate goes smoothly to zero, as in the authors' program
 
 
 @dataclass(eq=False)
 class Measured:
-    """What a study found so far. curves: (step, dB) of each variant, the mean over the pictures that are tested on.
+    """What a study has found so far.
 
-    input, classic: dB of what is given, and of methods that learn nothing. strip: the first of these pictures as it is
-    shown, by name: its own dB, (H, W, C). seconds: of training, without measuring. state: complete, interrupted or
-    failed.
+    curves:         (step, dB) of each variant, the mean over the tested pictures.
+    input, classic: dB of the corrupted pictures, and of methods without learning.
+    strip:          by name, the first tested picture as it is shown: its dB, (H, W, C).
+    seconds:        of training, without measuring.
+    state:          complete, interrupted or failed.
     """
 
     study: Study
@@ -70,25 +72,43 @@ def measure(
     stop: StopSignal = NEVER,
     measured: Callable[[Measured], None] = lambda done: None,
 ) -> Measured:
-    """Runs a study, and returns what it found, also where it is stopped. `measured` is called with it now and then.
+    """Runs a study, and returns what it found, also if it is stopped. Calls `measured` with that now and then.
 
     From Python: `measure(STUDIES["gaussian"], StudyOptions("gaussian"))`.
 
     All variants see the same crops at the same steps, and the same corruption of them; only targets and losses differ.
     """
     steps, crop = options.steps or study.steps, options.crop or study.crop
-    settings = {"steps": steps, "crop": crop, "batch": options.batch, "seed": options.seed}
-    done = Measured(study, settings)
+    done = Measured(study, {"steps": steps, "crop": crop, "batch": options.batch, "seed": options.seed})
     try:
-        pictures = study.pictures(options, crop, talk)
+        pictures = study.pictures(options, crop, talk, stop.check)
         done.pictures = pictures.about
         tests = _tests(study, pictures, crop, options.seed)
         _measure_others(done, tests, talk)
-        _train(done, pictures, tests, steps, options, talk, stop, measured)
+        learners = _Learners(study, options, partial(pictures.crops, options.batch, crop))
+        with talk.progress() as progress:
+            task = progress.add_task(study.name, total=steps, note="")
+            for step in range(steps):
+                done.seconds += timed(partial(learners.learn, step, step / steps))[1] / 1e3
+                if _is_due(step + 1, steps) or stop.requested:
+                    _measure_learners(done, learners, tests, step + 1)
+                    measured(done)
+                progress.update(task, completed=step + 1, note=_note(done))
+                if step + 1 < steps:
+                    stop.check()
         done.state = "complete"
     except (Interrupted, RenderCancelled):
         done.state = "interrupted"
     return done
+
+
+def _is_due(step: int, steps: int) -> bool:
+    return step * MEASUREMENTS // steps > (step - 1) * MEASUREMENTS // steps
+
+
+def _note(done: Measured) -> str:
+    newest = [f"{name} {points[-1][1]:.2f}" for name, points in done.curves.items()]
+    return f"{', '.join(newest)} dB" if newest else ""
 
 
 def _tests(study: Study, pictures: Pictures, crop: int, seed: int) -> list[_Test]:
@@ -100,6 +120,7 @@ def _tests(study: Study, pictures: Pictures, crop: int, seed: int) -> list[_Test
 
 
 def _measure_others(done: Measured, tests: list[_Test], talk: Talk) -> None:
+    done.strip["truth"] = math.inf, tests[0].truth[0].movedim(0, -1)
     done.input = _measure(done, "input", lambda seen: seen[:, : done.study.channels].nan_to_num(0.0), tests)
     if done.study.classic and not classic_is_installed():
         talk.note(f"not installed, and left out: {CLASSIC_PACKAGE} ({', '.join(done.study.classic)})")
@@ -108,80 +129,55 @@ def _measure_others(done: Measured, tests: list[_Test], talk: Talk) -> None:
         done.classic[name] = _measure(done, name, method, tests)
 
 
+def _measure_learners(done: Measured, learners: _Learners, tests: list[_Test], step: int) -> None:
+    for name in learners.trainers:
+        point = step, _measure(done, name, partial(learners.denoise, name), tests)
+        done.curves.setdefault(name, []).append(point)
+
+
 def _measure(done: Measured, name: str, method: Callable[[torch.Tensor], torch.Tensor], tests: list[_Test]) -> float:
-    """The mean dB of a method; keeps its first picture for the strip."""
+    """The mean dB of a method. Keeps its first picture for the strip."""
     pictures = [done.study.shown(method(test.seen)).clamp(0.0, 1.0).cpu() for test in tests]
     values = [
         decibels((picture - test.truth).double().square().mean().item())
         for picture, test in zip(pictures, tests, strict=True)
     ]
     done.strip[name] = values[0], pictures[0][0].movedim(0, -1)
-    done.strip["truth"] = math.inf, tests[0].truth[0].movedim(0, -1)
     return sum(values) / len(values)
 
 
-def _train(
-    done: Measured,
-    pictures: Pictures,
-    tests: list[_Test],
-    steps: int,
-    options: StudyOptions,
-    talk: Talk,
-    stop: StopSignal,
-    measured: Callable[[Measured], None],
-) -> None:
-    study = done.study
-    device = choose_device(options.device)
-    settings = TrainingSettings(pretrained=False, learning_rate=study.learning_rate, seed=options.seed)
-    # Not recorded for a GPU: Cholesky factors (the blind spot's) wait for the device, which no recording can.
-    learners = [(variant, Trainer(settings, device, None, variant.build)) for variant in study.variants]
-    crops = partial(pictures.crops, options.batch, done.settings["crop"])
-    due = {max(1, steps * count // MEASUREMENTS) for count in range(1, MEASUREMENTS + 1)}
-    with talk.progress() as progress:
-        task = progress.add_task(study.name, total=steps, note="")
-        for step in range(steps):
-            start = time.perf_counter()
-            for variant, trainer in learners:
-                _step(variant, trainer, crops, study.learning_rate, step / steps, seeded(options.seed, 3, step), device)
-            done.seconds += time.perf_counter() - start
-            if step + 1 in due or stop.requested:
-                for variant, trainer in learners:
-                    shown = partial(_shown, trainer)
-                    done.curves.setdefault(variant.name, []).append(
-                        (step + 1, _measure(done, variant.name, shown, tests))
-                    )
-                measured(done)
-            note = ", ".join(f"{name} {points[-1][1]:.2f}" for name, points in done.curves.items())
-            progress.update(task, completed=step + 1, note=f"{note} dB" if note else "")
-            if step + 1 < steps:
-                stop.check()
+class _Learners:
+    """The variants of a study, each with a trainer."""
 
+    def __init__(self, study: Study, options: StudyOptions, crops: Crops) -> None:
+        device = choose_device(options.device)
+        settings = TrainingSettings(pretrained=False, learning_rate=study.learning_rate, seed=options.seed)
+        # Not recorded on a GPU: the blind spot's Cholesky factors wait for the device, which a recording cannot do.
+        self.trainers = {variant.name: Trainer(settings, device, None, variant.build) for variant in study.variants}
+        self._draws = {variant.name: variant.draw for variant in study.variants}
+        self._crops, self._seed = crops, options.seed
 
-def _step(
-    variant: Variant,
-    trainer: Trainer,
-    crops: Callable[[torch.Generator], torch.Tensor],
-    learning_rate: float,
-    progress: float,
-    generator: torch.Generator,
-    device: torch.device,
-) -> None:
-    for module in trainer.network.modules():
-        if isinstance(module, AnnealedL0):
-            module.progress.fill_(progress)
-    trainer.set_learning_rate(learning_rate * ramp(progress))
-    image, target = variant.draw(crops, generator)
-    trainer.step(image.to(device), target.to(device))
+    def learn(self, step: int, progress: float) -> None:
+        """One training step of each variant. progress: of the training, from 0 to 1."""
+        for name, trainer in self.trainers.items():
+            for module in trainer.network.modules():
+                if isinstance(module, AnnealedL0):
+                    module.progress.fill_(progress)
+            trainer.set_learning_rate(trainer.settings.learning_rate * ramp(progress))
+            # Each step has its own generator, so that variants that draw more numbers still see the same crops later.
+            image, target = self._draws[name](self._crops, seeded(self._seed, 3, step))
+            trainer.step(image.to(trainer.device), target.to(trainer.device))
+
+    @torch.no_grad()
+    def denoise(self, name: str, seen: torch.Tensor) -> torch.Tensor:
+        """A variant's picture of a corrupted one, (1, planes, H, W) -> (1, C, H, W)."""
+        trainer = self.trainers[name]
+        network: torch.nn.Module = trainer.network
+        output: torch.Tensor = network(seen.to(trainer.device))
+        return output
 
 
 def ramp(progress: float) -> float:
-    """What the learning rate is multiplied with: 1, and in the last part of the training smoothly down to 0."""
+    """The factor of the learning rate: 1, and in the last part of the training smoothly down to 0."""
     left = min(1.0, (1.0 - progress) / RAMP_DOWN)
     return (0.5 - 0.5 * math.cos(math.pi * left)) ** 2
-
-
-@torch.no_grad()
-def _shown(trainer: Trainer, seen: torch.Tensor) -> torch.Tensor:
-    network: torch.nn.Module = trainer.network
-    output: torch.Tensor = network(seen.to(trainer.device))
-    return output

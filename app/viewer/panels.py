@@ -9,21 +9,20 @@ from functools import partial
 
 from imgui_bundle import imgui
 
-from noisewalk.app.viewer.controls import FOV_RANGE, MAX_SPEED, MIN_SPEED
-from noisewalk.app.viewer.display import ERRORS, EXPOSURE_RANGE, MODES, TONES
-from noisewalk.app.viewer.flight import SECONDS_RANGE
-from noisewalk.app.viewer.messages import printable
-from noisewalk.app.viewer.viewer import Viewer
+from noisewalk.app.flying.controls import FOV_RANGE, MAX_SPEED, MIN_SPEED
+from noisewalk.app.flying.flight import SECONDS_RANGE
+from noisewalk.app.flying.messages import printable
+from noisewalk.app.flying.view import ERRORS, EXPOSURE_RANGE, MODES, TONES
+from noisewalk.app.flying.viewer import MAX_CROP, MAX_ITERATIONS, MAX_SPP, Viewer
 from noisewalk.renderer.bundled import bundled_scenes
 
-MAX_ITERATIONS, MAX_SPP, MAX_CROP = 64, 256, 1024
 _CLAMPED = imgui.SliderFlags_.always_clamp
 _LOGARITHMIC = imgui.SliderFlags_.logarithmic | _CLAMPED
 _OPEN = imgui.TreeNodeFlags_.default_open
 
 
 def draw_menu(viewer: Viewer) -> bool:
-    """The main menu bar, with the state of things at its right; whether the default layout is asked for."""
+    """Draws the main menu bar, with the state at its right. Returns whether the default layout is asked for."""
     arrange = False
     if not imgui.begin_main_menu_bar():
         return arrange
@@ -73,7 +72,7 @@ def draw_menu(viewer: Viewer) -> bool:
 
 
 def draw_controls(title: str, viewer: Viewer) -> None:
-    """The window with all controls."""
+    """Draws the window with all controls."""
     opened, _ = imgui.begin(title)
     if opened:
         imgui.push_item_width(imgui.get_content_region_avail().x * 0.58)
@@ -219,7 +218,7 @@ def _training(viewer: Viewer) -> None:
 
 
 def duration(milliseconds: float) -> str:
-    """Readable at any size."""
+    """Milliseconds as readable text."""
     return f"{milliseconds / 1e3:.1f} s" if milliseconds >= 1000 else f"{milliseconds:.0f} ms"
 
 

@@ -20,29 +20,30 @@ import psutil
 
 from noisewalk.app import STARTED
 from noisewalk.app.console import StopSignal, Talk
-from noisewalk.app.errors import EXIT_INTERRUPTED, EXIT_USAGE, UsageError
+from noisewalk.app.errors import EXIT_USAGE, UsageError
+from noisewalk.app.flying.engine import Engine
+from noisewalk.app.flying.preferences import Preferences, load_preferences
+from noisewalk.app.flying.view import BACKGROUND
+from noisewalk.app.flying.viewer import Viewer
 from noisewalk.app.options import WalkOptions
 from noisewalk.app.viewer.dialogs import NativeDialogs
-from noisewalk.app.viewer.display import BACKGROUND, Area, Display
-from noisewalk.app.viewer.engine import Engine
+from noisewalk.app.viewer.display import Area, Display
 from noisewalk.app.viewer.hands import Hands
 from noisewalk.app.viewer.interface import Interface
-from noisewalk.app.viewer.preferences import Preferences, load_preferences
-from noisewalk.app.viewer.viewer import Viewer
 from noisewalk.renderer.bundled import find_scene
 
 GL_VERSION = (3, 3)
 TIMED_FRAMES = 100_000
-LIVELY_SECONDS = 0.5  # drawn at the display's own rate after the last key or move of the mouse
+LIVELY_SECONDS = 0.5  # so long after the last key or mouse move, the window is drawn at the display's rate
 IDLE_PERIOD, OPENING_PERIOD = 0.25, 0.05
-_KEPT: list[Any] = []  # callbacks that C code holds on to
+_KEPT: list[Any] = []  # callbacks that C code still uses
 INSTEAD = "add --headless to walk without a window"
 
 
 def view(options: WalkOptions, talk: Talk) -> int:
     """Opens the window, runs until it is closed, and returns the exit code.
 
-    Raises UsageError where there is no display or no GL, SceneError where there is no such scene.
+    Raises UsageError if there is no display or no GL, SceneError if there is no such scene.
     """
     find_scene(options.scene)
     preferences = load_preferences()
@@ -52,33 +53,24 @@ def view(options: WalkOptions, talk: Talk) -> int:
         try:
             with StopSignal("closing; once more to stop at once") as stop:
                 _report_lost_display(viewer)
-                # Importing torch and Mitsuba takes turns with Python in this thread: the window comes first.
+                # Importing torch and Mitsuba would slow down Python in this thread. So the window is opened first.
                 window.frame(viewer)
                 viewer.engine.start()
                 while not (stop.requested or viewer.quitting or window.closing):
                     window.frame(viewer)
         finally:
-            # Also after a defect of ours: what was learned must not be lost with the window.
+            # After a defect in the program too: what was learned must not be lost.
             window.hide()
             viewer.save_preferences(window.size, window.layout())
-            problem = "" if viewer.ever_opened else viewer.engine.status.failure
             ended = viewer.close()
         talk.result(window.report())
     finally:
         window.close()
-    if problem:
-        print(f"noisewalk: error: {problem}", file=sys.stderr)
-    code = EXIT_USAGE if problem else EXIT_INTERRUPTED if stop.requested else 0
-    if not ended:
-        # A render that hangs must not keep the process: the weights are saved without it.
-        viewer.engine.rescue_weights()
-        sys.stderr.flush()
-        os._exit(code)
-    return code
+    return viewer.exit_code(ended, stop.requested)
 
 
 class Window:
-    """GLFW window, GL context and ImGui. Raises UsageError where one of them cannot be had."""
+    """GLFW window, GL context and ImGui. Raises UsageError if one of them cannot be made."""
 
     def __init__(self, preferences: Preferences) -> None:
         self._errors: list[str] = []
@@ -189,7 +181,7 @@ class Window:
         self._display.draw(screen, height, pixels, picture, viewer.view, viewer.size, warp)
         imgui.backends.opengl3_render_draw_data(imgui.get_draw_data())
         if viewer.screenshot_wanted:
-            viewer.screenshot(self._display)
+            viewer.screenshot(self._display.image)
         title = f"{viewer.scene.name} - noisewalk" if viewer.scene else "noisewalk"
         if title != self._title:
             self._title = title

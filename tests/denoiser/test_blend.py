@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from noisewalk.denoiser.blend import cross_validated_share, tone_map_slope
+from noisewalk.denoiser.blend import blended, cross_validated_share, tone_map_slope
 from noisewalk.denoiser.features import tone_map
 
 SIZE = 64
@@ -45,6 +45,17 @@ def test_the_mix_is_no_worse_than_either():
             for image in (ours + share * (guide - ours), ours, guide)
         ]
         assert errors_after[0] < 1.2 * min(errors_after[1:])
+
+
+@pytest.mark.parametrize("errors", [(0.3, 0.05, 0.3), (0.3, 0.3, 0.05), (0.05, 0.3, 0.3)])
+def test_of_several_opinions_the_best_is_shown(errors):
+    random = torch.Generator().manual_seed(1)
+    noisy, truth, _ = pictures(0.0, 0.0)
+    images = [truth * (1 + error * torch.randn(1, 3, SIZE, SIZE, generator=random)) for error in errors]
+    ours, *others = images
+    shown = blended(ours[:1], ours, noisy, [(other, other[:1]) for other in others])
+    found, *before = ((tone_map(image) - tone_map(truth)).square().mean() for image in (shown, *images))
+    assert found < 1.5 * min(before) and found < 0.2 * max(before)
 
 
 def test_fireflies_broken_pixels_and_equal_pictures_leave_a_share():

@@ -1,4 +1,4 @@
-"""Files that a scene depends on are found as Mitsuba does it, and are in the hash; Mitsuba speaks in single lines."""
+"""Files that a scene needs are found as Mitsuba finds them, and are in the hash. Messages are single lines."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from noisewalk.renderer.backend import Backend
@@ -23,9 +25,10 @@ XML = """<scene version="3.0.0">
 BITMAP = '<texture name="{}" type="bitmap"><string name="filename" value="{}"/>{}</texture>'
 DIFFUSE = '<bsdf type="diffuse">{}</bsdf>'
 TRILINEAR = '<string name="filter_type" value="trilinear"/>'
+ENVMAP = '<emitter type="envmap"><string name="filename" value="sky.exr"/></emitter>'
 DEPENDENT = f"""<include filename="included.xml"/>
   <emitter type="point"><spectrum name="intensity" filename="lamp.spd"/></emitter>
-  <emitter type="envmap"><string name="filename" value="sky.exr"/></emitter>
+  {ENVMAP}
   <shape type="obj"><string name="filename" value="mesh.obj"/><bsdf type="blendbsdf">
     {BITMAP.format("weight", "both.png", "")}
     <bsdf type="conductor"><string name="material" value="ours"/></bsdf>
@@ -84,7 +87,7 @@ def test_every_file_is_found_and_decides_the_hash(
         if open_scene(str(file), backend.variant).content_hash == before.content_hash:
             same.append(str(dependency.relative_to(file.parent)))
         dependency.write_bytes(kept)
-    assert same == ["both.png"]  # the one in the <path> goes before it
+    assert same == ["both.png"]  # the one in the <path> is found first
     assert open_scene(str(file), backend.variant).content_hash == before.content_hash
 
 
@@ -145,3 +148,23 @@ def test_properties_that_mitsuba_does_not_know_are_left_out_and_said_once(
     assert "".join(capfd.readouterr()) == ""
     known = scene_folder(tmp_path / "known", body.replace('<float name="ext_eta" value="1"/>', ""))
     assert len(open_scene(str(known), backend.variant).warnings) == 1
+
+
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(changes=st.lists(st.tuples(st.floats(0, 1), st.integers(0, 255)), max_size=5), kept=st.floats(0, 1))
+def test_a_damaged_exr_is_read_or_named(
+    tmp_path: Path, backend: Backend, changes: list[tuple[float, int]], kept: float
+) -> None:
+    file = tmp_path / "main.xml"
+    file.write_text(XML.replace("BODY", ENVMAP).replace('<path value="sub"/>', ""))
+    write_numbers(tmp_path / "sky.exr", 1)
+    bad = bytearray((tmp_path / "sky.exr").read_bytes())
+    for at, value in changes:
+        bad[int(at * (len(bad) - 1))] = value
+    (tmp_path / "sky.exr").write_bytes(bad if changes else bad[: int(kept * len(bad))])
+    try:
+        scene = open_scene(str(file), backend.variant)
+    except SceneError as error:
+        assert str(file) in str(error) and "\n" not in str(error)
+    else:
+        assert scene.mi_scene.environment() is not None

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from scipy.spatial import cKDTree
 
-from noisewalk.renderer.backend import Backend
+from noisewalk.renderer import RendererError
+from noisewalk.renderer.backend import Backend, choose_backend
 from noisewalk.renderer.optix import OptixDenoiser
 from noisewalk.renderer.path_tracer import PathTracer, Sensor, frame_seed, reference_seed
 from noisewalk.renderer.reference import ReferenceCache
@@ -24,7 +27,7 @@ def test_seeds_are_never_reused_and_disjoint_from_the_references() -> None:
         frames = {frame_seed(run_seed, index, half) for index in range(5000) for half in (0, 1)}
         assert len(frames) == 10_000 and max(frames) < 2**32
         # The scalar variant takes this of it, at 512x512.
-        assert {seed * 2**18 % 2**32 for seed in frames}.isdisjoint(seed * 2**18 % 2**32 for seed in references)
+        assert {seed * 2**19 % 2**32 for seed in frames}.isdisjoint(seed * 2**19 % 2**32 for seed in references)
 
 
 def test_a_pair_has_the_promised_shapes_and_ranges(tiny_scene: Scene) -> None:
@@ -116,7 +119,7 @@ def test_recorded_pictures_are_those_that_are_traced_anew(
             path, other = (scene.integrator, index), (features, index + 1)
             for passes, spp in (([path], 4), ([path], 1), ([other], 4), ([path, other], 4), ([path, other, path], 1)):
                 recorded = [np.array(image) for image in sensor.render(camera, passes, spp)]
-                # Not every time: what is traced anew also sets the film's size right.
+                # Not every time, because a new trace also sets the right size of the film.
                 if index % 2:
                     for picture, (renders, seed) in zip(recorded, passes, strict=True):
                         assert np.array_equal(picture, np.array(sensor.render_bare(camera, renders, spp, seed)))
@@ -180,3 +183,81 @@ def test_the_optix_denoiser_takes_noise_away(tiny_xml: Path, cuda_backend: Backe
     truth = PathTracer(scene, 48, 32, 4096, 0).render_pair(camera, 0).b.color
     denoised = OptixDenoiser(48, 32)(pair.a, camera)
     assert (denoised - truth).square().mean() < 0.5 * (pair.a.color - truth).square().mean()
+
+
+FLAT = """<scene version="3.0.0"><integrator type="path"/><emitter type="constant"/>
+  <sensor type="perspective"><float name="fov" value="53.130102354155978"/><string name="fov_axis" value="y"/>
+  <film type="hdrfilm"><integer name="width" value="100"/><integer name="height" value="70"/></film></sensor>
+  <shape type="rectangle"><transform name="to_world"><scale value="9"/><rotate y="1" angle="180"/>
+  <translate z="1"/></transform></shape></scene>"""
+
+
+@pytest.mark.parametrize("variant", ["scalar_rgb", "llvm"])
+def test_halves_share_no_stream_of_random_numbers(variant: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    """One sample a pixel: where in its pixel it fell are the stream's first two numbers."""
+    backend = request.getfixturevalue("llvm_backend") if variant == "llvm" else choose_backend(variant)
+    backend.activate()
+    (tmp_path / "flat.xml").write_text(FLAT)
+    scene = open_scene(str(tmp_path / "flat.xml"), backend.variant)
+    streams = []
+    for index in range(3):
+        pair = PathTracer(scene, 100, 70, 1, 0).render_pair(scene.start, index)
+        for half in (pair.a, pair.b):
+            assert half.position is not None
+            pixels = half.position[..., :2].double().cpu().numpy() * 70  # the wall is one unit away, and as high
+            streams.append(np.mod(pixels, 1.0).reshape(-1, 2))
+    trees = [cKDTree(stream) for stream in streams]
+    for one in range(len(trees)):
+        for other in range(one):
+            near = trees[one].count_neighbors(trees[other], 3e-5)
+            assert near <= 3, (one, other)  # by chance: 7000 x 7000 pairs in an area of 3e-9
+
+
+def test_what_cannot_be_recorded_is_said_and_other_errors_are_not_hidden(
+    tmp_path: Path, llvm_backend: Backend, tiny_scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import drjit as dr
+
+    lens = '<sensor type="thinlens"><float name="aperture_radius" value="0.05"/>'
+    lens += '<float name="focus_distance" value="4"/>'
+    tracer = PathTracer(load(tmp_path, llvm_backend, '<sensor type="perspective">', lens), 48, 32, 4, 0)
+    for index in range(2):
+        tracer.render_pair(view(tracer.sensor.scene), index)
+    assert [line for line in tracer.sensor.warnings if "cannot be recorded" in line] == tracer.sensor.warnings
+    assert len(tracer.sensor.warnings) == 1
+
+    def short_of_memory(function: object) -> object:
+        raise RuntimeError("jit_malloc(): out of memory! Could not allocate 17179869184 bytes")
+
+    monkeypatch.setattr(dr, "freeze", short_of_memory)
+    tracer = PathTracer(tiny_scene, 48, 32, 4, 0)
+    with pytest.raises(RendererError, match="out of memory") as raised:
+        tracer.render_pair(view(tiny_scene), 0)
+    assert str(tiny_scene.file) in str(raised.value) and not tracer.sensor.warnings
+
+
+SCALED = """<scene version="3.0.0"><integrator type="path"/><emitter type="constant"/>
+  <sensor type="perspective"><float name="fov" value="{fov}"/>
+  <float name="near_clip" value="{near}"/><float name="far_clip" value="{far}"/>
+  <transform name="to_world"><lookat origin="{x}, {y}, {z}" target="0, 0, 0" up="0, 1, 0"/></transform>
+  <film type="hdrfilm"><integer name="width" value="24"/><integer name="height" value="16"/><rfilter type="box"/></film>
+  </sensor><shape type="cube"><transform name="to_world"><scale value="{room}"/></transform></shape></scene>"""
+
+
+@pytest.mark.parametrize("fov", [0.001, 45.0, 179.0])
+@pytest.mark.parametrize("unit", [1e-7, 1.0, 1e7])
+def test_pictures_are_bare_mitsubas_at_any_scale(tmp_path: Path, backend: Backend, unit: float, fov: float) -> None:
+    import mitsuba as mi
+
+    numbers = {"fov": fov, "room": 9 * unit, "near": unit / 100, "far": unit * 1000}
+    numbers |= dict(zip("xyz", (2 * unit, 3 * unit, 4 * unit), strict=True))
+    (tmp_path / "scaled.xml").write_text(SCALED.format(**numbers))
+    scene = open_scene(str(tmp_path / "scaled.xml"), backend.variant)
+    tracer = PathTracer(scene, 24, 16, 16, 0)
+    ours = tracer.render_pair(scene.start, 0).a
+    bare = mi.load_file(str(tmp_path / "scaled.xml"))
+    expected = np.array(mi.render(bare, integrator=tracer.features, spp=16))[..., -3:]
+    assert ours.position is not None
+    found = ours.position.cpu().numpy()
+    pixel = 9 * unit * math.tan(math.radians(min(fov, 120)) / 2) / 12  # its edge on the wall, about
+    assert np.abs(found - expected).mean() < pixel and np.abs(expected).min(axis=(0, 1)).max() > 0.1 * unit

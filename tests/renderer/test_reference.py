@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import threading
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from noisewalk.renderer import RenderCancelled
 from noisewalk.renderer.backend import Backend, choose_backend
@@ -169,3 +174,112 @@ def test_the_cache_is_bounded_and_the_longest_unused_goes(tiny_scene: Scene, tmp
     for camera in cameras:
         cache.get(camera, 2)
     assert all(cache.file(camera, 2).exists() for camera in cameras)
+
+
+def test_a_pixel_whose_first_pass_was_broken_is_not_too_dark(tmp_path: Path, backend: Backend) -> None:
+    import mitsuba as mi
+
+    sky = np.ones((8, 16, 3), dtype=np.float32)
+    sky[3, 5] = np.inf
+    mi.Bitmap(sky).write(str(tmp_path / "sky.exr"))
+    file = tmp_path / "sky.xml"
+    file.write_text(
+        """<scene version="3.0.0"><integrator type="path"/><sensor type="perspective"><float name="fov" value="150"/>
+        <film type="hdrfilm"><integer name="width" value="24"/><integer name="height" value="16"/></film></sensor>
+        <emitter type="envmap"><string name="filename" value="sky.exr"/></emitter></scene>"""
+    )
+    scene = open_scene(str(file), backend.variant)
+    cache = ReferenceCache(tmp_path / "cache", scene, 24, 16)
+    means = []
+    for spp in (2, 4, 16):
+        for axis in range(4):  # somewhere is the broken texel
+            angle = axis * np.pi / 2
+            turned = np.eye(4)
+            turned[:3, :3] = [[np.cos(angle), 0, np.sin(angle)], [0, 1, 0], [-np.sin(angle), 0, np.cos(angle)]]
+            means.append(cache.get(replace(scene.start, to_world=turned), spp).mean)
+    seen = np.stack(means)
+    assert np.isfinite(seen).all() and (seen == 0).any()
+    halves = {0.0, 0.5, 1.0}  # of the mean of two halves, of which one may be broken everywhere
+    assert set(np.unique(seen.round(4)).tolist()) <= halves
+
+
+def test_what_another_process_has_rendered_further_is_kept(tiny_scene: Scene, tmp_path: Path) -> None:
+    camera = view(tiny_scene, 24, 16)
+    one, other = (ReferenceCache(tmp_path, tiny_scene, 24, 16) for _ in range(2))
+    slow = one.accumulation(camera)
+    slow.add(2)
+    fast = other.accumulation(camera)
+    fast.add(8)
+    fast.save()
+    slow.save()
+    assert np.array_equal(one.accumulation(camera).reference().a, fast.reference().a)
+
+
+def test_a_cache_that_is_cleared_at_any_moment_does_no_harm(tiny_scene: Scene, tmp_path: Path) -> None:
+    """Another process that does nothing but clear it."""
+    folder = tmp_path / "cache"
+    clear = f"import shutil, time\nwhile True: shutil.rmtree({str(folder)!r}, ignore_errors=True); time.sleep(1e-4)"
+    clearing = subprocess.Popen([sys.executable, "-c", clear])
+    try:
+        for index in range(100):
+            cache, camera = ReferenceCache(folder, tiny_scene, 24, 16), view(tiny_scene, 24, 16, shift=0.001 * index)
+            with suppress(FileNotFoundError):  # too often in a row
+                assert cache.get(camera, 2).spp == 2
+    finally:
+        clearing.kill()
+        clearing.wait()
+    assert cache.get(camera, 2).spp == 2
+
+
+def test_a_disk_that_takes_no_more_is_one_error_and_leaves_the_old_reference(tiny_scene: Scene, tmp_path: Path) -> None:
+    import resource
+
+    cache, camera = ReferenceCache(tmp_path, tiny_scene, 24, 16), view(tiny_scene, 24, 16)
+    before = cache.get(camera, 4)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            cache.get(camera, 16)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert not list(tmp_path.glob("*.tmp"))
+    assert np.array_equal(cache.get(camera, 4).a, before.a)
+
+
+def test_a_cache_in_the_place_of_a_file_is_an_error_that_names_it(tiny_scene: Scene, tmp_path: Path) -> None:
+    (tmp_path / "cache").write_text("")
+    with pytest.raises(OSError, match="cache"):
+        ReferenceCache(tmp_path / "cache", tiny_scene, 24, 16).get(view(tiny_scene, 24, 16), 2)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(at=st.floats(0, 1), mask=st.integers(1, 255), cut=st.none() | st.floats(0, 1))
+def test_a_damaged_reference_is_read_or_named(
+    tiny_scene: Scene, tmp_path: Path, at: float, mask: int, cut: float | None
+) -> None:
+    cache, camera = ReferenceCache(tmp_path, tiny_scene, 24, 16), view(tiny_scene, 24, 16)
+    cache.get(camera, 4)
+    file = cache.file(camera, 4)
+    good = file.read_bytes()
+    bad = bytearray(good)
+    bad[int(at * (len(bad) - 1))] ^= mask
+    file.write_bytes(bad if cut is None else bad[: int(cut * len(bad))])
+    try:
+        loaded = cache.get(camera, 4)
+    except CacheError as error:
+        assert str(file) in str(error) and "\n" not in str(error)
+    else:
+        assert loaded.mean.shape == (16, 24, 3)
+    file.write_bytes(good)
+
+
+def test_a_hundred_views_have_a_hundred_references_in_any_unit(tiny_scene: Scene, tmp_path: Path) -> None:
+    for unit in (1e-7, 1.0, 1e7):
+        cache = ReferenceCache(tmp_path, tiny_scene, 24, 16)
+        poses = [tiny_scene.start.to_world * 1.0 for _ in range(100)]
+        for index, pose in enumerate(poses):
+            pose[:3, 3] = unit * (1 + 1e-4 * index)
+        assert len({cache.file(replace(tiny_scene.start, to_world=pose)) for pose in poses}) == 100
+    fields = {cache.file(replace(tiny_scene.start, fov_y=0.001 * (1 + 1e-5 * index))) for index in range(100)}
+    assert len(fields) == 100

@@ -1,6 +1,6 @@
 """What the viewer draws, off screen: the shader against float64 formulas, and whole frames against golden images.
 
-Golden images are made by Mesa's llvmpipe. `scripts/test --update-golden` writes them anew; look at them before you
+Golden images are made by Mesa's llvmpipe. `scripts/test --update-golden` writes them again; look at them before you
 commit. Tolerance: at most 1 in 200 pixels may differ by more than 24 of 255 in any channel, which leaves room for the
 antialiasing of another Mesa version and none for anything that a person would notice.
 """
@@ -20,15 +20,16 @@ import torch
 from imgui_bundle import imgui
 from PIL import Image
 
+from noisewalk.app.flying.engine import Engine
+from noisewalk.app.flying.messages import Message, Picture, SceneFacts, Status, Viewpoint
+from noisewalk.app.flying.preferences import Preferences
+from noisewalk.app.flying.series import Sample, Series
+from noisewalk.app.flying.view import MODES, DisplaySettings, colors
+from noisewalk.app.flying.viewer import Viewer
 from noisewalk.app.options import WalkOptions
 from noisewalk.app.upload import try_interop
-from noisewalk.app.viewer.display import MODES, Area, Display, DisplaySettings, colors
-from noisewalk.app.viewer.engine import Engine
+from noisewalk.app.viewer.display import Area, Display
 from noisewalk.app.viewer.interface import Interface
-from noisewalk.app.viewer.messages import Message, Picture, SceneFacts, Status, Viewpoint
-from noisewalk.app.viewer.preferences import Preferences
-from noisewalk.app.viewer.series import Sample, Series
-from noisewalk.app.viewer.viewer import Viewer
 from noisewalk.denoiser.estimate import Estimate
 from noisewalk.renderer.camera_path import CameraPath, look_at
 

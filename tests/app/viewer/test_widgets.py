@@ -1,4 +1,4 @@
-"""Whatever is typed into a field, or stands in the preferences, the window goes on."""
+"""The window goes on with any text in its fields, and any values in the preferences."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from imgui_bundle import imgui
 
+from noisewalk.app.flying.preferences import MAX_RECENT, Preferences, load_preferences
+from noisewalk.app.flying.viewer import Question, Viewer
 from noisewalk.app.viewer.interface import Interface
-from noisewalk.app.viewer.preferences import MAX_RECENT, Preferences, load_preferences
-from noisewalk.app.viewer.viewer import Question, Viewer
 from tests.app.viewer.test_drawing import draw, picture, running
 
 SIZE = (1280, 900)  # all widgets are in sight
@@ -61,7 +61,7 @@ def test_no_value_that_a_field_may_return_ends_the_window(
 
 @contextmanager
 def drawn(gl: Any) -> Iterator[Any]:
-    """A function that draws one more turn of the main loop, but for the pixels."""
+    """A function that makes one turn of the main loop, without the pixels."""
     interface = Interface(1.0, layout="")
     imgui.backends.opengl3_init("#version 330")
 

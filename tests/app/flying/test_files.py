@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from noisewalk.app.flying import file_jobs
+from noisewalk.app.flying.engine import MAX_ORDERS, Engine
+from noisewalk.app.flying.file_jobs import MAX_WAITING, FileJobs
+from noisewalk.app.flying.preferences import Preferences
+from noisewalk.app.flying.viewer import Viewer
 from noisewalk.app.options import WalkOptions
-from noisewalk.app.viewer import file_jobs
-from noisewalk.app.viewer.engine import MAX_ORDERS, Engine
-from noisewalk.app.viewer.file_jobs import MAX_WAITING, FileJobs
-from noisewalk.app.viewer.preferences import Preferences
-from noisewalk.app.viewer.viewer import Viewer
 from noisewalk.renderer.camera_path import CameraPath, look_at, save_path
 from tests.desktop import wait_for
 
@@ -65,7 +65,7 @@ def test_a_job_that_hangs_holds_up_neither_new_ones_nor_the_end(monkeypatch: pyt
 
 def test_what_is_left_out_is_said(viewer: Viewer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     go_on = threading.Event()
-    monkeypatch.setattr("noisewalk.app.viewer.viewer.read_path", lambda file: go_on.wait(60) and PATH)
+    monkeypatch.setattr("noisewalk.app.flying.viewer.read_path", lambda file: go_on.wait(60) and PATH)
     (tmp_path / "slow.json").touch()
     viewer.load_path(tmp_path / "slow.json")
     viewer.flight.take(PATH)

@@ -8,12 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from noisewalk.app.viewer.controls import MAX_PITCH, FlyCamera, Steering, reprojection
-from noisewalk.app.viewer.display import Area, DisplaySettings
-from noisewalk.app.viewer.flight import MAX_KEYFRAMES, RECORD_SECONDS, Flight
-from noisewalk.app.viewer.messages import Viewpoint
-from noisewalk.app.viewer.preferences import Preferences, load_preferences, save_preferences
-from noisewalk.app.viewer.series import LENGTH, Sample, Series
+from noisewalk.app.flying.controls import MAX_PITCH, FlyCamera, Steering, reprojection
+from noisewalk.app.flying.flight import MAX_KEYFRAMES, RECORD_SECONDS, Flight
+from noisewalk.app.flying.messages import Viewpoint
+from noisewalk.app.flying.preferences import Preferences, load_preferences, save_preferences
+from noisewalk.app.flying.series import LENGTH, Sample, Series
+from noisewalk.app.flying.view import DisplaySettings
+from noisewalk.app.viewer.display import Area
 from noisewalk.renderer.camera_path import CameraPath, load_path, look_at, save_path
 
 PROPER = look_at((0, 1, 4), (0, 1, 0), 50.0).to_world

@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from noisewalk.app.flying import engine as engine_module
+from noisewalk.app.flying.engine import Engine
+from noisewalk.app.flying.messages import Picture, Wish
+from noisewalk.app.flying.viewer import Viewer
+from noisewalk.app.layers import as_array
 from noisewalk.app.options import WalkOptions
 from noisewalk.app.session import Session
-from noisewalk.app.upload import as_array
-from noisewalk.app.viewer import engine as engine_module
-from noisewalk.app.viewer.engine import Engine
-from noisewalk.app.viewer.messages import Picture, Wish
-from noisewalk.app.viewer.viewer import Viewer
 from noisewalk.denoiser.weights import load_weights
 from noisewalk.renderer import path_tracer
 from noisewalk.renderer.backend import Backend
@@ -80,7 +80,8 @@ def test_a_resting_camera_gets_pictures_training_and_a_growing_reference(start: 
     pictures = [as_array(measured.layers[name]) for name in ("noisy", "reference")]
     t = [np.power(v / (1 + v), 1 / 2.2) for v in pictures]
     mse = np.square(t[0].astype(np.float64) - t[1]).mean()
-    assert measured.decibels["noisy"] == pytest.approx(-10 * np.log10(mse), abs=1e-3)
+    noise = 10 ** (-measured.noise_floor / 10)  # of the reference
+    assert measured.decibels["noisy"] == pytest.approx(-10 * np.log10(mse - noise), abs=1e-3)
     complete = next_picture(engine, lambda p: p.reference_spp >= 64)
     assert next_picture(engine).reference_spp == complete.reference_spp  # it is not rendered on and on
     assert next_picture(engine, lambda p: p.steps > measured.steps).steps > measured.steps
@@ -305,8 +306,8 @@ def test_orbit_picks_the_point_under_the_mouse(start: Start) -> None:
 
 
 def test_the_viewer_flies_plays_and_records_over_the_engine(start: Start, tmp_path: Path) -> None:
-    from noisewalk.app.viewer.controls import Steering
-    from noisewalk.app.viewer.preferences import Preferences
+    from noisewalk.app.flying.controls import Steering
+    from noisewalk.app.flying.preferences import Preferences
 
     engine = start()
     viewer = Viewer(engine, Preferences())
@@ -330,7 +331,7 @@ def test_the_viewer_flies_plays_and_records_over_the_engine(start: Start, tmp_pa
     wait_for(three_frames, "three frames of the path")
     assert frames == {0, 1, 2}
     viewer.tick(Steering(1.0, 0.0, 0.0, False, 0.1))
-    assert not viewer.flight.playing  # whoever takes the camera has it
+    assert not viewer.flight.playing  # moving the camera stops the path
     (tmp_path / "broken.json").write_text("{}")
     viewer.save_path(tmp_path / "p.json")
     viewer.load_path(tmp_path / "broken.json")

@@ -1,0 +1,1 @@
+"""`noisewalk video`: the denoised flight as a film, or as numbered pictures."""

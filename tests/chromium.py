@@ -1,0 +1,138 @@
+"""A browser for tests: headless Chromium with hands, and a bare client that speaks viser's protocol as it likes."""
+
+from __future__ import annotations
+
+import io
+import shutil
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import psutil
+import viser
+import zstandard
+from PIL import Image
+from selenium import webdriver
+from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.action_chains import ActionChains
+from selenium.webdriver.common.by import By
+from websockets.sync.client import connect
+
+SWITCHES = (
+    "headless=new", "no-sandbox", "disable-gpu", "disable-background-networking", "disable-dev-shm-usage",
+    "disable-component-update", "disable-sync", "disable-default-apps", "no-first-run", "window-size=900,700",
+    "use-gl=angle", "use-angle=swiftshader", "enable-unsafe-swiftshader",
+)  # fmt: skip
+
+
+def installed() -> bool:
+    """Whether there is a Chromium to be driven."""
+    return bool(shutil.which("chromium") and shutil.which("chromedriver"))
+
+
+class Page:
+    """One Chromium of its own, with a fresh profile, at the page. `downloads` is where its files go."""
+
+    def __init__(self, address: str) -> None:
+        self._folder = tempfile.TemporaryDirectory(prefix="noisewalk-chromium-", ignore_cleanup_errors=True)
+        self.downloads = Path(self._folder.name) / "downloads"
+        options = webdriver.ChromeOptions()
+        options.binary_location = shutil.which("chromium") or ""
+        for switch in (*SWITCHES, f"user-data-dir={self._folder.name}/profile"):
+            options.add_argument(f"--{switch}")
+        options.add_experimental_option("prefs", {"download.default_directory": str(self.downloads)})
+        self.driver = webdriver.Chrome(options, Service(shutil.which("chromedriver")))
+        self.driver.get(address)
+
+    def close(self) -> None:
+        """Ends it."""
+        self.driver.quit()
+        self._folder.cleanup()
+
+    def kill(self) -> None:
+        """Takes it away without a word to the server."""
+        for process in psutil.Process(self.driver.service.process.pid).children(recursive=True):
+            process.kill()
+        self.driver.service.stop()
+        self._folder.cleanup()
+
+    @property
+    def text(self) -> str:
+        """All that can be read."""
+        return self.driver.find_element(By.TAG_NAME, "body").text
+
+    def press(self, label: str) -> None:
+        """Clicks the button that has this text."""
+        button = self.driver.find_element(By.XPATH, f"//button[contains(., '{label}')]")
+        self.driver.execute_script("arguments[0].scrollIntoView({block: 'center'}); arguments[0].click()", button)
+
+    def tick(self, label: str) -> None:
+        """Changes the checkbox that belongs to this text."""
+        box = self.driver.find_element(By.XPATH, f"//label[text()='{label}']/following::input[@type='checkbox'][1]")
+        self.driver.execute_script("arguments[0].click()", box)
+
+    def upload(self, label: str, file: Path) -> None:
+        """Gives the file to the upload button with this text."""
+        field = self.driver.find_element(
+            By.XPATH, f"//button[contains(., '{label}')]/preceding-sibling::input[@type='file']"
+        )
+        field.send_keys(str(file))
+
+    def drag(self, right: int, down: int) -> None:
+        """With the left button, from the middle of the picture."""
+        canvas = self.driver.find_element(By.TAG_NAME, "canvas")
+        hands = ActionChains(self.driver, duration=50).move_to_element_with_offset(canvas, -200, 0).click_and_hold()
+        for _ in range(5):
+            hands.move_by_offset(right // 5, down // 5)
+        hands.release().perform()
+
+    def picture(self) -> np.ndarray:
+        """The left half of what is seen, beside the panel and below what pops up: (H, W, 3)."""
+        shot = np.asarray(Image.open(io.BytesIO(self.driver.get_screenshot_as_png())).convert("RGB")).astype(int)
+        return shot[shot.shape[0] // 3 :, : shot.shape[1] // 2]
+
+
+class BareClient:
+    """Connects as a page would, reads all that it is sent, and answers nothing by itself."""
+
+    def __init__(self, port: int, **settings: Any) -> None:
+        protocol = f"viser-v{viser.__version__}"
+        self._socket = connect(
+            f"ws://127.0.0.1:{port}", subprotocols=[protocol], max_size=None, compression=None, **settings
+        )
+        camera = {"wxyz": (1.0, 0.0, 0.0, 0.0), "position": (0.0, 0.0, 0.0), "look_at": (0.0, 0.0, 1.0)}
+        size = {"fov": 1.0, "near": 0.1, "far": 10.0, "image_height": 48, "image_width": 64}
+        self.send("ViewerCameraMessage", **camera, **size, up_direction=(0.0, 1.0, 0.0))
+        self.seen: list[dict[str, Any]] = []
+
+    def send(self, kind: str, **fields: Any) -> None:
+        """One message."""
+        self._socket.send(msgspec.msgpack.encode({"type": kind, **fields}))
+
+    def read(self, seconds: float) -> Counter[str]:
+        """Reads for a while; how many messages of each kind there were in all."""
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0:
+            try:
+                data = self._socket.recv(timeout=left)
+            except TimeoutError:
+                break
+            size = int.from_bytes(data[8:16], "little")
+            self.seen += msgspec.msgpack.decode(zstandard.decompress(data[16 : 16 + size]))["messages"]
+        return Counter(message["type"] for message in self.seen)
+
+    def answer(self) -> None:
+        """Says that all pictures so far have been seen."""
+        for message in self.seen:
+            if message["type"] == "LocalStorageGetItemRequestMessage":
+                self.send(
+                    "LocalStorageGetItemResponseMessage", value=None, error=None, request_uuid=message["request_uuid"]
+                )
+
+    def close(self) -> None:
+        """Goes away, in good order."""
+        self._socket.close()
