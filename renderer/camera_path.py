@@ -92,9 +92,9 @@ class CameraPath:
 
     @cached_property
     def _narrowest_and_widest(self) -> tuple[float, float]:
-        """A spline overshoots a little: never below zero degrees."""
+        """A spline overshoots a little, but not to zero degrees or 180."""
         given = [k.fov_y for k in self.keyframes]
-        return min(given), max(given)
+        return min(0.1, *given), max(179.0, *given)
 
     @cached_property
     def _splines(self) -> tuple[Akima1DInterpolator, RotationSpline, Akima1DInterpolator, np.ndarray]:
