@@ -1,4 +1,4 @@
-"""The words that commands have in common: parsers, checks of single values, and what becomes of them."""
+"""The options that commands share: parsers, checks of single values, and dataclasses of them."""
 
 from __future__ import annotations
 
@@ -20,21 +20,22 @@ WALK_CHOICES = ("model", "targets", "frames", "weights", "reference-every")
 
 
 class Parser(argparse.ArgumentParser):
-    """Raises UsageError for words that make no sense."""
+    """Raises UsageError for wrong words."""
 
     def error(self, message: str) -> NoReturn:
+        """Raises UsageError with the parser's message."""
         raise UsageError(f"{message} ('{self.prog} --help' lists the options)")
 
 
 def scene_parser(prog: str, scenes: str | None = None) -> argparse.ArgumentParser:
-    """Takes one scene; `scenes`: how many, as argparse's `nargs`."""
+    """A parser that takes a scene. scenes: how many, as argparse's `nargs`."""
     parser = with_talk(Parser(prog, epilog="see also: noisewalk --help"))
     parser.add_argument("scene", metavar="SCENE", nargs=scenes, help="bundled name or Mitsuba 3 XML file")
     return parser
 
 
 def walk_parser(prog: str, *choices: str, scenes: str | None = None) -> argparse.ArgumentParser:
-    """Options of everything that walks; `choices`: those of WALK_CHOICES that it leaves to the person."""
+    """A parser with the options of all commands that walk. choices: those of WALK_CHOICES that this command has."""
     d = DEFAULTS
     parser = scene_parser(prog, scenes)
     if "model" in choices:
@@ -68,9 +69,9 @@ def walk_parser(prog: str, *choices: str, scenes: str | None = None) -> argparse
 
 
 def add_model(parser: argparse.ArgumentParser) -> None:
-    """Which model, how advised, and from which start."""
+    """Adds the choice of model, guide and start."""
     d = DEFAULTS
-    model = "default: %(default)s; paper: the paper's network, exactly"
+    model = "default: %(default)s; adaptive-oidn: Open Image Denoise's own network, trained on; paper: exactly that"
     parser.add_argument("--model", choices=MODEL_NAMES, default=d.model, help=model)
     guide = "let Open Image Denoise advise the kernel model; default: auto: where it is installed"
     parser.add_argument("--guide", choices=GUIDES, default=d.guide, help=guide)
@@ -78,18 +79,18 @@ def add_model(parser: argparse.ArgumentParser) -> None:
 
 
 def add_path(parser: argparse.ArgumentParser) -> None:
-    """Which path to fly."""
+    """Adds the choice of the path to fly."""
     parser.add_argument("--path", type=Path, metavar="FILE", help="path.json to fly; default: the scene's own")
 
 
 def add_machine(parser: argparse.ArgumentParser) -> None:
-    """What renders and what trains."""
+    """Adds the choice of what renders and what trains."""
     parser.add_argument("--device", default=DEFAULTS.device, help="where torch trains: auto, cpu, cuda, ...")
     add_renderer(parser)
 
 
 def add_renderer(parser: argparse.ArgumentParser) -> None:
-    """What renders, and where its cache is."""
+    """Adds the choice of what renders, and where its cache is."""
     d = DEFAULTS
     parser.add_argument(
         "--variant", default=d.variant, help="how Mitsuba renders: auto, cuda_ad_rgb, llvm_ad_rgb, scalar_rgb"
@@ -98,27 +99,27 @@ def add_renderer(parser: argparse.ArgumentParser) -> None:
 
 
 def with_talk(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
-    """Adds how much is said; returns the parser."""
+    """Adds --quiet and --json. Returns the parser."""
     parser.add_argument("--quiet", action="store_true", help="no notes and no progress, only warnings and errors")
     parser.add_argument("--json", action="store_true", help="print the result as one line of JSON")
     return parser
 
 
 def walk_options(given: argparse.Namespace) -> WalkOptions:
-    """Those of the words that are options of a walk."""
+    """The options of a walk among the parsed words."""
     names = {field.name for field in dataclasses.fields(WalkOptions)}
     return WalkOptions(**{name: value for name, value in vars(given).items() if name in names})
 
 
 def talk_of(given: argparse.Namespace) -> Talk:
-    """As `with_talk` lets one choose."""
+    """What --quiet and --json ask for."""
     from noisewalk.app.console import Talk
 
     return Talk(Output(given.quiet, given.json))
 
 
 def whole(low: int, high: int) -> Callable[[str], int]:
-    """Reads a whole number from `low` to `high`."""
+    """A reader of whole numbers from `low` to `high`, for argparse."""
 
     def read(text: str) -> int:
         try:
@@ -133,7 +134,7 @@ def whole(low: int, high: int) -> Callable[[str], int]:
 
 
 def size_of(text: str) -> tuple[int, int]:
-    """Reads 512 or 1920x1080."""
+    """Reads 512 or 1920x1080 as width and height in pixels."""
     width, by, height = text.partition("x")
     pixels = whole(1, 8192)
     return pixels(width), pixels(height if by else width)

@@ -1,7 +1,7 @@
-"""More machines: Dask's scheduler hands out passes of references, this side adds them up in their own order.
+"""More machines: Dask's scheduler distributes passes of references. This side adds them up, in their order.
 
-A task is one pass of one view. Its seed follows from the pass's number, so that it may run anywhere and any number of
-times. What is added up, and in which order, is what one machine alone would do: the same numbers, bit by bit.
+A task is one pass of one view. Its seed depends on the number of the pass, so that it may run anywhere, and more than
+once. The sum and its order are those of a single machine: the same numbers, bit by bit.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ from noisewalk.renderer.scene import Scene
 
 CONNECT_SECONDS = 20
 POLL_SECONDS = 0.5
-AHEAD = 2  # tasks for each of the cluster's threads: one in hand, one that waits there
+AHEAD = 2  # tasks for each thread of the cluster: one that runs, one that waits
 
 
 @dataclass(frozen=True)
 class Task:
-    """Pass `number` of the view that `accumulation` adds up, with `spp` samples per pixel for each half."""
+    """Pass `number` of the view of `accumulation`, with `spp` samples per pixel for each half."""
 
     accumulation: Accumulation
     number: int
@@ -42,14 +42,14 @@ class Task:
 
 
 class Cluster:
-    """A scheduler at `address`, or one of our own: `local:N` starts N worker processes here. Close when done.
+    """A scheduler at `address`. `local:N` starts one, with N worker processes on this machine. Close when done.
 
-    Raises UsageError where there is none, or where nobody works for it.
+    Raises UsageError if there is no scheduler, or if it has no workers.
     """
 
     def __init__(self, address: str) -> None:
         for name in [name for name in logging.root.manager.loggerDict if name.startswith("distributed")]:
-            logging.getLogger(name).setLevel(logging.CRITICAL)  # what must be known is said by us
+            logging.getLogger(name).setLevel(logging.CRITICAL)  # our own messages say what matters
         self._address = address
         self._own = _local_cluster(address)
         try:
@@ -61,7 +61,7 @@ class Cluster:
             raise UsageError(f"cluster {address}: {cause}") from error
 
     def close(self) -> None:
-        """Lets go of the cluster; ends it where it is our own."""
+        """Leaves the cluster. Ends it if it was started here."""
         with suppress(OSError, TimeoutError):
             if hasattr(self, "_client"):
                 self._client.close()
@@ -71,10 +71,10 @@ class Cluster:
     def render(
         self, session: Session, tasks: Iterator[Task], done: Callable[[Task], None], talk: Talk, stop: StopSignal
     ) -> None:
-        """Renders all tasks, and adds up each view's passes in their order; `done` is called after each.
+        """Renders all tasks, and adds up the passes of each view in their order. Calls `done` after each.
 
-        Raises Interrupted where `stop` asks for it, UsageError where the cluster cannot go on. What is added up then is
-        in the accumulations.
+        Raises Interrupted if `stop` asks for it, UsageError if the cluster cannot continue. The accumulations keep what
+        was added up until then.
         """
         jobs = _Jobs(self._client, self._address, session, talk)
         try:
@@ -87,7 +87,7 @@ class Cluster:
 
 
 class _Jobs:
-    """Tasks that are out, and passes that have come back before those that they are added to."""
+    """Tasks that were handed out, and passes that came back before an earlier pass of their view."""
 
     def __init__(self, client: Client, address: str, session: Session, talk: Talk) -> None:
         options, scene = session.options, session.scene
@@ -105,7 +105,7 @@ class _Jobs:
         self._shape = 2, options.height, options.width, 3
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # "large graph": the scene goes to the scheduler once
-            # A task, not scattered data: a worker that dies with the only copy does not take the scene with it.
+            # A task, not scattered data: if the worker with the only copy dies, the scene is not lost.
             self._scene = client.submit(bytes, packed(scene), key=f"scene-{scene.content_hash}")
         self._out: dict[Future, Task] = {}
         self._early: dict[tuple[Accumulation, int], tuple[Task, bytes]] = {}
@@ -113,7 +113,7 @@ class _Jobs:
         self._number = 0
 
     def fill(self, tasks: Iterator[Task]) -> bool:
-        """Hands out as many as the cluster can take; False where nothing is left to wait for."""
+        """Hands out as many tasks as the cluster can take. Returns False if there is nothing left to wait for."""
         with self._scheduler():
             room = AHEAD * max(1, sum(self._client.nthreads().values())) - len(self._out)
         for task in islice(tasks, max(0, room)):
@@ -121,7 +121,7 @@ class _Jobs:
         return bool(self._out)
 
     def finished(self) -> Iterator[Task]:
-        """Waits a little; yields what was added up meanwhile."""
+        """Waits a short time. Yields the tasks that were added up meanwhile."""
         for task, result in self._results():
             if isinstance(result, Refusal):
                 self._refuse(result)
@@ -140,14 +140,14 @@ class _Jobs:
 
     @contextmanager
     def _scheduler(self) -> Iterator[None]:
-        """What fails in here fails since it is away."""
+        """Within this context, errors mean that the scheduler is gone."""
         try:
             yield
         except (CommClosedError, CancelledError) as error:
             raise UsageError(f"cluster {self._address}: the scheduler is gone; what is done stays done") from error
 
     def cancel(self) -> None:
-        """Takes back what is still out."""
+        """Cancels all tasks that were handed out and are not finished."""
         with suppress(OSError, TimeoutError, CancelledError):
             self._client.cancel(list(self._out), force=True)
 
@@ -178,7 +178,7 @@ class _Jobs:
             self._talk.warn(f"worker {refusal.worker} is left out: {refusal.reason}")
 
     def _add(self, task: Task, result: bytes) -> Iterator[Task]:
-        """Adds it up where it is the view's next pass, and those that had to wait for it."""
+        """Adds up a pass if it is the next one of its view, and then those that waited for it."""
         accumulation = task.accumulation
         self._early[accumulation, task.number] = task, result
         while waiting := self._early.pop((accumulation, accumulation.passes), None):
@@ -203,7 +203,7 @@ def _local_cluster(address: str) -> LocalCluster | None:
 
 
 def packed(scene: Scene) -> bytes:
-    """The scene's files as a zip archive. Raises UsageError where one lies outside of the scene's folder."""
+    """The scene's files as a zip archive. Raises UsageError if one of them is outside of the scene's folder."""
     folder = scene.file.parent.resolve()
     archive = io.BytesIO()
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_STORED) as zipped:

@@ -1,4 +1,4 @@
-"""What a cluster's worker does: opens the scene that it was sent, once, and renders single passes of its references."""
+"""The worker of a cluster. It opens the scene that it got, once, and renders single passes of its references."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _OPENED: dict[Passes, Sensor] = {}  # kept from task to task
 
 @dataclass(frozen=True)
 class Passes:
-    """What passes have in common: the scene as it is packed, and how it is rendered. versions: of who asks."""
+    """What all passes share: the packed scene, and how it is rendered. versions: of the side that asks."""
 
     file: str
     content_hash: str
@@ -42,14 +42,14 @@ class Passes:
 
 @dataclass(frozen=True)
 class Refusal:
-    """Why a worker cannot render this."""
+    """The reason why a worker cannot render this."""
 
     worker: str
     reason: str
 
 
 def versions() -> tuple[tuple[str, str], ...]:
-    """All that must be the same wherever one picture is rendered."""
+    """The versions that must be the same on all machines that render one picture."""
     folder = Path(reference_module.__file__).parent
     digest = hashlib.sha256()
     for file in sorted(folder.glob("*.py")):
@@ -76,13 +76,13 @@ def render_pass(scene: bytes, passes: Passes, camera: Camera, index: int, spp: i
 
 
 def dask_setup(worker: Any) -> None:
-    """Called as a worker of our own starts: Ctrl-C is for who asked; tasks are taken back, not broken off."""
+    """Called when a worker of our own starts. It ignores Ctrl-C: the side that asks then cancels the tasks."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 @cache
 def _thread() -> ThreadPoolExecutor:
-    """One for all tasks: Mitsuba keeps its variant per thread, and one picture has all cores."""
+    """One thread for all tasks: Mitsuba keeps its variant per thread, and one picture uses all cores."""
     return ThreadPoolExecutor(1)
 
 

@@ -1,4 +1,4 @@
-"""Layers of pictures: tensors on a GPU that also renders, or arrays."""
+"""Layers of pictures: arrays, or tensors on a GPU that also renders."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A model that learns along a walk beside the session's own, as a twin or as one of many that are compared."""
+"""Another model that learns along the walk of a session: a twin, or one of many that are compared."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from noisewalk.renderer.frame import NoisyPair
 
 @dataclass(frozen=True, eq=False)
 class Shown:
-    """A picture (H, W, 3) of linear radiance on the CPU, and what it took, in milliseconds."""
+    """A picture (H, W, 3) of linear radiance on the CPU, and how long it took, in milliseconds."""
 
     image: torch.Tensor
     milliseconds: float
 
 
 class OnlineModel:
-    """One of our models, trained as it goes with a session's settings.
+    """One of our models. It trains along the walk with a session's settings.
 
-    changes: what is different from the session's own options; with `weights`, it starts from that file.
+    changes: what differs from the session's own options. With `weights`, it starts from that file.
     """
 
     def __init__(self, name: str, session: Session, changes: Mapping[str, Any]) -> None:
@@ -39,11 +39,11 @@ class OnlineModel:
             self.denoiser.load(options.weights)
 
     def learn(self, pair: NoisyPair) -> float:
-        """Trains on the next pair of the walk; milliseconds that this took."""
+        """Trains on the next pair of the walk. Returns how long that took, in milliseconds."""
         return timed(lambda: self._submit(pair))[1]
 
     def show(self, pair: NoisyPair) -> Shown:
-        """The picture of the pair that was last learned from."""
+        """The picture of the last pair."""
         return Shown(*timed(lambda: self.denoiser.denoise(self._prepared).cpu()))
 
     def _submit(self, pair: NoisyPair) -> None:
@@ -51,6 +51,7 @@ class OnlineModel:
         self.denoiser.submit(self._prepared)
 
     def close(self) -> None:
+        """Stops training after the current iterations."""
         self.denoiser.close()
 
 
@@ -62,6 +63,6 @@ class CleanTwin(OnlineModel):
         self._session = session
 
     def learn(self, pair: NoisyPair) -> float:
-        """As always; renders the reference of this view where the cache has none, which Ctrl-C ends: Interrupted."""
+        """Like any model. If the cache has no reference of this view, it is rendered. Raises Interrupted on Ctrl-C."""
         assert pair.camera is not None
         return super().learn(replace(pair, clean=torch.from_numpy(self._session.reference(pair.camera).mean)))

@@ -1,4 +1,4 @@
-"""All defaults of the program, and what its commands are told: frozen dataclasses."""
+"""All defaults of the program, and the options of its commands as frozen dataclasses."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from noisewalk.denoiser import GUIDED_MODELS
 CACHE_DIR = Path(platformdirs.user_cache_dir("noisewalk"))
 
 GUIDES = ("auto", "oidn", "none")
-# (with a CUDA GPU, without): the side of the paper's frame, and of one that a processor can walk with.
+# (with a CUDA GPU, without one): the side of a square frame in pixels, of the paper and of what a processor can do.
 FRAME_SIZE = (512, 256)
 SIDE_STEP = 8
 REFERENCE_SPP = (2048, 512)
@@ -27,22 +27,23 @@ BENCH_REPEATS = 20
 BENCH_MINUTES = 5
 BROWSER_HOST, BROWSER_PORT = "127.0.0.1", 8080
 
-# Who takes part in a comparison: what is different from a walk's own options.
+# Who takes part in a comparison, and what differs from the options of a walk.
 CONTENDERS: dict[str, dict[str, Any]] = {
     "kernel": {"model": "kernel"},
     "kernel-cold": {"model": "kernel", "cold": True},
     "kernel-unguided": {"model": "kernel", "guide": "none"},
+    "adaptive-oidn": {"model": "adaptive-oidn"},
     "paper": {"model": "paper"},
 }
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Walk:
-    """What a person decides of a walk, whatever the machine. The paper's values, where it gives them."""
+    """Options of a walk that do not depend on the machine. Defaults are the paper's, where it gives them."""
 
     model: str = "kernel"
     cold: bool = False
-    targets: str = "noisy"  # with clean ones, a twin of the model trains on references beside it
+    targets: str = "noisy"  # clean: a twin of the model also trains, on references
     frames: int = 1000
     spp: int = 8
     iterations: int = 8
@@ -61,7 +62,7 @@ class _Walk:
 
 @dataclass(frozen=True, kw_only=True)
 class WalkOptions(_Walk):
-    """One walk as it was asked for. None and `auto` are for `resolve` to fill in."""
+    """One walk as it was asked for. `resolve` fills in None and `auto`."""
 
     scene: str = "cornell"
     width: int | None = None
@@ -72,7 +73,7 @@ class WalkOptions(_Walk):
 
 @dataclass(frozen=True, kw_only=True)
 class ResolvedOptions(_Walk):
-    """One walk as it is done: frame size in pixels, reference spp; guide is oidn or none."""
+    """One walk as it is done. Sizes in pixels; guide is oidn or none."""
 
     scene: str
     width: int
@@ -83,9 +84,9 @@ class ResolvedOptions(_Walk):
 
 @dataclass(frozen=True)
 class Machine:
-    """What decides where the options leave it open.
+    """What decides where the options leave something open.
 
-    gpu: Mitsuba or torch runs on one. guide: Open Image Denoise is installed.
+    gpu: Mitsuba or torch runs on a GPU. guide: Open Image Denoise is installed.
     """
 
     gpu: bool
@@ -93,7 +94,7 @@ class Machine:
 
 
 def resolve(options: WalkOptions, machine: Machine, film: tuple[int, int]) -> ResolvedOptions:
-    """Fills in what the options leave open. film: width and height of the scene's own picture, for the aspect."""
+    """Fills in what the options leave open. film: width and height of the scene's own picture, for its aspect."""
     column = 0 if machine.gpu else 1
     width, height = frame_size(options.width, options.height, film, FRAME_SIZE[column] ** 2)
     given = {field.name: getattr(options, field.name) for field in fields(options)}
@@ -109,16 +110,16 @@ def resolve(options: WalkOptions, machine: Machine, film: tuple[int, int]) -> Re
 
 
 def choose_guide(model: str, guide: str, machine: Machine) -> str:
-    """`oidn` or `none`: whether the model has a use for Open Image Denoise, and it is wanted and installed."""
+    """`oidn` if the model can use Open Image Denoise, and it is wanted and installed; else `none`."""
     if model not in GUIDED_MODELS:
         return "none"
     return guide if guide != "auto" else "oidn" if machine.guide else "none"
 
 
 def frame_size(width: int | None, height: int | None, film: tuple[int, int], pixels: int) -> tuple[int, int]:
-    """Width and height of the frames: those given; one of them alone keeps the film's aspect.
+    """Width and height of the frames in pixels. If only one is given, the other follows from the film's aspect.
 
-    With none given, the frame has about so many pixels, the film's aspect, and sides that are multiples of SIDE_STEP.
+    If none is given, the frame has about `pixels` pixels, the film's aspect, and sides that are multiples of SIDE_STEP.
     """
     aspect = film[0] / film[1]
     if width is not None:
@@ -162,7 +163,7 @@ class DenoiseOptions:
 
 @dataclass(frozen=True)
 class PretrainOptions:
-    """How much to pretrain on. `data` keeps the rendered clips, so that the next run need not render them again."""
+    """How much to pretrain on. data: a folder for the rendered clips, so that the next run can use them again."""
 
     output: Path
     data: Path | None = None
@@ -199,7 +200,7 @@ class StudyOptions:
 
 @dataclass(frozen=True)
 class Output:
-    """How a command talks: `quiet` without progress, `json` with the result as one line on standard output."""
+    """What a command prints. quiet: no notes, no progress. json: the result as one line on standard output."""
 
     quiet: bool = False
     json: bool = False

@@ -1,4 +1,4 @@
-"""Pictures for people: images side by side, and PSNR over frames."""
+"""Plots and pictures: PSNR over frames, and images side by side."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from noisewalk.renderer.files import written_aside
 
 CURVE_COLORS = ("#1b6ca8", "#b8621b", "#5b8c3a", "#8a4fa0", "#a83232", "#40404a", "#2a8f8f", "#8c7326")
 ESTIMATE_LABEL = "estimate"  # drawn as a thin, dashed curve
-FONTS = (  # that have what Matplotlib's own lacks: Chinese, Japanese, Korean
+FONTS = (  # with characters that Matplotlib's own font does not have: Chinese, Japanese, Korean
     "Noto Sans CJK SC",
     "Noto Sans CJK JP",
     "Source Han Sans SC",
@@ -26,14 +26,14 @@ FONTS = (  # that have what Matplotlib's own lacks: Chinese, Japanese, Korean
     "Malgun Gothic",
     "Arial Unicode MS",
 )
-MOST_DOTS = 60  # above, a curve is a line without them
-SMALLEST_TILE = 128  # pixels: narrower ones have no room for their caption
-LABEL_HEIGHT = 0.055  # of the plot
+MOST_DOTS = 60  # a curve with more points has no dots
+SMALLEST_TILE = 128  # pixels; a caption does not fit on a smaller one
+LABEL_HEIGHT = 0.055  # as a part of the height of the plot
 
 
 @dataclass(frozen=True)
 class Axes:
-    """What the axes of a plot are called."""
+    """The labels of a plot's axes."""
 
     x: str = "frame"
     y: str = "PSNR of tone-mapped images (dB)"
@@ -42,7 +42,10 @@ class Axes:
 def write_psnr_plot(
     file: Path, curves: Mapping[str, Sequence[tuple[int, float]]], title: str, named: Axes = Axes()
 ) -> None:
-    """Plots PSNR over frames, or as `named`. curves: (frame, dB) in order by label, all with the same last frame."""
+    """Plots PSNR over frames, or what `named` says.
+
+    curves: for each label, (frame, dB) in order. All have the same last frame.
+    """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -59,24 +62,24 @@ def write_psnr_plot(
     last = max(frame for points in curves.values() for frame, _ in points)
     axes.margins(x=0.02)
     axes.set(xlabel=named.x, ylabel=named.y)
-    axes.set_title(title, parse_math=False, family=_fonts())  # a name is no formula, whatever is in it
+    axes.set_title(title, parse_math=False, family=_fonts())  # a name may contain $, and is no formula
     axes.set_xlim(right=last + 0.28 * max(1, last))
     bottom, top = axes.get_ylim()
     height = -float("inf")
     for label, points in sorted(curves.items(), key=lambda curve: curve[1][-1][1]):
         final = points[-1][1]
-        height = max(final, height + LABEL_HEIGHT * (top - bottom))  # curves that meet keep their labels apart
+        height = max(final, height + LABEL_HEIGHT * (top - bottom))  # labels of curves that meet stay apart
         text, offset = f"{label}  {final:.1f} dB", (8, 0)
         axes.annotate(text, (last, height), offset, textcoords="offset points", va="center", color=colors[label])
     axes.grid(alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)
     with written_aside(file) as temporary, warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph .* missing")  # it is drawn as a box, which says as much
+        warnings.filterwarnings("ignore", "Glyph .* missing")  # it is drawn as a box, which says the same
         figure.savefig(temporary, format="png", dpi=120)
 
 
 def _fonts() -> list[str]:
-    """Matplotlib's own font, and those that are installed of FONTS."""
+    """Matplotlib's own font, then the installed ones of FONTS."""
     from matplotlib.font_manager import get_font_names
 
     installed = set(get_font_names())
@@ -84,7 +87,7 @@ def _fonts() -> list[str]:
 
 
 def side_by_side(heading: str, tiles: Sequence[tuple[str, str, torch.Tensor]]) -> Image.Image:
-    """Tiles of (name, note, (H, W, 3) in [0, 1]) in one row, each under its caption; tiny ones are enlarged."""
+    """One row of tiles, each under its caption. tiles: (name, note, (H, W, 3) in [0, 1]); small ones are enlarged."""
     zoom = -(-SMALLEST_TILE // tiles[0][2].shape[1])
     height, width = (zoom * side for side in tiles[0][2].shape[:2])
     size = max(10, min(20, width // 14))

@@ -1,7 +1,7 @@
 """The online Noise2Noise denoiser in PyTorch, for any renderer. Start at `noisewalk.denoiser.online.OnlineDenoiser`."""
 
-MODEL_NAMES = ("kernel", "paper")
-GUIDED_MODELS = ("kernel",)  # those that a pre-trained denoiser can advise
+MODEL_NAMES = ("kernel", "adaptive-oidn", "paper")
+GUIDED_MODELS = ("kernel", "adaptive-oidn")  # those that a pre-trained denoiser can advise
 
 
 class DenoiserError(ValueError):

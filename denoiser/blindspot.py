@@ -1,12 +1,13 @@
 """The blind-spot network of Laine et al. 2019, "High-Quality Self-Supervised Deep Image Denoising".
 
-No output of it sees the pixel in its own place. So it can be trained on single noisy pictures, with the picture itself
-as target: where the noise of pixels is independent, Noise2Noise's condition holds. It predicts what the pixel may be,
-as a Gaussian; what was measured there, with a known noise, makes of that the posterior mean.
+None of its outputs sees the pixel in its own place. So it can be trained on single noisy pictures, with the picture
+itself as target: if the noise of pixels is independent, Noise2Noise's condition holds. It predicts a Gaussian of what
+the pixel may be. Together with the noisy pixel and its known noise, this gives the posterior mean.
 """
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 import torch
@@ -18,20 +19,20 @@ from noisewalk.denoiser.unet import SLOPE, UNet, conv, pad_to_multiple
 
 FEATURES = 96
 COLORS = 3
-# What the network predicts of the color's covariance: all of it, that of each channel alone, or nothing.
+# How much of the color's covariance the network predicts: all, the variance of each channel, or nothing.
 Covariance = Literal["full", "diagonal", "none"]
 NUMBERS: dict[str, int] = {"full": 6, "diagonal": 3, "none": 0}
 
 
 def half_plane_conv(channels_in: int, channels_out: int, gain: str = "leaky_relu") -> nn.Module:
-    """A 3x3 convolution that sees its own row and the two above."""
+    """A 3x3 convolution that sees its own row and the two rows above."""
     layer = conv(channels_in, channels_out, gain)
     layer.padding = (0, 0)
     return nn.Sequential(nn.ZeroPad2d((1, 1, 2, 0)), layer)
 
 
 def one_down(image: torch.Tensor) -> torch.Tensor:
-    """Each row (N, C, H, W) holds what the one above held; zeros come in at the top."""
+    """Moves all rows of (N, C, H, W) down by one, with zeros in the first row."""
     return functional.pad(image, (0, 0, 1, -1))
 
 
@@ -43,10 +44,11 @@ class HalfPlaneUNet(UNet):
         del self.dec_conv1c
 
     def pooled(self, x: torch.Tensor) -> torch.Tensor:
-        """Rows 2i - 1 and 2i become row i: upsampled, it lies at 2i and 2i + 1, and neither may see what is below."""
+        """Rows 2i - 1 and 2i become row i. Upsampled, row i is at 2i and 2i + 1, and neither may see rows below it."""
         return super().pooled(one_down(x))
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
+        """(N, 96, H, W) of an image (N, channels, H, W) of any size."""
         height, width = image.shape[-2:]
         return one_down(self.decoded(pad_to_multiple(image))[0][..., :height, :width].to(image.dtype))
 
@@ -54,7 +56,7 @@ class HalfPlaneUNet(UNet):
 class BlindSpotNetwork(nn.Module):
     """(N, channels, H, W) -> (N, outputs, H, W), where no output sees the input in its own place.
 
-    One branch looks at all four rotations of the picture, and 1x1 convolutions put together what it saw.
+    One branch sees the four rotations of the picture. 1x1 convolutions join its outputs.
     """
 
     def __init__(self, channels: int, outputs: int) -> None:
@@ -69,18 +71,21 @@ class BlindSpotNetwork(nn.Module):
         )
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
-        # One after the other, since a turned picture has another shape. Each is padded only after it is turned: what
-        # pads it repeats its border, and must lie where the branch does not look.
+        """(N, outputs, H, W) of an image (N, channels, H, W) of any size."""
+        # One after the other, because a turned picture has another shape. Each is padded after it is turned: padding
+        # repeats the border, and must be where the branch does not look.
         sides = [_turned(self.branch(_turned(image, turns)), -turns) for turns in range(4)]
         return self.join(torch.cat(sides, dim=1))
 
 
 class BlindSpotModel(nn.Module):
-    """Denoises (N, 3, H, W) pictures in [0, 1] under white Gaussian noise of a known sigma (in steps of 1/255)."""
+    """Denoises pictures (N, 3, H, W) in [0, 1] with white Gaussian noise. sigma: known, in steps of 1/255."""
 
     both_directions = False
     uses_context = False
     ema_decay = 0.0
+    warm_up_steps = 1
+    gradient_limit = math.inf
 
     def __init__(self, sigma: float, covariance: Covariance = "full") -> None:
         super().__init__()
@@ -95,7 +100,7 @@ class BlindSpotModel(nn.Module):
         return posterior_mean(noisy.movedim(1, -1), mean.movedim(1, -1), covariance, self.variance).movedim(-1, 1)
 
     def loss(self, noisy: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-        """A scalar; target: the noisy picture itself, or another with the same noise."""
+        """A scalar. target: the noisy picture itself, or another one with noise of the same sigma."""
         mean, covariance = self._prior(noisy)
         if covariance is None:
             return l2_loss(mean, target)
@@ -120,7 +125,7 @@ def covariance_of(numbers: torch.Tensor) -> torch.Tensor:
 def posterior_mean(noisy: torch.Tensor, mean: torch.Tensor, covariance: torch.Tensor, variance: float) -> torch.Tensor:
     """E[x | y, surroundings] = (S^-1 + I / v)^-1 (S^-1 mean + y / v), with the prior N(mean, S) and y ~ N(x, v I).
 
-    Computed as mean + S (S + v I)^-1 (y - mean), which is the same, and needs no inverse of S.
+    It is computed as mean + S (S + v I)^-1 (y - mean). This is the same, and needs no inverse of S.
     noisy, mean: (..., 3); covariance: (..., 3, 3). Laine et al. 2019, section 3.
     """
     return (
@@ -131,7 +136,7 @@ def posterior_mean(noisy: torch.Tensor, mean: torch.Tensor, covariance: torch.Te
 def negative_log_likelihood(
     noisy: torch.Tensor, mean: torch.Tensor, covariance: torch.Tensor, variance: float
 ) -> torch.Tensor:
-    """-log N(y; mean, S + v I), the mean over all pixels; shapes as of `posterior_mean`."""
+    """-log N(y; mean, S + v I), averaged over all pixels. Shapes as in `posterior_mean`."""
     measured = torch.distributions.MultivariateNormal(mean, _with_noise(covariance, variance), validate_args=False)
     return -measured.log_prob(noisy).mean()
 

@@ -1,4 +1,4 @@
-"""A trainer's whole state on disk, so that training goes on exactly where it stopped."""
+"""A trainer's whole state on disk, so that training continues exactly where it stopped."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from noisewalk.denoiser.history import History
 from noisewalk.denoiser.trainer import Trainer
 from noisewalk.denoiser.weights import WeightsError, read_tensors, write_tensors
 
-FORMAT = "noisewalk checkpoint 4"
+FORMAT = "noisewalk checkpoint 5"
 _MOMENTS = ("step", "exp_avg", "exp_avg_sq")
 
 
 def save_checkpoint(file: Path, trainer: Trainer, history: History | None, progress: Mapping[str, object]) -> None:
-    """Writes network, optimiser, random state and the walk's history, with the caller's `progress` (JSON values).
+    """Writes network, optimiser, random state and the walk's history. progress: JSON values of the caller.
 
-    The trainer must not be training. Raises OSError.
+    The trainer must be idle. Raises OSError.
     """
     tensors = {f"network.{name}": value for name, value in trainer.network.state_dict().items()}
     tensors |= {f"ema.{name}": value for name, value in trainer.ema_parameters.items()}
@@ -36,9 +36,9 @@ def save_checkpoint(file: Path, trainer: Trainer, history: History | None, progr
 
 
 def load_checkpoint(file: Path, trainer: Trainer) -> tuple[History | None, dict[str, object]]:
-    """Restores what `save_checkpoint` wrote into a trainer of the same settings; returns history and `progress`.
+    """Reads what `save_checkpoint` wrote into a trainer of the same settings. Returns history and `progress`.
 
-    Raises WeightsError. The trainer must not be training.
+    The trainer must be idle. Raises WeightsError.
     """
     tensors, metadata = read_tensors(file)
     if metadata.get("format") != FORMAT:
@@ -51,7 +51,7 @@ def load_checkpoint(file: Path, trainer: Trainer) -> tuple[History | None, dict[
             moments = {m: tensors[f"adam.{m}.{name}"] for m in _MOMENTS if f"adam.{m}.{name}" in tensors}
             if moments:
                 trainer.optimizer.state[parameter] = {
-                    # The one number is on the parameter's device as well: the fused optimiser wants it there.
+                    # The number of steps is on the parameter's device too: the fused optimiser needs it there.
                     m: value.to(parameter.device) if m == "step" else torch.empty_like(parameter).copy_(value)
                     for m, value in moments.items()
                 }

@@ -1,8 +1,8 @@
-"""What Noise2Noise can undo: corruptions of pictures, each drawn anew at every call (Lehtinen et al. 2018, section 3).
+"""Corruptions of pictures that Noise2Noise can undo (Lehtinen et al. 2018, section 3). Each call draws new numbers.
 
-Each takes clean pictures (N, C, H, W) in [0, 1], its strength, a number or (N, 1, 1, 1), and a generator, all on the
-CPU, and gives the same shape. Two calls are independent of each other: one may be seen, and the other be the target.
-A missing pixel is NaN, which losses pass over.
+Each takes clean pictures (N, C, H, W) in [0, 1], a strength and a generator, all on the CPU. It gives the same shape.
+A strength is a number or (N, 1, 1, 1). Two calls are independent: one can be the input, and the other the target. A
+missing pixel is NaN, and losses leave it out.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 Strength = float | torch.Tensor
-LEAST_COUNT = 1e-3  # of photons at white: zero would divide by zero
+LEAST_COUNT = 1e-3  # of photons at white; not zero, because it is divided by
 LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
 LONGEST_STRING = 12
 FONT_SIZES = (8, 24)  # pixels
@@ -27,14 +27,14 @@ def between(low: float, high: float, count: int, generator: torch.Generator) -> 
 
 
 def gaussian(clean: torch.Tensor, sigma: Strength, generator: torch.Generator) -> torch.Tensor:
-    """White Gaussian noise; sigma: standard deviation in steps of 1/255. The expectation is clean."""
+    """White Gaussian noise. sigma: standard deviation in steps of 1/255. The expectation is clean."""
     return clean + sigma / 255.0 * torch.randn(clean.shape, generator=generator)
 
 
 def brown(clean: torch.Tensor, sigma: Strength, width: float, generator: torch.Generator) -> torch.Tensor:
     """Gaussian noise blurred by a Gaussian of `width` pixels and scaled back to sigma / 255. The expectation is clean.
 
-    The blur goes around the borders: the noise of opposite ones is alike.
+    The blur wraps around: the noise at opposite borders is similar.
     """
     rows, columns = (torch.fft.fftfreq(side) for side in clean.shape[-2:])
     squared = rows[:, None].square() + columns.square()
@@ -44,7 +44,7 @@ def brown(clean: torch.Tensor, sigma: Strength, width: float, generator: torch.G
 
 
 def poisson(clean: torch.Tensor, photons: Strength, generator: torch.Generator) -> torch.Tensor:
-    """Photon noise, Poisson(photons * clean) / photons; photons: how many white has. The expectation is clean."""
+    """Photon noise, Poisson(photons * clean) / photons. photons: how many white has. The expectation is clean."""
     photons = torch.as_tensor(photons).clamp(min=LEAST_COUNT)
     return torch.poisson(photons * clean.clamp(min=0.0), generator=generator) / photons
 
@@ -61,9 +61,9 @@ def impulse(clean: torch.Tensor, share: Strength, generator: torch.Generator) ->
 
 
 def text(clean: torch.Tensor, share: Strength, generator: torch.Generator) -> torch.Tensor:
-    """Random strings of random sizes and colors in random places, until they cover `share` of the picture or just more.
+    """Random strings of random sizes and colors in random places, until they cover at least `share` of the picture.
 
-    The median is clean where less than half is covered.
+    The median is clean if less than half of the pixels is covered.
     """
     shares = torch.as_tensor(share).expand(len(clean), 1, 1, 1).flatten().tolist()
     return torch.stack([_written_over(*one, generator) for one in zip(clean, shares, strict=True)])
@@ -72,10 +72,9 @@ def text(clean: torch.Tensor, share: Strength, generator: torch.Generator) -> to
 def undersampled(clean: torch.Tensor, decay: float, generator: torch.Generator) -> torch.Tensor:
     """Magnetic resonance: each frequency k is measured with probability p(k) = exp(-decay |k|), weighted by 1 / p(k).
 
-    (N, 1, H, W) -> (N, 4, H, W): the picture that the weighted spectrum gives, and what was measured:
-    the spectrum without weights (real and imaginary part, orthonormal), and where it is known, 1 or 0.
-    |k| in cycles per picture. The picture's expectation is clean. The spectrum of a real picture is symmetric: k and
-    -k are measured together.
+    (N, 1, H, W) -> (N, 4, H, W): the picture of the weighted spectrum; the measured spectrum without weights (real and
+    imaginary part, orthonormal); and 1 where it is known, else 0. |k| is in cycles per picture. The expectation of the
+    picture is clean. The spectrum of a real picture is symmetric, so k and -k are measured together.
     """
     chance = sampling_probability(decay, *clean.shape[-2:])
     draws = torch.rand(clean.shape, generator=generator)
@@ -88,13 +87,13 @@ def undersampled(clean: torch.Tensor, decay: float, generator: torch.Generator) 
 
 
 def sampling_probability(decay: float, height: int, width: int) -> torch.Tensor:
-    """p(k) of `undersampled`, (H, W), with k = 0 at the corner as in the discrete Fourier transform."""
+    """p(k) of `undersampled`, (H, W). k = 0 is in the corner, as in the discrete Fourier transform."""
     rows, columns = (torch.fft.fftfreq(side, 1.0 / side) for side in (height, width))
     return torch.exp(-decay * torch.hypot(rows[:, None], columns))
 
 
 def decay_for(share: float, height: int, width: int) -> float:
-    """The decay with which `undersampled` measures this share of all frequencies, in (0, 1)."""
+    """The decay with which `undersampled` measures this share, in (0, 1), of all frequencies."""
     low, high = 0.0, 100.0
     for _ in range(60):
         middle = (low + high) / 2
@@ -108,7 +107,7 @@ def _chosen(clean: torch.Tensor, share: Strength, generator: torch.Generator) ->
 
 
 def _mirrored(spectrum: torch.Tensor) -> torch.Tensor:
-    """What stands at -k, at k."""
+    """At each k, the value at -k."""
     return spectrum.flip(-2, -1).roll((1, 1), (-2, -1))
 
 
@@ -134,7 +133,7 @@ def _string(height: int, width: int, generator: torch.Generator) -> torch.Tensor
     letters = "".join(LETTERS[whole(0, len(LETTERS) - 1)] for _ in range(whole(1, LONGEST_STRING)))
     size = whole(*FONT_SIZES)
     sheet = Image.new("L", (width, height))
-    # It may begin beyond the left and upper border, so that those are written over like the others.
+    # It may begin outside the left and upper border, so that there is as much text there as elsewhere.
     place = whole(-size * len(letters) // 2, width - 1), whole(-size, height - 1)
     ImageDraw.Draw(sheet).text(place, letters, fill=255, font=_font(size))
     return torch.from_numpy(np.asarray(sheet, np.float32) / 255.0)

@@ -20,20 +20,20 @@ def tone_map(value: torch.Tensor) -> torch.Tensor:
 
 
 def inverse_tone_map(value: torch.Tensor) -> torch.Tensor:
-    """The radiance v with T(v) = value, elementwise: in [0, MAX_INVERTED], since no radiance has a T of 1 or more."""
+    """The radiance v with T(v) = value, elementwise, in [0, MAX_INVERTED]: no radiance has a T of 1 or more."""
     power = value.clamp(0.0, 1.0).pow(2.2)
     return (power / (1.0 - power)).clamp(max=MAX_INVERTED)
 
 
 def finite(image: torch.Tensor, channels: int = -1) -> torch.Tensor:
-    """The image with every pixel that has a non-finite channel set to 0. `channels`: their dimension, 1 for planes."""
+    """The image, with 0 in each pixel that has a non-finite channel. channels: their dimension, 1 for planes."""
     return torch.where(torch.isfinite(image).all(dim=channels, keepdim=True), image, 0.0)
 
 
 def network_input(planes: torch.Tensor, tone_mapped: bool = True) -> torch.Tensor:
     """(N, 9, H, W) float32 in [-0.5, 0.5] of frame planes: T(color), albedo, normal. Non-finite pixels count as 0.
 
-    Where not tone mapped, the color is linear radiance at the same offset: black is -0.5, and there is no upper end.
+    tone_mapped: False gives the network the linear radiance minus 0.5: black is -0.5, and there is no upper end.
     """
     color, albedo, normal = (finite(part(planes, channels), channels=1) for channels in (COLOR, ALBEDO, NORMAL))
     shown = tone_map(color) if tone_mapped else color.clamp(min=0.0)

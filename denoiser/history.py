@@ -1,4 +1,4 @@
-"""What the walk has seen before: noisy radiance, accumulated over past frames and reprojected into the next one."""
+"""History: noisy radiance of past frames, accumulated and reprojected into the next frame."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from noisewalk.denoiser.features import finite
 from noisewalk.denoiser.planes import from_planes, to_planes
 from noisewalk.renderer.frame import Camera, Frame, NoisyPair
 
-LONGEST = 12.0  # frames that the mean reaches back: a longer one would blur more, and ghosts would last
-# Beyond these the point seen before is another one. Positions differ by less than a pixel's footprint on one surface.
+LONGEST = 12.0  # frames in the mean; with more, it would blur more, and ghosts would stay longer
+# With larger differences, the point seen before is another one. On one surface, positions differ by less than the
+# size of a pixel there.
 POSITION_TOLERANCE = 0.015  # of the distance to the camera
 NORMAL_TOLERANCE = 0.3
 ALBEDO_TOLERANCE = 0.2
@@ -23,13 +24,14 @@ ALBEDO_TOLERANCE = 0.2
 
 @dataclass(frozen=True, eq=False)
 class History:
-    """The mean radiance of the last frames as one camera saw them, and over how many frames: (H, W, 1), at most 12.
+    """The mean radiance of the last frames as one camera saw them.
 
     index: of the newest of these frames.
+    age:   (H, W, 1), over how many frames the mean is, at most 12.
     radiance, position, albedo, normal: (H, W, 3), position in world space.
 
-    Noise2Noise's condition holds: it is made of earlier frames, whose samples share nothing with the present target,
-    and each half looks it up by positions of its own.
+    Noise2Noise's condition holds. The history is made of earlier frames, whose samples have nothing to do with the
+    present target. Each half looks it up by its own positions.
     """
 
     camera: Camera
@@ -41,15 +43,16 @@ class History:
     normal: torch.Tensor
 
     def reproject(self, frame: Frame) -> torch.Tensor:
-        """Radiance and age (H, W, 4) at the points that `frame` shows; zeros where they were not seen, or it has none.
+        """Radiance and age (H, W, 4) at the points that `frame` shows; 0 where they were not seen before.
 
-        A point was seen if it lies in the old picture and position, normal and albedo there agree with the frame's.
+        A point was seen before if it lies in the old picture, and if position, normal and albedo there agree. Without
+        positions in the frame, all is 0.
         """
         if frame.position is None or frame.position.shape != self.position.shape:
             return torch.zeros(*frame.color.shape[:2], 4, device=frame.color.device)
         grid, depth = self._project(frame.position)
         everything = torch.cat([self.radiance, self.age, self.position, self.albedo, self.normal], dim=-1)
-        everything = everything.to(frame.position.device)  # one that a checkpoint brought is in the host's memory
+        everything = everything.to(frame.position.device)  # a history from a checkpoint is in the host's memory
         sampled = from_planes(
             functional.grid_sample(
                 to_planes(everything), grid[None], mode="bilinear", padding_mode="border", align_corners=False
@@ -63,24 +66,28 @@ class History:
         return torch.where(same[..., None], seen, 0.0)
 
     def _project(self, position: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """(H, W, 2) in [-1, 1] where the camera has these points in its picture, and (H, W) how far ahead they are."""
+        """Where the camera has these points in its picture, (H, W, 2) in [-1, 1], and their distance ahead, (H, W).
+
+        The projection is that of `Camera`.
+        """
         camera = self.camera
         to_world = torch.as_tensor(camera.to_world, dtype=torch.float32, device=position.device)
         left, up, forward = ((position - to_world[:3, 3]) @ to_world[:3, :3]).unbind(dim=-1)
         half = math.tan(math.radians(camera.fov_y) / 2) * forward.clamp(min=1e-6)
-        return torch.stack([-left / (half * camera.width / camera.height), -up / half], dim=-1), forward
+        x, y = (2.0 * middle - 1.0 for middle in camera.principal_point)
+        return torch.stack([x - left / (half * camera.width / camera.height), y - up / half], dim=-1), forward
 
 
 def accumulate(pair: NoisyPair, past_a: torch.Tensor, past_b: torch.Tensor) -> History | None:
-    """The history with this pair in it. None without positions or a camera.
+    """The history with this pair added; None without positions or a camera.
 
-    past_a, past_b: (H, W, 4) radiance and age, what `reproject` found for each half in the history before. The mean of
-    both is weighted by age: where one half alone has seen the point before, the other's zero is no radiance.
+    past_a, past_b: (H, W, 4) radiance and age, from `reproject` for each half. The mean of both is weighted by age:
+    where only one half has seen the point before, the 0 of the other is no radiance.
     """
     if pair.a.position is None or pair.b.position is None or pair.camera is None:
         return None
     position, albedo, normal = map(pair.mean, ("position", "albedo", "normal"))
-    color = (finite(pair.a.color) + finite(pair.b.color)) / 2  # a broken pixel must not break the sum
+    color = (finite(pair.a.color) + finite(pair.b.color)) / 2  # a pixel that is not finite must not break the sum
     ages = past_a[..., 3:] + past_b[..., 3:]
     before = (past_a[..., :3] * past_a[..., 3:] + past_b[..., :3] * past_b[..., 3:]) / ages.clamp(min=1e-6)
     age = (ages / 2).clamp(max=LONGEST - 1.0)
@@ -89,17 +96,18 @@ def accumulate(pair: NoisyPair, past_a: torch.Tensor, past_b: torch.Tensor) -> H
 
 
 def to_tensors(history: History) -> dict[str, torch.Tensor]:
-    """All of it, for a file."""
+    """The history as tensors, for a file."""
     camera = history.camera
-    view = torch.cat([torch.as_tensor(camera.to_world).flatten(), torch.tensor([camera.fov_y], dtype=torch.float64)])
+    lens = torch.tensor([camera.fov_y, *camera.principal_point], dtype=torch.float64)
+    view = torch.cat([torch.as_tensor(camera.to_world).flatten(), lens])
     parts = {name: getattr(history, name) for name in ("radiance", "age", "position", "albedo", "normal")}
     return parts | {"view": view, "index": torch.tensor(history.index)}
 
 
 def from_tensors(tensors: Mapping[str, torch.Tensor]) -> History:
-    """The inverse of `to_tensors`. Raises KeyError."""
+    """The inverse of `to_tensors`. Raises KeyError or ValueError."""
     parts = {name: tensors[name] for name in ("radiance", "age", "position", "albedo", "normal")}
     height, width = parts["age"].shape[:2]
-    view = tensors["view"].numpy()
-    camera = Camera(np.array(view[:16]).reshape(4, 4), float(view[16]), width, height)
+    *to_world, fov_y, x, y = tensors["view"].tolist()
+    camera = Camera(np.array(to_world).reshape(4, 4), fov_y, width, height, (x, y))
     return History(camera, int(tensors["index"]), **parts)

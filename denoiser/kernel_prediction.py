@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -14,37 +15,42 @@ from noisewalk.denoiser.planes import AGE, CHANNELS, COLOR, GUIDE, HISTORY, part
 from noisewalk.denoiser.precision import mixed_precision
 from noisewalk.denoiser.unet import UNet, conv, pad_to_multiple
 
-KERNEL = 5  # neighbours in a row
+KERNEL = 5  # pixels in a row of the window
 OWN_SCALES = (1, 2, 4)
 HISTORY_SCALES = (1, 2)
-# Candidates of the blend: own radiance and history at their scales, and the guide.
+# Candidates of the blend: own radiance and history, each at its scales, and the guide.
 CANDIDATES = len(OWN_SCALES) + len(HISTORY_SCALES) + 1
-# Logits stay within +-4: a share that reached 0 or 1 would have no gradient left to come back by.
+# Logits stay within +-4. A share of exactly 0 or 1 would have no gradient, and would stay there.
 LARGEST_LOGIT = 4.0
 UNGUIDED_LOSS = 0.3
-# Radiance may be this many times as bright as the guide is nearby; 1.2 is darker by a percent, 16 lets too much pass.
+# Radiance may be this many times as bright as the guide nearby. With 1.2 the picture is a percent darker, with 16 too
+# many fireflies pass.
 BRIGHTEST_OVER_GUIDE = 2.0
-UNLIMITED = 1e30  # an infinite limit would have no gradient
+UNLIMITED = 1e30  # not infinity, which would have no gradient
 
 
 class KernelModel(UNet):
-    """The same U-Net with a kernel-predicting head: it mixes what was rendered instead of inventing colors.
+    """The same U-Net with a kernel-predicting head: it mixes what was rendered, and invents no colors.
 
-    At full, half and quarter size it predicts softmax weights over 5x5 neighbours and applies them to the half's own
-    radiance, averaged down to that size; at full and half size it does the same with the history, the reprojected mean
-    of past frames (after Bako et al. 2017, "Kernel-Predicting Convolutional Networks", and Vogels et al. 2018,
-    "Denoising with Kernel Prediction and Asymmetric Loss Functions"). It blends these five, and the guide where there
-    is one, per pixel. The output is a convex combination: never negative, never brighter than its brightest input.
-    Fireflies are held back by the guide (`firefly_limit`) in what the kernels mix, and lamps in what they make of it,
-    lest they bleed into their surroundings; never in the target.
+    At full, half and quarter size it predicts softmax weights for the 5x5 pixels around each pixel. It applies them to
+    the half's own radiance, averaged down to that size. At full and half size it does the same with the history, the
+    reprojected mean of past frames. It blends these five, and the guide if there is one, per pixel (after Bako et al.
+    2017, "Kernel-Predicting Convolutional Networks", and Vogels et al. 2018, "Denoising with Kernel Prediction and
+    Asymmetric Loss Functions"). The output is a convex combination: never negative, never brighter than its brightest
+    input.
 
-    Noise2Noise's condition holds: own radiance and guide depend on one half alone, the history on earlier frames, and
-    the target is the other half, in both directions, since the halves are exchangeable.
+    The guide limits brightness (`firefly_limit`): of what the kernels mix, because of fireflies, and of the result,
+    because lamps would bleed into their surroundings. The target is never limited.
+
+    Noise2Noise's condition holds. Own radiance and guide depend on one half only, and the history on earlier frames.
+    The target is the other half. Training goes in both directions, since the halves are exchangeable.
     """
 
     both_directions = True
     uses_context = True
-    ema_decay = 0.98  # over some 50 steps, six frames
+    ema_decay = 0.98  # an average over some 50 steps, or six frames
+    warm_up_steps = 1
+    gradient_limit = math.inf
 
     def __init__(self) -> None:
         super().__init__(CHANNELS)
@@ -53,21 +59,23 @@ class KernelModel(UNet):
         self.history_kernels = nn.ModuleList(conv(channels, KERNEL**2, gain="linear") for channels in (32, 96))
         self.blend = conv(32, CANDIDATES, gain="linear")
         for head in (*self.own_kernels, *self.history_kernels, self.blend):
-            # Nearly uniform weights at first: an untrained model blurs, which is better than anything random.
+            # Nearly uniform weights at first. An untrained model then blurs, which is better than random weights.
             head.weight.data *= 0.1
 
     def forward(self, planes: torch.Tensor) -> torch.Tensor:
+        """Linear radiance (N, 3, H, W) of planes (N, 16, H, W)."""
         return self.with_share(planes)[0]
 
     def with_share(self, planes: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Linear radiance (N, 3, H, W), and the share that the guide has in it (N, 1, H, W), 0 without one."""
+        """Linear radiance (N, 3, H, W), and the share of the guide in it (N, 1, H, W), which is 0 without one."""
         mixed, share, guide = self._parts(planes)
         return mixed + share * guide, share
 
     def loss(self, planes: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-        """L_HDR of the output, and a smaller one of what the model would show without its guide.
+        """L_HDR of the output, and a smaller one of the output without its guide. A scalar.
 
-        Without the second term a good guide takes all the share, and the kernels never learn. target: (N, 3, H, W).
+        Without the second term a good guide gets all of the share, and the kernels never learn.
+        planes: (N, 16, H, W). target: (N, 3, H, W) linear radiance.
         """
         mixed, share, guide = self._parts(planes)
         unguided = mixed / (1.0 - share).clamp(min=1e-4)
@@ -87,7 +95,7 @@ class KernelModel(UNet):
         shares = _shares(logits.float(), guide.any(dim=1, keepdim=True))
         limit = firefly_limit(guide)
         color, history = (without_fireflies(i, limit) for i in (finite(color, channels=1), history))
-        # Where nothing was seen before, the kernels that reach there must not mix in black.
+        # Where nothing was seen before, the history is black. Kernels that reach there take the color instead.
         history = torch.where(age > 0, history, color)
         candidates = [*_filtered(color, OWN_SCALES, own), *_filtered(history, HISTORY_SCALES, past)]
         mixed = torch.zeros_like(color)
@@ -98,16 +106,16 @@ class KernelModel(UNet):
 
 
 def _shares(logits: torch.Tensor, guided: torch.Tensor) -> torch.Tensor:
-    """(N, 6, H, W): softmax over the candidates; of the guide only where there is one, `guided` (N, 1, H, W)."""
+    """(N, 6, H, W): softmax over the candidates. The guide has a share only where `guided` (N, 1, H, W) is true."""
     bounded = LARGEST_LOGIT * torch.tanh(logits / LARGEST_LOGIT)
     bounded = torch.cat([bounded[:, :-1], bounded[:, -1:].masked_fill(~guided, float("-inf"))], dim=1)
     return torch.softmax(bounded, dim=1)
 
 
 def firefly_limit(guide: torch.Tensor) -> torch.Tensor:
-    """(N, 1, H, W): BRIGHTEST_OVER_GUIDE times the guide's brightest in 3x3 pixels; UNLIMITED without a guide (all 0).
+    """(N, 1, H, W): BRIGHTEST_OVER_GUIDE times the brightest value of the guide in 3x3 pixels.
 
-    guide: (N, 3, H, W) linear radiance.
+    guide: (N, 3, H, W) linear radiance. All 0 means that there is none: then the limit is UNLIMITED.
     """
     brightest = guide.amax(dim=1, keepdim=True)
     limit = BRIGHTEST_OVER_GUIDE * functional.max_pool2d(brightest, 3, stride=1, padding=1) + EPSILON
@@ -115,15 +123,15 @@ def firefly_limit(guide: torch.Tensor) -> torch.Tensor:
 
 
 def without_fireflies(image: torch.Tensor, limit: torch.Tensor) -> torch.Tensor:
-    """The image (N, 3, H, W), darkened (its hue kept) where it is over the limit, as of `firefly_limit`.
+    """The image (N, 3, H, W). Pixels over the limit, from `firefly_limit`, get darker and keep their hue.
 
-    What is taken away is lost, a bias towards dark: up to 1 % of the mean radiance at 8 spp in scenes with caustics.
+    What is taken away is lost. This is a bias: up to 1 % of the mean radiance at 8 spp in scenes with caustics.
     """
     return image * (limit / torch.maximum(image.amax(dim=1, keepdim=True), limit))
 
 
 def _filtered(image: torch.Tensor, scales: tuple[int, ...], logits: list[torch.Tensor]) -> list[torch.Tensor]:
-    """The image (N, 3, H, W) averaged down by each scale, filtered there, and enlarged again."""
+    """The image (N, 3, H, W), for each scale averaged down, filtered, and enlarged again."""
     return [
         _enlarged(filter_pixels(functional.avg_pool2d(image, scale), one.float()), scale)
         for scale, one in zip(scales, logits, strict=True)
@@ -131,26 +139,36 @@ def _filtered(image: torch.Tensor, scales: tuple[int, ...], logits: list[torch.T
 
 
 def filter_pixels(image: torch.Tensor, logits: torch.Tensor) -> torch.Tensor:
-    """Each pixel becomes the mean of its 5x5 neighbours, weighted by softmax(logits).
+    """Each pixel becomes the mean of the 5x5 pixels around it, weighted by softmax(logits).
 
-    image: (N, C, H, W), taken as a constant; logits: (N, 25, H, W), row by row. Beyond the border its pixels repeat.
+    image: (N, C, H, W); no gradient goes to it. logits: (N, 25, H, W), row by row. Border pixels are repeated outside.
     """
-    return _WeightedMean.apply(image, torch.softmax(logits, dim=1).contiguous())
+    weights = torch.softmax(logits, dim=1).contiguous()
+    if torch.is_grad_enabled():
+        return _WeightedMean.apply(image, weights)
+    return _weighted_mean(functional.pad(image, (KERNEL // 2,) * 4, mode="replicate"), weights)
+
+
+def _weighted_mean(padded: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+    """sum_k weights_k * image shifted to neighbour k, one neighbour at a time: unfolding all 25 would take 25 times the
+    memory.
+    """
+    total = padded.new_zeros(*padded.shape[:2], *weights.shape[2:])
+    for neighbour, shifted in enumerate(_shifted(padded, weights.shape)):
+        total.addcmul_(weights[:, neighbour : neighbour + 1], shifted)
+    return total
 
 
 class _WeightedMean(torch.autograd.Function):
-    """sum_k weights_k * image shifted to neighbour k, one neighbour at a time: unfolding all 25 would take 25 times the
-    memory, and a graph of 25 slices spends more time on its bookkeeping than on the sums.
+    """`_weighted_mean` of an image with its border repeated. In an autograd graph of 25 slices, bookkeeping would take
+    longer than the sums.
     """
 
     @staticmethod
     def forward(ctx: Any, image: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
         padded = functional.pad(image, (KERNEL // 2,) * 4, mode="replicate")
         ctx.save_for_backward(padded)
-        total = torch.zeros_like(image)
-        for neighbour, shifted in enumerate(_shifted(padded, image.shape)):
-            total.addcmul_(weights[:, neighbour : neighbour + 1], shifted)
-        return total
+        return _weighted_mean(padded, weights)
 
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[None, torch.Tensor]:

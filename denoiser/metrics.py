@@ -19,7 +19,7 @@ CORRECTED_FORMULA = (
     " (tPSNR: of their differences from frame to frame); 5 dB beyond that noise, only 'at least' so much is known"
 )
 MAX_DECIBELS = 100.0
-BEYOND_FLOOR = 5.0  # dB: two thirds of the mean square are the reference's noise there, and its own error decides
+BEYOND_FLOOR = 5.0  # dB; there, two thirds of the mean square are the reference's noise, and the error of that decides
 
 
 def psnr(image: torch.Tensor, reference: torch.Tensor, noise: float = 0.0) -> float:
@@ -34,7 +34,7 @@ def psnr(image: torch.Tensor, reference: torch.Tensor, noise: float = 0.0) -> fl
 
 
 def is_bound(corrected: float, noise: float) -> bool:
-    """Whether a corrected PSNR or tPSNR only says that it is at least so many dB: BEYOND_FLOOR beyond the noise."""
+    """Whether a corrected PSNR or tPSNR is only a bound: the true one is at least so many dB."""
     return corrected > decibels(noise) + BEYOND_FLOOR - 1e-6
 
 

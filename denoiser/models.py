@@ -10,11 +10,13 @@ import torch
 from torch import nn
 
 from noisewalk.denoiser import DenoiserError
+from noisewalk.denoiser.adaptive_oidn import AdaptiveOidn
 from noisewalk.denoiser.kernel_prediction import KernelModel
 from noisewalk.denoiser.paper import VARIANTS, PaperModel
 
 MODELS: dict[str, Callable[[], Any]] = {
     "kernel": KernelModel,
+    "adaptive-oidn": AdaptiveOidn,
     **{variant.name: partial(PaperModel, variant) for variant in VARIANTS},
 }
 
@@ -26,12 +28,12 @@ def model_named(name: str) -> Callable[[], Any]:
     return MODELS[name]
 
 
-def build_model(name: str, device: torch.device | str) -> PaperModel | KernelModel:
+def build_model(name: str, device: torch.device | str) -> PaperModel | KernelModel | AdaptiveOidn:
     """A fresh model, `placed`. Raises DenoiserError for unknown names."""
-    model: PaperModel | KernelModel = placed(model_named(name)(), device)
+    model: PaperModel | KernelModel | AdaptiveOidn = placed(model_named(name)(), device)
     return model
 
 
 def placed(network: nn.Module, device: torch.device | str) -> Any:
-    """The network on the device, in the layout that convolves fastest (channels last)."""
+    """The network on the device, with channels last, the fastest layout for convolutions."""
     return network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -1,12 +1,13 @@
-"""Intel Open Image Denoise's own network, in PyTorch: read at run time from the library that the package pyoidn brings.
+"""Intel Open Image Denoise's own network in PyTorch, read at run time from the library in the package pyoidn.
 
-Nothing of it is part of this program: its weights (Apache 2.0) lie in the library as tensor archives. What surrounds
-the network is as in `training/` (model.py, color.py), `core/autoexposure.h` and `devices/cpu` (input and output
+It is not part of this program: its weights (Apache 2.0) are in the library, as tensor archives. What is done before and
+after the network is as in `training/` (model.py, color.py), `core/autoexposure.h` and `devices/cpu` (input and output
 process) of RenderKit/oidn.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from functools import cache
 from itertools import pairwise
@@ -40,11 +41,18 @@ LARGE = (
     *((f"dec_conv{level}a", f"dec_conv{level}b") for level in (4, 3, 2)),
     ("dec_conv1a", "dec_conv1b", "dec_conv1c"),
 )
+BASE_SIZES = {
+    **{"enc_conv0": (32, CHANNELS), "enc_conv1": (32, 32), "enc_conv2": (48, 32), "enc_conv3": (64, 48)},
+    **{"enc_conv4": (80, 64), "enc_conv5a": (96, 80), "enc_conv5b": (96, 96)},
+    **{"dec_conv4a": (112, 96 + 64), "dec_conv4b": (112, 112), "dec_conv3a": (96, 112 + 48), "dec_conv3b": (96, 96)},
+    **{"dec_conv2a": (64, 96 + 32), "dec_conv2b": (64, 64), "dec_conv1a": (64, 64 + CHANNELS), "dec_conv1b": (32, 64)},
+    "dec_conv0": (3, 32),
+}
 LEVELS = 4
-SAME = 1e-5  # mean difference after T between our network and the library's; other modes' are 1e-2 off
+SAME = 1e-5  # largest mean difference after T between our network and the library's; with other networks it is 1e-2
 
-KEY = 0.18  # what autoexposure makes of the geometric mean
-BIN = 16  # pixels a side, at most, that autoexposure averages first
+KEY = 0.18  # to which autoexposure brings the geometric mean
+BIN = 16  # pixels a side, at most, over which autoexposure averages first
 DARKEST_BIN = 1e-8
 LUMINANCE = (0.212671, 0.715160, 0.072169)
 BRIGHTEST = 65504.0  # where the transfer function is 1
@@ -53,54 +61,67 @@ BRIGHTEST = 65504.0  # where the transfer function is 1
 A, B, C, D = 1.41283765e03, 1.64593172e00, 4.31384981e-01, -2.94139609e-03
 E, F, G = 1.92653254e-01, 6.26026094e-03, 9.98620152e-01
 Y0, Y1, X0, X1 = 1.57945760e-06, 3.22087631e-02, 2.23151711e-03, 3.70974749e-01
+PU_OF_BRIGHTEST = E * math.log(BRIGHTEST + F) + G
 
 
 class OidnUNet(nn.Module):
     """Four poolings, 3x3 convolutions, ReLU: (N, channels, H, W) -> (N, 3, H, W), both sides multiples of 16.
 
-    Layers and their sizes are those of `tensors`, as in the archive.
+    sizes: output and input channels of each layer, by its name in the archive; those of the base network unless told.
     """
 
-    def __init__(self, tensors: Mapping[str, torch.Tensor]) -> None:
+    def __init__(self, sizes: Mapping[str, tuple[int, int]] = BASE_SIZES) -> None:
         super().__init__()
-        self.layers = LARGE if is_large(tensors) else BASE
+        self.layers = BASE if "enc_conv0" in sizes else LARGE
         for name in (name for level in self.layers for name in level):
-            size_out, size_in = tensors[f"{name}.weight"].shape[:2]
+            size_out, size_in = sizes[name]
             self.add_module(name, nn.Conv2d(size_in, size_out, kernel_size=3, padding=1))
-        self.load_state_dict(dict(tensors))
 
-    def forward(self, image: torch.Tensor) -> torch.Tensor:
+    @classmethod
+    def from_tensors(cls, tensors: Mapping[str, torch.Tensor]) -> OidnUNet:
+        """The network of an archive."""
+        names = [name for level in (LARGE if is_large(tensors) else BASE) for name in level]
+        network = cls(
+            {name: (tensors[f"{name}.weight"].shape[0], tensors[f"{name}.weight"].shape[1]) for name in names}
+        )
+        network.load_state_dict(dict(tensors))
+        return network
+
+    def forward(self, image: torch.Tensor, added: Mapping[str, torch.Tensor] = {}) -> torch.Tensor:
+        """(N, 3, H, W). added: tensors that are added to the output of layers by name, before the activation."""
         x, skips = image, [image]
         for level in self.layers[:LEVELS]:
-            x = functional.max_pool2d(self._activated(x, level), 2)
+            x = functional.max_pool2d(self._activated(x, level, added), 2)
             skips.append(x)
-        x = self._activated(x, self.layers[LEVELS])
+        x = self._activated(x, self.layers[LEVELS], added)
         *decoder, last = self.layers[LEVELS + 1 :]
         for level, skip in zip((*decoder, last[:-1]), reversed(skips[:-1]), strict=True):
-            x = torch.cat([functional.interpolate(x, scale_factor=2.0, mode="nearest"), skip], dim=1)
-            x = self._activated(x, level)
-        output: torch.Tensor = self.get_submodule(last[-1])(x)
+            x = torch.cat([functional.interpolate(x, scale_factor=2.0, mode="nearest"), skip.to(x.dtype)], dim=1)
+            x = self._activated(x, level, added)
+        with torch.autocast(x.device.type, enabled=False):  # its output is shown, and bfloat16 is too coarse for that
+            output: torch.Tensor = self.get_submodule(last[-1])(x.float())
         return output
 
-    def _activated(self, x: torch.Tensor, level: tuple[str, ...]) -> torch.Tensor:
+    def _activated(self, x: torch.Tensor, level: tuple[str, ...], added: Mapping[str, torch.Tensor]) -> torch.Tensor:
         for name in level:
-            x = functional.relu(self.get_submodule(name)(x), inplace=True)
+            x = self.get_submodule(name)(x)
+            x = functional.relu(x + added[name] if name in added else x)
         return x
 
 
 def is_large(tensors: Mapping[str, torch.Tensor]) -> bool:
-    """Whether these are of the large network, which has two convolutions at each level."""
+    """Whether these tensors are those of the large network, which has two convolutions at each level."""
     return "enc_conv1a.weight" in tensors
 
 
 def transfer(radiance: torch.Tensor) -> torch.Tensor:
     """The PU curve, elementwise, of exposed radiance >= 0: 1 at 65504."""
-    return _pu(radiance) / _pu(torch.tensor(BRIGHTEST))
+    return _pu(radiance) / PU_OF_BRIGHTEST
 
 
 def inverse_transfer(value: torch.Tensor) -> torch.Tensor:
     """The exposed radiance whose `transfer` is `value`, elementwise; linear below 0."""
-    x = value * _pu(torch.tensor(BRIGHTEST))
+    x = value * PU_OF_BRIGHTEST
     power = ((x.clamp(min=X0) - D) / B).pow(1.0 / C)
     logarithm = ((x.clamp(max=80.0 * E) - G) / E).exp() - F
     return torch.where(x <= X0, x / A, torch.where(x <= X1, power, logarithm))
@@ -116,7 +137,8 @@ def exposure(color: torch.Tensor) -> torch.Tensor:
 
     Dark bins do not count; 1 where all are dark. color: (N, 3, H, W) linear radiance >= 0.
     """
-    luminance = (color * color.new_tensor(LUMINANCE)[:, None, None]).sum(dim=1, keepdim=True)
+    red, green, blue = (weight * color[:, i : i + 1] for i, weight in enumerate(LUMINANCE))
+    luminance = red + green + blue
     rows, columns = (-(-size // BIN) for size in color.shape[-2:])
     bins = _bin_means(_bin_means(luminance, rows, -2), columns, -1).flatten(1)
     bright = bins > DARKEST_BIN
@@ -153,8 +175,8 @@ def denoise(network: OidnUNet, color: torch.Tensor, albedo: torch.Tensor, normal
 def library_tensors(large: bool = False) -> dict[str, torch.Tensor]:
     """The weights of the network for HDR colors with albedo and normal; `large`: that for clean features.
 
-    The library does not name its archives. Ours is the one that gives what the library gives, on a picture of noise.
-    Raises OpenImageDenoiseError in one line where there is no library, or none of its networks is the right one.
+    Archives in the library have no names. The right one gives the same picture as the library, for a picture of noise.
+    Raises OpenImageDenoiseError if there is no library, or if none of its networks is the right one.
     """
     require_guide()
     candidates = [
@@ -162,9 +184,9 @@ def library_tensors(large: bool = False) -> dict[str, torch.Tensor]:
         for tensors in archives_in(library_file().read_bytes())
         if _is_complete(tensors) and is_large(tensors) == large
     ]
-    # In the order of their names: the one for HDR and noisy features comes first.
+    # They are in the order of their names, in which the one for HDR and noisy features comes first.
     for tensors in candidates:
-        if difference_from_library(OidnUNet(tensors), clean_aux=large) < SAME:
+        if difference_from_library(OidnUNet.from_tensors(tensors), clean_aux=large) < SAME:
             return tensors
     raise OpenImageDenoiseError(
         f"{library_file()}: none of its {len(candidates)} networks gives what the library gives: another version?"

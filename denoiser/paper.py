@@ -1,7 +1,8 @@
-"""The paper's model, and the variants of its loss and input that figure 6 of the paper compares."""
+"""The paper's model, and the variants of loss and input that its figure 6 compares."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -14,7 +15,7 @@ from noisewalk.denoiser.unet import UNet
 
 @dataclass(frozen=True)
 class Variant:
-    """What the network is shown, and what its output is compared with: `x` and `y`, or T(x) and T(y)."""
+    """What the network sees, x or T(x), and what its output is compared with, y or T(y)."""
 
     name: str
     loss: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
@@ -36,31 +37,34 @@ VARIANTS = (
 class PaperModel(UNet):
     """The paper's network: it puts out radiance directly, and trains from half `a` to half `b`.
 
-    Without a variant it is the paper's model exactly. With a tone-mapped target the network learns T(y), and its output
-    is inverted to radiance. That is wrong on purpose: T is concave, so that
-    E[T(y)] < T(E[y]), and the picture becomes too dark, the more so the noisier the target is.
+    By default it is exactly the paper's model. With a tone-mapped target the network learns T(y), and the inverse of T
+    gives radiance again. That is wrong on purpose: T is concave, so that E[T(y)] < T(E[y]). The picture becomes too
+    dark, and the noisier the target, the darker.
     """
 
     both_directions = False
     uses_context = False
     ema_decay = 0.0
+    warm_up_steps = 1
+    gradient_limit = math.inf
 
     def __init__(self, variant: Variant = PAPER) -> None:
         super().__init__()
         self.variant = variant
 
     def forward(self, planes: torch.Tensor) -> torch.Tensor:
+        """Linear radiance (N, 3, H, W) of planes (N, 16, H, W)."""
         output = self._output(planes)
         return inverse_tone_map(output) if self.variant.tone_mapped_target else output
 
     def with_share(self, planes: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Linear radiance (N, 3, H, W), and the share that a guide has in it: none (N, 1, H, W)."""
+        """Linear radiance (N, 3, H, W), and the share of a guide in it: 0 everywhere (N, 1, H, W)."""
         return self(planes), torch.zeros_like(planes[:, :1])
 
     def loss(self, planes: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         """The variant's loss, a scalar. target: linear radiance, (N, 3, H, W)."""
         if self.variant.tone_mapped_target:
-            # T would make infinity a finite 1: it has to stay what the loss passes over.
+            # T would make infinity a finite 1. It must stay infinite, so that the loss leaves it out.
             target = torch.where(target.isfinite(), tone_map(target), target)
         return self.variant.loss(self._output(planes), target)
 

@@ -1,4 +1,4 @@
-"""Frame planes (N, 16, H, W) float32, what models take: their channels by name, and the only change of layout."""
+"""Frame planes (N, 16, H, W) float32, which models take: channels by name, and the only change of layout."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ def part(planes: torch.Tensor, channels: slice) -> torch.Tensor:
 def frame_planes(frame: Frame, guide: torch.Tensor | None = None, past: torch.Tensor | None = None) -> torch.Tensor:
     """(1, 16, H, W): color, albedo, normal as rendered, the guide, history and its age.
 
-    guide: (H, W, 3) another denoiser's radiance. past: (H, W, 4) radiance and age in frames, as of
-    `History.reproject`. Zeros stand for what is missing.
+    guide: (H, W, 3) another denoiser's radiance. past: (H, W, 4) radiance and age in frames, from
+    `History.reproject`. What is missing is 0.
     """
     height, width = frame.color.shape[:2]
     nothing = frame.color.new_zeros(height, width, 4)

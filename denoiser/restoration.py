@@ -1,7 +1,8 @@
-"""The paper's U-Net for pictures in [0, 1], with any loss; and for pictures whose spectrum is known in part."""
+"""The paper's U-Net for pictures in [0, 1] with any loss, also for pictures whose spectrum is partly known."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -17,12 +18,15 @@ class RestorationModel(UNet):
     both_directions = False
     uses_context = False
     ema_decay = 0.0
+    warm_up_steps = 1
+    gradient_limit = math.inf
 
     def __init__(self, loss: Loss, channels: int = 3) -> None:
         super().__init__(channels, outputs=channels)
         self.compare = loss
 
     def forward(self, picture: torch.Tensor) -> torch.Tensor:
+        """The restored picture."""
         return super().forward(picture.nan_to_num(0.0) - 0.5) + 0.5
 
     def loss(self, picture: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
@@ -31,15 +35,16 @@ class RestorationModel(UNet):
 
 
 class KnownFrequenciesModel(RestorationModel):
-    """(N, 4, H, W) planes as of `corruptions.undersampled` -> (N, 1, H, W), with the measured frequencies put back.
+    """(N, 4, H, W) from `corruptions.undersampled` -> (N, 1, H, W), with the measured frequencies put back.
 
-    Training goes through that too (Lehtinen et al. 2018, section 3.4).
+    Gradients go through that too (Lehtinen et al. 2018, section 3.4).
     """
 
     def __init__(self, loss: Loss) -> None:
         super().__init__(loss, channels=1)
 
     def forward(self, planes: torch.Tensor) -> torch.Tensor:
+        """The restored picture."""
         picture, real, imaginary, known = planes.split(1, dim=1)
         spectrum = torch.fft.fft2(super().forward(picture), norm="ortho")
         spectrum = torch.where(known > 0, torch.complex(real, imaginary), spectrum)

@@ -1,4 +1,4 @@
-"""One network, its optimiser and its training step. No threads in here."""
+"""One network, its optimiser and its training step. There are no threads here."""
 
 from __future__ import annotations
 
@@ -22,8 +22,9 @@ ADAM_EPSILON = 1e-8
 class TrainingSettings:
     """The paper's values, and the name of one of `models.MODELS`.
 
-    pretrained: start from the weights that come with the program, where they have any for this model.
-    crop in pixels; a frame smaller than the crop is trained on whole.
+    pretrained: start from the weights that come with the program, if there are any for this model.
+    iterations: training steps for each frame.
+    crop:       pixels a side. The whole of a smaller frame is used.
     """
 
     model: str = "kernel"
@@ -36,25 +37,27 @@ class TrainingSettings:
 
 @dataclass(frozen=True)
 class TrainingReport:
-    """One frame's training: mean loss over its finite steps (NaN where there was none), and how many were skipped."""
+    """The training of one frame: mean loss of its finite steps (NaN if there are none), and how many were skipped."""
 
     loss: float
     skipped: int
 
 
 class Trainer:
-    """Trains on one noisy pair at a time: input from half `a`, target from half `b`, or, where the model asks for it,
-    every other step the other way round. A pair that brings a clean picture has that as the target of both.
+    """Trains on one noisy pair at a time: input from half `a`, target from half `b`.
 
-    The halves are independent, so that the target's noise averages out of the gradient (Noise2Noise's condition).
-    A step whose loss or gradient is not finite changes nothing and is counted.
+    If the model asks for it, every other step goes the other way round. If the pair has a clean picture, that is the
+    target of both. The halves are independent, so the noise of the target averages out of the gradient (Noise2Noise's
+    condition). A step whose loss or gradient is not finite changes nothing and is counted.
 
     Models with an `ema_decay` above 0 denoise with `ema_parameters`, the exponential moving average (EMA) of the
-    parameters over the last steps (Polyak and Juditsky 1992): it takes noise out of the pictures and flicker out of the
-    walk. It is empty for others.
+    parameters over the last steps (Polyak and Juditsky 1992). It takes noise out of the pictures and flicker out of the
+    walk. For other models it is empty.
 
-    record: how steps are recorded, None to do without; the device's own way unless told.
-    network: makes another network than the settings name, which has what models have (`paper.PaperModel`).
+    The learning rate rises over a model's first `warm_up_steps`, and its gradient is scaled down to `gradient_limit`.
+
+    record:  how steps are recorded; None for plain steps; by default what the device has.
+    network: makes another network than the one that the settings name. It has the same members as `paper.PaperModel`.
     """
 
     def __init__(
@@ -71,9 +74,9 @@ class Trainer:
         self.restart()
 
     def restart(self) -> None:
-        """Begins anew, with the pretrained network where the settings ask for it and there is one."""
-        self.steps = self.skipped = 0
-        # Crops and initial weights come from generators of our own: the same seed gives the same run.
+        """Begins again, with the pretrained network if the settings ask for it and there is one."""
+        self.steps = self.skipped = self._adopted_steps = 0
+        # Crops and initial weights come from our own generators, so that the same seed gives the same run.
         self.generator = torch.Generator().manual_seed(self.settings.seed)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.settings.seed)
@@ -82,7 +85,8 @@ class Trainer:
         self.started_trained = start is not None
         if start is not None:
             self.network.load_state_dict(start)
-        # Numbers that change are tensors, so that a recorded step follows them.
+        # Numbers that change are tensors, so that a recorded step sees the change.
+        self.set_learning_rate(self.settings.learning_rate)
         self._learning_rate = torch.tensor(self.settings.learning_rate, device=self.device)
         self._ema_weight = torch.ones((), device=self.device)
         self.optimizer = torch.optim.Adam(
@@ -94,30 +98,31 @@ class Trainer:
             capturable=self.device.type == "cuda",
         )
         self.optimizer.grad_scale = None  # type: ignore[attr-defined]
-        # The first steps are not recorded, on purpose: not worth a warning on standard error.
+        # The first steps are not recorded, on purpose. This turns off torch's warning about that.
         self.optimizer._warned_capturable_if_run_uncaptured = True
         self._begin_ema()
         self.forget_recordings()
 
     def set_learning_rate(self, learning_rate: float) -> None:
-        """Of the steps from now on; `train` sets it to that of the settings."""
-        self._learning_rate.fill_(learning_rate)
+        """Sets it for the next steps. `train` sets it to that of the settings."""
+        self._full_learning_rate = learning_rate
 
     def forget_recordings(self) -> None:
-        """Steps are recorded anew: for whoever has put other tensors into network or optimiser."""
+        """Records steps again. To be called after other tensors were put into network or optimiser."""
         self._recorded = Recorded(self._update, self._record)
 
     def adopt(self, parameters: Mapping[str, torch.Tensor], steps: int) -> None:
-        """Goes on from a network that was trained for `steps` before, with a fresh optimiser."""
+        """Continues from a network that was trained for `steps` before, with a fresh optimiser."""
         self.restart()
         self.network.load_state_dict(parameters)
-        self.steps, self.started_trained = steps, True
+        self.steps = self._adopted_steps = steps
+        self.started_trained = True
         self._begin_ema()
 
     def train(self, pair: PreparedPair) -> TrainingReport:
         """`settings.iterations` steps, each on a random crop of both halves' planes (1, 16, H, W).
 
-        Another thread may replace `settings` (but for the seed) at any time; the next frame follows them.
+        Another thread may replace `settings`, except the seed, at any time. The next frame uses the new ones.
         """
         settings = self.settings
         self.set_learning_rate(settings.learning_rate)
@@ -126,18 +131,19 @@ class Trainer:
             self.step(*self._crop(settings.crop, *pairs[iteration % len(pairs)]))
             for iteration in range(settings.iterations)
         ]
-        # The only time in a frame that the processor waits for the device.
+        # Only here the processor waits for the device, once a frame.
         values = torch.stack(losses).tolist() if losses else []
         finite = [value for value in values if math.isfinite(value)]
         self.skipped += len(values) - len(finite)
         return TrainingReport(sum(finite) / len(finite) if finite else math.nan, len(values) - len(finite))
 
     def step(self, image: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-        """One iteration; its loss, a scalar on the device, NaN where it was not finite and changed nothing.
+        """One iteration. Returns its loss, a scalar on the device: NaN if it was not finite, and nothing was changed.
 
         image: (N, 16, H, W) frame planes, target: (N, 3, H, W) linear radiance.
         """
         self.steps += 1
+        self._learning_rate.fill_(self._full_learning_rate * self._warmth())
         self._ema_weight.fill_(1.0 - self._decay())
         return self._recorded(image, target)[0]
 
@@ -146,10 +152,11 @@ class Trainer:
         self.optimizer.zero_grad(set_to_none=True)
         loss = self.network.loss(image, target)
         loss.backward()
-        # A norm is finite if and only if every gradient is: one number to look at instead of a million.
+        # The norm is finite if and only if all gradients are. So one number is tested, and not a million.
         norm = torch.nn.utils.get_total_norm([p.grad for p in self.network.parameters() if p.grad is not None])
         finite = torch.isfinite(loss.detach()) & torch.isfinite(norm)
-        # The fused optimiser leaves everything as it is where this says so, and nobody has to wait for the answer.
+        torch.nn.utils.clip_grads_with_norm_(self.network.parameters(), self.network.gradient_limit, norm)
+        # If this is 1, the fused optimiser changes nothing. The processor does not wait for the answer.
         self.optimizer.found_inf = (~finite).float()  # type: ignore[attr-defined]
         self.optimizer.step()
         if self.ema_parameters:
@@ -162,7 +169,7 @@ class Trainer:
 
     @property
     def inference_parameters(self) -> dict[str, torch.Tensor]:
-        """To denoise with: the EMA, or the network's own where there is none. Steps to come change them."""
+        """The parameters to denoise with: the EMA, or the network's own if there is none. Later steps change them."""
         return self.ema_parameters or {name: value.detach() for name, value in self.network.named_parameters()}
 
     def _begin_ema(self) -> None:
@@ -171,8 +178,13 @@ class Trainer:
 
     def _decay(self) -> float:
         decay = self.network.ema_decay
-        # At first the average is short, so that it does not lag behind a network that learns fast.
-        return decay if self.started_trained else min(decay, self.steps / (self.steps + 9))
+        # At first the average is short. A long one would lag behind a network that learns fast.
+        settled = self.started_trained and self._warmth() == 1.0
+        return decay if settled else min(decay, self.steps / (self.steps + 9))
+
+    def _warmth(self) -> float:
+        """In (0, 1]: how far the optimiser is warmed up. An adopted network has a fresh one."""
+        return min(1.0, (self.steps - self._adopted_steps) / self.network.warm_up_steps)
 
     def _crop(self, size: int, *images: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """The same random window of all images (1, C, H, W)."""

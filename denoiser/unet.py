@@ -15,6 +15,7 @@ SLOPE = 0.1
 
 
 def conv(channels_in: int, channels_out: int, gain: str = "leaky_relu", size: int = 3) -> nn.Conv2d:
+    """A convolution with He initialisation and zero bias; "same" padding, `size` x `size` pixels."""
     layer = nn.Conv2d(channels_in, channels_out, kernel_size=size, padding=size // 2)
     nn.init.kaiming_normal_(layer.weight, a=SLOPE, nonlinearity=gain)  # type: ignore[arg-type]
     nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
@@ -52,13 +53,14 @@ class UNet(nn.Module):
         self.dec_conv1c = convolution(last[1], outputs, gain="linear")
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
+        """The output (N, outputs, H, W) of an image (N, channels, H, W)."""
         height, width = image.shape[-2:]
         full, _, _ = self.decoded(pad_to_multiple(image))
-        # The last layer in float32: what it puts out is shown, and bfloat16 has 256 steps from 1 to 2.
+        # The last layer runs in float32. Its output is shown, and bfloat16 has only 128 steps from 1 to 2.
         return self.dec_conv1c(full.float())[..., :height, :width]
 
     def decoded(self, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """What the decoder makes of an image whose sides are multiples of 32, before the last layer.
+        """The features of the decoder before the last layer. The sides of the image are multiples of 32.
 
         32 channels at full size, 96 at 1/2 and 96 at 1/4, in the precision of `mixed_precision`.
         """
@@ -66,7 +68,7 @@ class UNet(nn.Module):
             return self._decoded(image.contiguous(memory_format=torch.channels_last))
 
     def pooled(self, x: torch.Tensor) -> torch.Tensor:
-        """Half as many rows and columns."""
+        """(N, C, H / 2, W / 2): the largest value of each 2x2 pixels."""
         return functional.max_pool2d(x, 2)
 
     def _decoded(self, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -86,7 +88,7 @@ class UNet(nn.Module):
 
 
 def pad_to_multiple(image: torch.Tensor) -> torch.Tensor:
-    """Five poolings need a multiple of 32. Repeating the border keeps statistics that zeros would change."""
+    """Pads to multiples of 32, for five poolings. The border is repeated, because zeros would change statistics."""
     height, width = image.shape[-2:]
     return functional.pad(image, (0, -width % 2**LEVELS, 0, -height % 2**LEVELS), mode="replicate")
 
@@ -96,5 +98,5 @@ def _act(x: torch.Tensor) -> torch.Tensor:
 
 
 def _up_and_join(x: torch.Tensor, skip: torch.Tensor) -> torch.Tensor:
-    # In x's precision, also where `skip` is the image: else all would be joined in float32, to be rounded once more.
+    # In x's precision, also if `skip` is the image. Otherwise all would become float32, and be rounded once more.
     return torch.cat([functional.interpolate(x, scale_factor=2.0, mode="nearest"), skip.to(x.dtype)], dim=1)

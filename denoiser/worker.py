@@ -1,4 +1,4 @@
-"""Who trains: a background thread (a mailbox of one pair in, published weights out), or the caller itself."""
+"""Who trains: a background thread, or the caller. The thread has a mailbox for one pair, and publishes weights."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from noisewalk.denoiser.inputs import PreparedPair
 from noisewalk.denoiser.streams import Handover, Stream
 from noisewalk.denoiser.trainer import Trainer, TrainingReport
 
-CORES = torch.get_num_threads()  # that torch uses before anybody changes it
+CORES = torch.get_num_threads()  # threads of torch, before this program changes their number
 
 
 @dataclass(frozen=True, eq=False)
 class PublishedWeights:
-    """A complete copy of the parameters to denoise with that nobody writes to any more, and how they came about.
+    """A complete copy of the parameters to denoise with, which nobody changes any more, and where they come from.
 
-    trained:              whether they have learned anything, here or before; a fresh network has not.
+    trained:              whether they have learned anything, now or before. Those of a fresh network have not.
     steps, skipped_steps: training steps so far, and those of them that were not finite.
     report, milliseconds: of the last frame that was trained on.
     """
@@ -35,30 +35,30 @@ class PublishedWeights:
 
 
 class Worker(Protocol):
-    """Runs a Trainer for an owner, who calls all of this from one thread and leaves the trainer alone meanwhile."""
+    """Runs a Trainer for an owner. The owner calls it from one thread, and does not touch the trainer meanwhile."""
 
     @property
     def skipped_pairs(self) -> int:
-        """Pairs that a newer one replaced before training got to them."""
+        """Number of pairs that were never trained on, because a newer one came first."""
 
     def submit(self, pair: PreparedPair) -> None:
-        """Takes a pair to train on. Raises RuntimeError where training has failed."""
+        """Takes a pair to train on. Raises RuntimeError if training has failed."""
 
     def latest(self) -> PublishedWeights:
-        """The newest published weights, after a failure too: they need not be lost. Never waits for training."""
+        """The newest published weights, also after training has failed. Never waits for training."""
 
     def apply(self, change: Callable[[Trainer], None]) -> None:
-        """Runs `change` on the idle trainer, after everything submitted is trained, and publishes the outcome."""
+        """Runs `change` on the trainer after all submitted pairs are trained on, and publishes the result."""
 
     def stop(self) -> None:
-        """Ends training after the iterations in hand. May be called twice."""
+        """Ends training after the current iterations. May be called twice."""
 
 
 class TrainerInPlace:
     """A Worker in its owner's thread: `submit` returns when the pair is trained on.
 
-    On a CPU this is faster than a thread that the owner waits for: torch's threads there are OpenMP's, a team for every
-    thread that asks, and with more of them than cores GNU's OpenMP puts them to sleep after each small operation.
+    On a CPU this is faster than a thread that the owner waits for. torch uses OpenMP there, with a team of threads
+    for each calling thread. With more threads than cores, GNU's OpenMP makes them sleep after each operation.
     """
 
     skipped_pairs = 0
@@ -191,7 +191,8 @@ def _train(trainer: Trainer, pair: PreparedPair) -> Handover[PublishedWeights]:
 
 
 def _failed(error: BaseException) -> RuntimeError:
-    return RuntimeError(f"training failed: {error}")
+    said = str(error).strip().splitlines() or [type(error).__name__]  # Python's own MemoryError says nothing
+    return RuntimeError(f"training failed: {said[0]}")
 
 
 def _changed(trainer: Trainer, last: PublishedWeights) -> Handover[PublishedWeights]:

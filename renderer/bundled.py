@@ -1,4 +1,4 @@
-"""Where scenes are: the bundled ones and files. Light: nothing heavy is imported to find one."""
+"""Finds scenes: bundled ones and files. It imports nothing heavy."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _FOLDER = Path(str(files("noisewalk.scenes")))
 
 
 class SceneError(RendererError):
-    """A scene that cannot be opened or flown; the message is one line that names the file and the cause."""
+    """A scene that cannot be opened or flown. The message is one line that names the file and the cause."""
 
 
 def bundled_scenes() -> dict[str, Path]:
@@ -34,8 +34,8 @@ def find_scene(name: str) -> Path:
 
 
 def scene_name(file: Path) -> str:
-    """What a scene is called, and its files with it: after its file, or after the folder of a scene.xml."""
-    whole = Path(os.path.abspath(file))  # `scene.xml` and `../scene.xml` say nothing of their folder
+    """The name of a scene, which its results also have: that of its file, or that of the folder of a scene.xml."""
+    whole = Path(os.path.abspath(file))  # `scene.xml` and `../scene.xml` do not contain the name of their folder
     name = whole.parent.name if whole.name == "scene.xml" else whole.stem
-    text = name.encode("utf-8", "replace").decode()  # a name of bytes that are no text cannot be written anywhere
-    return text.strip(". ") or "scene"  # no folder may be called `..`
+    text = name.encode("utf-8", "replace").decode()  # a name whose bytes are not text cannot be written to files
+    return text.strip(". ") or "scene"  # a folder cannot be called `..`

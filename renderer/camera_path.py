@@ -1,7 +1,7 @@
-"""Fly-through paths: keyframes, smooth interpolation, JSON in nerfstudio's keys.
+"""Fly-through paths: keyframes, smooth interpolation, JSON with nerfstudio's keys.
 
-The file says where the camera is in OpenGL axes (right, up, backward), as nerfstudio does; in the program poses are in
-Mitsuba's axes (left, up, forward). Only this module converts.
+Poses in a file are in OpenGL axes (right, up, backward), like nerfstudio's. Poses in the program are in Mitsuba's axes
+(left, up, forward). Only this module converts.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from noisewalk.renderer.files import written_aside
 from noisewalk.renderer.frame import Camera
 
 MAX_FRAMES = 1_000_000
-MAX_POSITION = 1e18  # its square still fits into Mitsuba's single precision
+MAX_POSITION = 1e18  # the square of this still fits into Mitsuba's single precision
 MIN_FOV = 1e-6
 MIN_FPS, MAX_FPS = 1e-3, 1e6
 MAX_PRINCIPAL_POINT = 1000.0  # widths or heights of the picture
@@ -34,7 +34,7 @@ _OPENGL_TO_MITSUBA = np.diag([-1.0, 1.0, -1.0, 1.0])
 
 
 class PathError(RendererError):
-    """A path file that cannot be used; the message is one line that names the file and the cause."""
+    """A path file that cannot be used. The message is one line that names the file and the cause."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,8 +50,8 @@ class Keyframe:
 class CameraPath:
     """Keyframes at equal distances in time, and the smooth flight through them.
 
-    Positions and field of view follow modified Akima splines (which hardly overshoot: a flight stays in its room),
-    orientations a rotation spline with continuous angular velocity. Every keyframe is met exactly.
+    Positions and fields of view follow modified Akima splines, which hardly overshoot, so that a flight stays in its
+    room. Orientations follow a rotation spline with continuous angular velocity. Every keyframe is met exactly.
     """
 
     keyframes: tuple[Keyframe, ...]
@@ -62,14 +62,14 @@ class CameraPath:
         return max(1, round(self.fps * self.seconds))
 
     def camera(self, index: int, width: int, height: int) -> Camera:
-        """The view of frame `index` >= 0. Past its end the flight goes back and forth, so any length can be asked."""
+        """The view of frame `index` >= 0; width and height in pixels. After its end the flight goes back and forth."""
         last = len(self) - 1
         folded = index % (2 * last) if last else 0
         to_world, fov_y, principal_point = self._view(min(folded, 2 * last - folded))
         return Camera(to_world, fov_y, width, height, principal_point)
 
     def digest(self) -> str:
-        """Changes with everything that changes the flight."""
+        """A hash that changes with everything that changes the flight."""
         digest = hashlib.sha256(repr((float(self.fps), float(self.seconds))).encode())
         for keyframe in self.keyframes:
             pose = keyframe.to_world + 0.0  # adding 0 turns -0 into 0
@@ -92,19 +92,19 @@ class CameraPath:
 
     @cached_property
     def _narrowest_and_widest(self) -> tuple[float, float]:
-        """A spline overshoots a little, but not to zero degrees or 180."""
+        """The limits of the field of view in degrees. A spline overshoots a little, but must not reach 0 or 180."""
         given = [k.fov_y for k in self.keyframes]
         return min(0.1, *given), max(179.0, *given)
 
     @cached_property
     def _splines(self) -> tuple[Akima1DInterpolator, RotationSpline, Akima1DInterpolator, np.ndarray]:
-        """Of positions, rotations and lenses, over times from 0 to 1; and what mirrors the rotations.
+        """Splines of positions, rotations and lenses over times from 0 to 1; and the matrix that mirrors the rotations.
 
-        Made once, and only what is asked for is read off them: a path may have a million frames.
+        They are made once, and evaluated only where needed: a path may have a million frames.
         """
         poses = np.stack([k.to_world for k in self.keyframes])
         knots = np.linspace(0.0, 1.0, len(self.keyframes))
-        # Some scenes mirror their camera. A spline needs proper rotations, so the mirror steps aside for a moment.
+        # Some scenes mirror their camera. A spline needs proper rotations: the mirror is taken out, and put back later.
         mirror = np.diag([np.sign(np.linalg.det(poses[0, :3, :3])), 1.0, 1.0])
         rotations = RotationSpline(knots, Rotation.from_matrix(poses[:, :3, :3] @ mirror))
         positions = Akima1DInterpolator(knots, poses[:, :3, 3], method="makima")
@@ -124,15 +124,15 @@ def look_at(eye: Sequence[float], target: Sequence[float], fov_y: float) -> Keyf
 
 
 def load_path(file: str | os.PathLike[str], principal_point: tuple[float, float] = (0.5, 0.5)) -> CameraPath:
-    """Reads a path.json: every frame from `camera_path`, or, where that is absent or empty, `keyframes` to fly through.
+    """Reads a path.json: every frame from `camera_path`, or, if that is absent or empty, `keyframes` to fly through.
 
-    principal_point: of the frames that name none, such as nerfstudio's: that of the scene's own camera.
+    principal_point: for frames that name none, such as nerfstudio's. It is that of the scene's own camera.
 
     Raises PathError naming the file and the cause.
     """
     file = Path(file)
     try:
-        # From bytes: a byte order mark says which encoding it is.
+        # From bytes, because a byte order mark says which encoding it is.
         return _from_json(json.loads(file.read_bytes()), principal_point)
     except OSError as error:
         raise PathError(f"{file}: cannot read the camera path: {error.strerror}") from error
@@ -147,8 +147,8 @@ def load_path(file: str | os.PathLike[str], principal_point: tuple[float, float]
 def save_path(path: CameraPath, file: str | os.PathLike[str]) -> None:
     """Writes the keyframes, to be edited by hand or in a viewer. Matrices are row-major, OpenGL axes. Raises OSError.
 
-    Numbers are exact: rounded ones would be wrong in a scene of tiny units, or through a telescope. Written aside, then
-    renamed: a crash leaves the old file or the new.
+    Numbers are exact: rounded ones would be wrong in a scene of tiny units, or through a telescope. The file is written
+    under another name, then renamed: a crash leaves the old file or the new one.
     """
     file = Path(file)
     rows = ",\n".join("    " + json.dumps(_to_json(keyframe)) for keyframe in path.keyframes)
@@ -210,7 +210,7 @@ def _keyframes(
 
 
 def _in_degrees(keyframes: tuple[Keyframe, ...], unit: Any) -> tuple[Keyframe, ...]:
-    """nerfstudio's files name no unit. Some programs write radians: that is not guessed, but asked."""
+    """Fields of view in degrees. Many files name no unit, and some programs write radians: we do not guess."""
     if unit == "radians":
         keyframes = tuple(replace(k, fov_y=math.degrees(k.fov_y)) for k in keyframes)
     elif unit not in ("degrees", None):
@@ -238,7 +238,7 @@ def _keyframe(entry: Any, where: str, matrix_key: str, principal_point: tuple[fl
 
 
 def _matrix(value: Any, where: str) -> np.ndarray:
-    """(4, 4), row-major. The viewers of old wrote three.js' column-major matrices, as text."""
+    """(4, 4), row-major. Old viewers wrote three.js' column-major matrices, as text."""
     try:
         numbers = json.loads(value) if isinstance(value, str) else value
         matrix = np.array(numbers, dtype=np.float64).reshape(4, 4)
@@ -247,13 +247,13 @@ def _matrix(value: Any, where: str) -> np.ndarray:
     if isinstance(value, str) or (matrix[3, :3].any() and not matrix[:3, 3].any()):
         matrix = matrix.T
     axes = matrix[:3, :3]
-    # A JSON file may hold NaN and Infinity, and an edited one five digits: both end up here.
+    # A JSON file may contain NaN and Infinity. An edited one may have only five digits. Both come here.
     if not np.abs(matrix).max() < MAX_POSITION or (matrix[3] != (0, 0, 0, 1)).any():
         raise _Invalid(f"{where} is not a rotation and a position")
     error = np.abs(axes.T @ axes - np.eye(3)).max()
     if error > 1e-3:
         raise _Invalid(f"{where} is not a rotation and a position")
-    if error > 1e-5:  # more than six digits leave: Mitsuba takes no scale
+    if error > 1e-5:  # more than six digits can explain: Mitsuba takes no scale
         u, _, v = np.linalg.svd(axes)
         matrix[:3, :3] = u @ v
     return matrix

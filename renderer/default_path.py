@@ -1,4 +1,4 @@
-"""A gentle flight for scenes that bring none: a slow orbit around what the scene's own camera looks at."""
+"""A gentle flight for scenes without a path: a slow orbit around what the scene's own camera looks at."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ KEYFRAMES = 33
 SWAY = 0.15  # of the distance to what the camera looks at
 RISE = 0.03
 APPROACH = 0.12
-NARROW = 0.5  # degrees: below, the flight shrinks with the field of view, which between keyframes is not met exactly
+NARROW = 0.5  # degrees; below, the flight shrinks with the field of view, because between keyframes it is not exact
 TURN = 0.15  # of the field of view
 MAX_TURN_DEGREES = 12.0
 CLEARANCE = 0.5  # of the start camera's own distance to the nearest surface
@@ -27,8 +27,8 @@ _AROUND = np.array([d for d in itertools.product((-1, 0, 1), repeat=3) if any(d)
 def default_path(scene: Scene) -> CameraPath:
     """1000 frames, the same for the same scene. The variant must be current in this thread.
 
-    The amplitude follows the distance to what the camera looks at, and shrinks until the whole flight keeps clear of
-    all surfaces and nothing stands between it and the start: it cannot leave the room.
+    The amplitude follows the distance to what the camera looks at. It shrinks until the whole flight stays away from
+    all surfaces, and nothing stands between it and the start. So the flight cannot leave the room.
     """
     pose, depth = scene.start.to_world, viewing_distance(scene)
     middle = pose[:3, :3].T @ direction(scene.start, 0.5, 0.5)
@@ -36,7 +36,7 @@ def default_path(scene: Scene) -> CameraPath:
     turns = min(MAX_TURN_DEGREES, TURN * scene.start.fov_y) * np.sin(phase)
     keyframes = []
     for offset, turn in zip(_offsets(scene, depth, phase), turns, strict=True):
-        # The middle of the picture stays in view, however narrow that is; the slower turn looks around.
+        # The middle of the picture stays in view, also if that is narrow. The slower turn looks around.
         follow, _ = Rotation.align_vectors((depth * middle - offset)[None], middle[None])
         move = np.eye(4)
         move[:3, :3] = (follow * Rotation.from_euler("y", turn, degrees=True)).as_matrix()
@@ -46,10 +46,10 @@ def default_path(scene: Scene) -> CameraPath:
 
 
 def _offsets(scene: Scene, depth: float, phase: np.ndarray) -> np.ndarray:
-    """(N, 3) in the start camera's axes, left, up and forward, from zero to zero; they never back off."""
+    """(N, 3) offsets in the start camera's axes (left, up, forward), from zero to zero. They never go backward."""
     around = distances(scene, scene.start.to_world[None, :3, 3], _AROUND)
-    clearance = CLEARANCE * min(depth, around.min())  # none of these directions may meet what the picture shows
-    # Sway and rise grow with the approach: a camera often stands with its back against a wall.
+    clearance = CLEARANCE * min(depth, around.min())  # perhaps none of these directions meets what the picture shows
+    # Sway and rise grow with the approach, because a camera often stands close to the wall behind it.
     approach = (1 - np.cos(phase)) / 2
     shape = np.stack(
         [SWAY * np.sin(2 * phase) * approach, RISE * np.sin(phase) * approach, APPROACH * approach], axis=1
@@ -61,7 +61,7 @@ def _offsets(scene: Scene, depth: float, phase: np.ndarray) -> np.ndarray:
 
 
 def _clear_scale(scene: Scene, offsets: np.ndarray, clearance: float) -> float:
-    """The first of 1, 0.8, 0.64, ... with which these offsets, in the camera's axes, keep clear; 0 where none does."""
+    """The first of 1, 0.8, 0.64, ... for which these offsets, in the camera's axes, stay clear; 0 if there is none."""
     scale = 1.0
     while scale > 0.01:
         if _is_clear(scene, scale * offsets, clearance):

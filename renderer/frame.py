@@ -1,4 +1,4 @@
-"""The data that travels between renderer, denoiser and app. No Mitsuba in here."""
+"""The data that travels between renderer, denoiser and app. Mitsuba is not used here."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ class Frame:
     color:    linear radiance.
     albedo:   in [0, 1]; 0 on mirrors, glass, lights and the background.
     normal:   shading normal in world space, length up to 1 (shorter where samples of a pixel disagree).
-    position: first surface in world space, the mean over the pixel's samples; 0 on the background. Without it, past
-              frames are of no use to the present one.
+    position: first surface in world space, the mean over the pixel's samples; 0 on the background. Without it, there
+              is no history: past frames cannot be reprojected.
     """
 
     color: torch.Tensor
@@ -69,7 +69,8 @@ class NoisyPair:
     """Two independent renderings `a` and `b` of one view, `spp` samples per pixel each; `index` is the frame number.
 
     camera: what saw both; without it, or without positions, past frames are of no use to the present one.
-    clean: (H, W, 3) float32 linear radiance to train towards, independent of both; without it, the other half is.
+    clean: (H, W, 3) float32 linear radiance, independent of both: the target of training. Without it, each half is the
+           target of the other.
     """
 
     a: Frame
@@ -80,7 +81,7 @@ class NoisyPair:
     clean: torch.Tensor | None = None
 
     def to(self, device: torch.device) -> NoisyPair:
-        """Tensors on this device, as of `Frame.to`."""
+        """Tensors on this device, like `Frame.to`."""
         clean = None if self.clean is None else to_tensor(self.clean, device)
         return replace(self, a=self.a.to(device), b=self.b.to(device), clean=clean)
 

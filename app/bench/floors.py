@@ -1,4 +1,4 @@
-"""What a frame cannot be faster than: rates of this machine, arithmetic and traffic of the network; and the paper."""
+"""The least time of a frame: rates of this machine, arithmetic and traffic of the network; and the paper's times."""
 
 from __future__ import annotations
 
@@ -29,37 +29,38 @@ COUNTED_SIZE = 64
 
 @dataclass(frozen=True)
 class Rates:
-    """matrix: FLOP/s of large matrix products, by number format; copy: bytes/s, read and written, of a large copy."""
+    """matrix: FLOP/s of large matrix products, by number format. copy: bytes/s of a large copy, read plus written."""
 
     matrix: dict[str, float]
     copy: float
 
     def seconds(self, cost: Cost) -> float:
-        """The least time for the cost: arithmetic in the fastest format, and traffic, each by itself."""
+        """The least time for the cost: of arithmetic in the fastest format, or of traffic, whichever is longer."""
         return max(cost.flops / max(self.matrix.values()), cost.bytes / self.copy)
 
 
 @dataclass(frozen=True)
 class Cost:
-    """flops: of the convolutions, a multiply-add counts as two; bytes: that they read and write."""
+    """flops: of the convolutions; a multiply-add counts as two. bytes: what they read and write."""
 
     flops: float
     bytes: float
 
     def times(self, factor: float) -> Cost:
+        """The cost of so many pixels or steps."""
         return Cost(self.flops * factor, self.bytes * factor)
 
 
 @dataclass(frozen=True)
 class NetworkCost:
-    """Per pixel of the padded input: of a forward pass, and of forward and backward together."""
+    """For each pixel of the padded input: denoise for a forward pass, train for forward and backward together."""
 
     denoise: Cost
     train: Cost
 
 
 def measure_rates(device: torch.device) -> Rates:
-    """The best of what this device does within RATE_SECONDS for each rate."""
+    """The best rates of this device. Each is measured for RATE_SECONDS."""
     gpu = device.type == "cuda"
     size, copied = (8192, 2**30) if gpu else (1024, 2**28)
     matrix = {}
@@ -72,10 +73,10 @@ def measure_rates(device: torch.device) -> Rates:
 
 
 def network_cost(model: str, device: torch.device) -> NetworkCost:
-    """Counted on a small image, as this device computes it (the number format decides the bytes).
+    """Counts on a small image what this device computes; the number format decides the bytes.
 
-    Traffic: each convolution reads its input and weights and writes its output; backward it does so twice, for the
-    gradients of its input and of its weights. What lies between the convolutions could be fused into them.
+    Traffic: each convolution reads its input and weights, and writes its output. Backward it does so twice, for the
+    gradients of input and weights. The work between convolutions is not counted: it could be fused into them.
     """
     network = build_model(model, device)
     image = torch.rand(COUNTED_SIZE, COUNTED_SIZE, 3, device=device)

@@ -1,4 +1,4 @@
-"""Between the scene's poses and viser's: (left, up, forward) to (right, down, forward), and another length."""
+"""Converts between the scene's poses and viser's: (left, up, forward), (right, down, forward), another unit."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ NEAR = 1e-4  # in viser's units and in radians: what comes back from the browser
 
 
 class Place(NamedTuple):
-    """A camera as viser is told of it: (3,) each, in its own units."""
+    """A camera in viser's axes and units: (3,) each."""
 
     position: Matrix
     look_at: Matrix
@@ -23,9 +23,9 @@ class Place(NamedTuple):
 
 
 class Axes:
-    """Of one scene, seen from its `start` pose (4, 4). unit: the scene's length of one of viser's.
+    """The axes of one scene, seen from its `start` pose (4, 4). unit: the length of viser's unit in the scene.
 
-    Some scenes mirror their camera. Viser's rotations cannot, so that its whole world is mirrored for them.
+    Some scenes mirror their camera. Viser's rotations cannot, so its whole world is mirrored for them.
     """
 
     def __init__(self, start: Matrix, unit: float) -> None:
@@ -37,12 +37,12 @@ class Axes:
         self.up = np.eye(3)[axis] * np.sign(start[axis, 1])  # no `flip` changes this axis
 
     def place(self, pose: Matrix, look_distance: float) -> Place:
-        """Where viser's camera has to be; look_distance: to the point that it turns around, in the scene's units."""
+        """Where viser's camera must be. look_distance: to the point that it turns around, in the scene's units."""
         position = self._flip * pose[:3, 3] / self._unit
         return Place(position, position + self._flip * pose[:3, 2] * (look_distance / self._unit), self.up)
 
     def pose(self, position: Matrix, wxyz: Matrix) -> Matrix | None:
-        """The scene's (4, 4) pose of a camera of viser's; None where its numbers say nothing."""
+        """The scene's pose (4, 4) of viser's camera; None if its numbers make no sense."""
         if not (np.isfinite(position).all() and np.isfinite(wxyz).all() and np.abs(wxyz).max() > 0.1):
             return None
         turned = Rotation.from_quat(np.roll(wxyz, -1)).as_matrix()

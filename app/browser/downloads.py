@@ -1,4 +1,4 @@
-"""Files that go to a browser and come from it, by way of a folder that only this program names."""
+"""Files to and from a browser, through a folder whose name only this program knows."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MAX_PATH_BYTES = 4 * 2**20
 
 
 class Downloads:
-    """Reads and writes as the window does; what it is given is data only: safetensors and JSON. Close when done."""
+    """Reads and writes as the window does. Uploads are data only: safetensors and JSON. Close when done."""
 
     def __init__(self, viewer: Viewer) -> None:
         self._viewer = viewer
@@ -29,15 +29,15 @@ class Downloads:
         self._folder.cleanup()
 
     def without_folder(self, text: str) -> str:
-        """What a message names is the visitor's file, not where it lies here."""
+        """A message about the visitor's file, without the name of our folder."""
         return text.replace(f"{self._folder.name}/", "")
 
     def weights(self, visitor: Visitor) -> None:
-        """Sends the network as it is published now. From any thread."""
+        """Sends the published network. Any thread may call this."""
         self._viewer.engine.save_weights(self._file(f"{self._name}.safetensors"), lambda file: _send(visitor, file))
 
     def path(self, visitor: Visitor) -> None:
-        """Sends the path as it is flown now. From any thread."""
+        """Sends the present path. Any thread may call this."""
         from noisewalk.renderer.camera_path import save_path
 
         path = self._viewer.flight.path
@@ -47,7 +47,7 @@ class Downloads:
             _send(visitor, file)
 
     def screenshot(self, visitor: Visitor) -> None:
-        """Sends what this visitor sees as PNG, at its full size, and all layers as EXR. From any thread."""
+        """Sends what this visitor sees, as PNG at full size, and all layers as EXR. Any thread may call this."""
         picture, scene = self._viewer.picture, self._viewer.scene
         if picture is None or scene is None:
             return
@@ -59,7 +59,7 @@ class Downloads:
         _send(visitor, exr)
 
     def take_weights(self, content: bytes) -> None:
-        """Goes on from uploaded weights."""
+        """Continues from uploaded weights."""
         self._viewer.load_weights(self._taken("uploaded.safetensors", content))
 
     def take_path(self, content: bytes) -> None:
@@ -80,7 +80,7 @@ class Downloads:
         from noisewalk.renderer.files import written_aside
 
         file = self._file(name)
-        with written_aside(file) as temporary:  # who still reads the one before goes on reading it
+        with written_aside(file) as temporary:  # a reader of the old file can still read it
             temporary.write_bytes(content)
         return file
 

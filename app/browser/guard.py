@@ -1,6 +1,6 @@
-"""viser's server, with bounds: for one machine's pages only, uploads of a bounded size, no public tunnel.
+"""viser's server with bounds: pages of this server only, uploads of bounded size, no public tunnel.
 
-viser has no public place for these, so that this file uses names of its inside (see the version in pyproject.toml).
+viser has no public interface for these. So this file uses private names of viser (see the version in pyproject.toml).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ LOCAL_NAMES = ("localhost", "127.0.0.1", "::1")
 
 
 class Server(viser.ViserServer):
-    """Listens on host and port. Raises UsageError where that cannot be."""
+    """Listens on host and port. Raises UsageError if that is not possible."""
 
     def __init__(self, host: str, port: int) -> None:
         require_free(host, port)
@@ -32,12 +32,12 @@ class Server(viser.ViserServer):
         self._websock_server.on_client_connect(self._refuse_other_sites)
 
     def request_share_url(self, verbose: bool = True) -> None:
-        """Never: viser would open a tunnel from the internet to this port for whoever asks."""
+        """Does nothing. viser would open a tunnel from the internet to this port for any visitor who asks."""
 
     async def _refuse_other_sites(self, connection: WebsockClientConnection) -> None:
-        """A page of another site may open a connection to this port too: browsers do not keep it from that.
+        """Refuses pages of other sites. Browsers let any page connect to this port.
 
-        Nor may a page whose name was made to lead to this machine (DNS rebinding).
+        It also refuses a page whose name was made to lead to this machine (DNS rebinding).
         """
         websocket = self._websock_server._live_connections[connection.client_id]
         assert websocket.request
@@ -49,7 +49,7 @@ class Server(viser.ViserServer):
 
 
 def bound_uploads(client: viser.ClientHandle) -> None:
-    """Drops uploads of more than MAX_UPLOAD_BYTES, and says so; viser itself would take any, or more than announced."""
+    """Drops uploads of more than MAX_UPLOAD_BYTES, and says so. viser takes any size, also more than announced."""
     gui, connection = client.gui, client._websock_connection
     uploads = gui._current_file_upload_states
 
@@ -57,7 +57,7 @@ def bound_uploads(client: viser.ClientHandle) -> None:
         if message.size_bytes > MAX_UPLOAD_BYTES or len(uploads) >= MAX_UPLOADS:
             body = f"{message.size_bytes / 2**20:.0f} MiB: the most is {MAX_UPLOAD_BYTES >> 20}, {MAX_UPLOADS} at once"
             client.add_notification("Not taken", body, color="red")
-            # Else the page would wait for it for good.
+            # Otherwise the page would wait forever.
             connection.queue_message(
                 messages.FileTransferPartAck(message.source_component_uuid, message.transfer_uuid, 0, 0)
             )
@@ -77,7 +77,7 @@ def bound_uploads(client: viser.ClientHandle) -> None:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches the host."""
+    """Whether only this machine can reach the host."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -85,7 +85,7 @@ def is_loopback(host: str) -> bool:
 
 
 def require_free(host: str, port: int) -> None:
-    """viser takes the next free port instead, and never comes back from a host that is not this machine's."""
+    """Raises UsageError if the port is not free. viser would take the next one, or hang at a foreign host."""
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         for family, _, _, _, address in found:

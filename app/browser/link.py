@@ -1,16 +1,16 @@
-"""How much a link carries: the size and quality of pictures follow from how long they take to arrive."""
+"""How much a link can carry. Size and quality of pictures depend on how long they take to arrive."""
 
 from __future__ import annotations
 
-# (share of the frame's width and height, JPEG quality), from what a bad link carries to what a good one does.
+# (share of the frame's width and height, JPEG quality), from a bad link to a good one.
 LEVELS = ((0.25, 40), (0.5, 50), (0.5, 75), (1.0, 60), (1.0, 80), (1.0, 92))
 FIRST = 4
 SLOW, QUICK = 0.25, 0.1  # seconds
-PATIENCE = 8  # quick answers, until more is tried
+PATIENCE = 8  # so many quick answers, before more is tried
 
 
 class Link:
-    """Of one visitor. `seconds`: how long the last picture took to be answered."""
+    """The link of one visitor. seconds: from sending the last picture to its answer."""
 
     def __init__(self) -> None:
         self.seconds = 0.0
@@ -19,14 +19,16 @@ class Link:
 
     @property
     def scale(self) -> float:
+        """The share of the frame's width and height to send."""
         return LEVELS[self._level][0]
 
     @property
     def quality(self) -> int:
+        """The JPEG quality, 0 to 100."""
         return LEVELS[self._level][1]
 
     def answered(self, seconds: float) -> None:
-        """A picture has arrived: less is sent at once where that took long, more only after a while."""
+        """To be called when a picture has arrived. After a slow one, less is sent at once; more only after a while."""
         self.seconds = seconds
         self._quick = self._quick + 1 if seconds < QUICK else 0
         if seconds > SLOW:

@@ -1,4 +1,4 @@
-"""What a visitor sees beside the picture: who flies, the state of things, the graph, and the controls."""
+"""What a visitor sees beside the picture: who flies, the state, the graph, and the controls."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ MOST_POINTS = 400  # of a graph
 
 
 class Panel:
-    """Of one visitor. Changes are ordered with `do`, which carries them out where the visitor may fly.
+    """The panel of one visitor. Changes go through `do`, which makes them if the visitor may fly.
 
-    `refresh`, on the main thread, shows what has become of them, and what others did.
+    `refresh`, on the main thread, shows their result, and what others did.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class Panel:
             self._keep(downloads)
 
     def refresh(self, flies: bool, pilot: int | None, asking: int | None) -> None:
-        """Once in a while, on the main thread."""
+        """Shows the present state. To be called now and then, on the main thread."""
         self._set("ask", self._ask, "visible", not flies)
         self._set("hand over", self._hand_over, "visible", flies and asking is not None)
         self._set("hand over to", self._hand_over, "label", f"hand the wheel over to visitor {asking}")
@@ -82,13 +82,13 @@ class Panel:
             self._set(name, handle, "value", current())
 
     def draw(self, curves: Curves) -> None:
-        """The graph of what was measured so far."""
+        """Draws the graph of what was measured so far."""
         points = _points(curves)
         self._set("scales", self._graph, "scales", _scales(points))
         self._graph.data = points
 
     def _set(self, name: str, handle: Any, attribute: str, value: Any) -> None:
-        """Where it is something new: what a visitor is just changing must not be set back."""
+        """Sets a control if the value is new. What a visitor is changing now must not be set back."""
         if self._shown.get(name) != value:
             self._shown[name] = value
             setattr(handle, attribute, value)
@@ -162,7 +162,7 @@ class Panel:
         return getattr(self._viewer.knobs, name)
 
     def _view(self, handle: viser.GuiInputHandle[T], act: Callable[[T], None]) -> None:
-        """What each visitor decides alone, at once."""
+        """Controls for what each visitor decides alone."""
 
         @handle.on_update
         async def _(event: viser.GuiEvent[Any]) -> None:
@@ -180,7 +180,7 @@ class Panel:
         @handle.on_update
         async def _(event: viser.GuiEvent[Any]) -> None:
             if event.client is None or not _makes_sense(handle):
-                return  # `refresh` has set it, or no page of ours has
+                return  # `refresh` has set it, or it does not come from our page
             value = handle.value
             self._shown[name] = value
             self._do(lambda: act(value))
@@ -219,16 +219,16 @@ def _state(viewer: Viewer, visitor: Visitor) -> str:
 
 
 def _points(curves: Curves | None) -> tuple[np.ndarray, ...]:
-    """x and the curves, (N,) each with N in [2, MOST_POINTS]: a graph of nothing, at first."""
+    """x and the curves, (N,) each with N in [2, MOST_POINTS]. At first there is nothing on them."""
     if curves is None or len(curves.frame) < 2:
         return tuple(np.arange(2.0) if i == 0 else np.full(2, np.nan) for i in range(1 + len(CURVES)))
     step = -(-len(curves.frame) // MOST_POINTS)
-    first = (len(curves.frame) - 1) % step  # such that the last is among them
+    first = (len(curves.frame) - 1) % step  # so that the last one is among them
     return tuple(line[first::step] for line in (curves.frame, *(getattr(curves, name) for name in CURVES)))
 
 
 def _scales(points: tuple[np.ndarray, ...] | None) -> dict[str, uplot.Scale]:
-    """uPlot cannot find the range of what has gaps."""
+    """The range of the axes. uPlot cannot find it if there are gaps."""
     known = np.concatenate(points[1:]) if points else np.zeros(0)
     known = known[np.isfinite(known)]
     low, high = (np.floor(known.min()), np.ceil(known.max())) if len(known) else (0.0, 1.0)
@@ -241,7 +241,7 @@ def _series() -> tuple[uplot.Series, ...]:
 
 
 def _makes_sense(handle: Any) -> bool:
-    """Whether the value is one that the page offers: viser passes on whatever it is sent."""
+    """Whether the page offers this value. viser hands on anything that it is sent."""
     if hasattr(handle, "options"):
         return handle.value in handle.options
     return not hasattr(handle, "min") or bool(handle.min <= handle.value <= handle.max)

@@ -1,4 +1,4 @@
-"""`noisewalk SCENE --browser`: the main loop. It does what the window's does, for whoever looks in."""
+"""`noisewalk SCENE --browser`: the main loop. It does the same as the window's, for all visitors."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ PANEL_SECONDS, GRAPH_SECONDS = 0.25, 1.0
 
 
 def browse(options: WalkOptions, host: str, port: int, talk: Talk) -> int:
-    """Serves the scene until Ctrl-C; returns the exit code. Raises UsageError where it cannot listen there."""
+    """Serves the scene until Ctrl-C. Returns the exit code. Raises UsageError if it cannot listen there."""
     find_scene(options.scene)
     news = threading.Event()
     viewer = Viewer(Engine(options, news.set), Preferences())
@@ -43,7 +43,7 @@ def browse(options: WalkOptions, host: str, port: int, talk: Talk) -> int:
                     news.clear()
                     browser.tick(time.monotonic())
         finally:
-            ended = viewer.close()  # also after a defect of ours: what was learned must not be lost
+            ended = viewer.close()  # after a defect in the program too: what was learned must not be lost
             browser.close()
     finally:
         server.stop()
@@ -52,7 +52,7 @@ def browse(options: WalkOptions, host: str, port: int, talk: Talk) -> int:
 
 
 class Browser:
-    """Joins viewer and visitors. All but `tick` and `close` is called by viser's threads, and ordered for `tick`."""
+    """Joins viewer and visitors. viser's threads call all methods except `tick` and `close`; `tick` does the work."""
 
     def __init__(self, server: Server, viewer: Viewer) -> None:
         self._server, self._viewer = server, viewer
@@ -63,7 +63,7 @@ class Browser:
         self._panels: dict[int, Panel] = {}
         self._axes: Axes | None = None
         self._axes_of: tuple[object, float] | None = None
-        self._placed = False  # whether the pilot's browser looks from where the camera is
+        self._placed = False  # whether the pilot's browser has the camera's view
         self._shown_number = -1
         self._due = {"panel": 0.0, "graph": 0.0}
         self.visitors_so_far = 0
@@ -80,7 +80,7 @@ class Browser:
         server.on_client_disconnect(self._disconnected)
 
     def tick(self, now: float) -> None:
-        """Once for every turn of the main loop."""
+        """To be called once for every turn of the main loop."""
         while not self._orders.empty():
             self._orders.get()()
         self._wheel.tick(now)
@@ -93,7 +93,7 @@ class Browser:
         self._show(now)
 
     def close(self) -> None:
-        """Ends what belongs to visitors."""
+        """Ends all threads of visitors, and deletes their files."""
         for visitor in self._visitors.values():
             visitor.leave()
         self._downloads.close()
@@ -126,7 +126,7 @@ class Browser:
         self._changed_hands(before)
 
     def _order(self, number: int, action: Callable[[], None]) -> None:
-        """For the visitor who flies: whoever else tries is not heard."""
+        """Takes an order from the visitor who flies. Orders of others are ignored."""
 
         def carry_out() -> None:
             if number != self._wheel.pilot:
@@ -152,7 +152,7 @@ class Browser:
         return self._viewer.scene, self._viewer.camera.speed
 
     def _follow_scene(self) -> None:
-        """Another scene, or another speed: viser's keys move at one speed, so that its world grows or shrinks."""
+        """Follows a new scene or speed. viser's keys have one speed, so its world grows or shrinks instead."""
         current = self._current_axes()
         if self._axes_of == current:
             return
@@ -175,10 +175,10 @@ class Browser:
         self._visitors[number].place(self._axes, self._viewer.camera.pose, self._viewer.scene.distance)
 
     def _steer(self, now: float) -> None:
-        """The pilot's browser moves the camera, except while a path plays: there, the path does."""
+        """Lets the pilot's browser move the camera, unless a path plays."""
         number = self._wheel.pilot
         if number is None or self._viewer.flight.playing:
-            self._placed = False  # until it comes to rest, or somebody comes
+            self._placed = False  # until the camera rests, or a visitor comes
             return
         if not self._placed:
             self._placed = True
@@ -218,7 +218,7 @@ class Browser:
         )
 
     def _tell_news(self) -> None:
-        """What the window shows as toasts."""
+        """Sends the messages that the window shows as toasts."""
         viewer = self._viewer
         toasts, viewer.toasts = viewer.toasts, []
         errors, viewer.errors = viewer.errors, []

@@ -1,4 +1,4 @@
-"""One browser: its pictures, its camera, and how it looks at them."""
+"""One browser: its pictures, its camera, and its view settings."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from noisewalk.app.flying.develop import develop
 from noisewalk.app.flying.messages import Picture
 from noisewalk.app.flying.view import BACKGROUND, DisplaySettings
 
-ANSWER_SECONDS = 10.0  # then the next picture is sent all the same
-PLACING_SECONDS = 1.0  # until a browser's camera is where it was put; what it says before is of the old place
+ANSWER_SECONDS = 10.0  # after so long without an answer, the next picture is sent
+PLACING_SECONDS = 1.0  # after moving a browser's camera, what it reports for so long may be the old place
 ASPECTS = (0.2, 5.0)
-SMALLEST = 128  # pixels: no link is that bad
+SMALLEST = 128  # pixels; no link needs smaller pictures
 
 
 class Visitor:
-    """A thread sends the newest picture whenever the last one has arrived: never two under way, never an old one.
+    """A visitor. A thread sends the newest picture when the last one has arrived: never two at once, never an old one.
 
-    newest: the picture to show now. `view` is the visitor's own.
+    newest: gives the picture to show now. view: the settings of this visitor.
     """
 
     def __init__(self, client: viser.ClientHandle, newest: Callable[[], Picture | None]) -> None:
@@ -44,7 +44,7 @@ class Visitor:
         self._thread.start()
 
     def wake(self) -> None:
-        """There is something new to show."""
+        """Tells the thread that there is something new to show."""
         self._news.set()
 
     def leave(self) -> None:
@@ -53,7 +53,7 @@ class Visitor:
         self._news.set()
 
     def place(self, axes: Axes, pose: Matrix, distance: float) -> None:
-        """Puts the browser's camera somewhere; distance: the scene's viewing distance."""
+        """Moves the browser's camera. distance: the viewing distance of the scene."""
         self._at, self._placed_at = pose, time.monotonic()
         place = axes.place(pose, distance / 50 if self.looks_around else distance)
         camera = self.client.camera
@@ -63,7 +63,7 @@ class Visitor:
             camera.look_at = place.look_at
 
     def steered(self, axes: Axes) -> Matrix | None:
-        """Where the visitor has moved the camera since the last call; None where it has not."""
+        """The new view if the visitor has moved the camera since the last call, else None."""
         told, self._told = self._told, None
         pose = axes.pose(*told) if told else None
         if pose is None or self._at is None:
@@ -78,7 +78,7 @@ class Visitor:
         return pose
 
     def notify(self, text: str, error: bool) -> None:
-        """A line over the picture; an error stays until it is closed."""
+        """Shows a line over the picture. An error stays until it is closed."""
         color, seconds = ("red", None) if error else (None, 6.0)
         self.client.add_notification("", text, auto_close_seconds=seconds, color=color)  # type: ignore[arg-type]
 
@@ -97,17 +97,17 @@ class Visitor:
             pixels = framed(self._scaled(develop(picture, view), picture.preview), aspect)
             self.client.scene.set_background_image(pixels, "jpeg", jpeg_quality=self.link.quality)
             self.link.answered(self._answer())
-            self._news.set()  # what has come meanwhile
+            self._news.set()  # there may be something new already
 
     def _answer(self) -> float:
-        """Seconds until the browser has handled the picture: it answers in the order in which it is told."""
+        """Seconds until the browser has handled the picture. It answers messages in their order."""
         start = time.monotonic()
-        with contextlib.suppress(RuntimeError, TimeoutError):  # gone, asleep, or without a storage: an answer too
+        with contextlib.suppress(RuntimeError, TimeoutError):  # gone, asleep, or no storage: an answer too
             self.client.local_storage.get_item("noisewalk", ANSWER_SECONDS)
         return time.monotonic() - start
 
     def _scaled(self, pixels: np.ndarray, preview: bool) -> np.ndarray:
-        """No larger than the link carries and the browser shows; previews are small already."""
+        """The picture, not larger than the link carries and the browser shows. Previews are small already."""
         height, width = pixels.shape[:2]
         scale = min(max(self.link.scale, SMALLEST / height), self.client.camera.image_height / height)
         if scale >= 1.0 or preview:
@@ -116,13 +116,13 @@ class Visitor:
         return np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.BOX))
 
     def _aspect(self) -> float:
-        """Width by height of what the browser shows it in."""
+        """Width divided by height of the browser's canvas."""
         camera = self.client.camera
         return float(np.clip(camera.image_width / max(1, camera.image_height), *ASPECTS))
 
 
 def framed(pixels: np.ndarray, aspect: float) -> np.ndarray:
-    """(H, W, 3) in the middle of a picture of that aspect, which viser stretches over its canvas."""
+    """Puts (H, W, 3) into the middle of a picture of that aspect, because viser stretches it over its canvas."""
     height, width = pixels.shape[:2]
     full_width, full_height = max(width, round(height * aspect)), max(height, round(width / aspect))
     left, top = (full_width - width) // 2, (full_height - height) // 2

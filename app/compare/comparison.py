@@ -46,8 +46,8 @@ from noisewalk.renderer.bundled import find_scene, scene_name
 from noisewalk.renderer.files import written_aside
 from noisewalk.renderer.reference import Reference
 
-_OF_A_SCENE = ("scene", "width", "height")  # of the settings; the others are the same for all
-TABLE_FRAMES = (1, 10, 50, 100, 200)  # how many frames are walked when it is measured; the last one is added
+_OF_A_SCENE = ("scene", "width", "height")  # settings that differ from scene to scene
+TABLE_FRAMES = (1, 10, 50, 100, 200)  # measured after so many frames, and after the last one
 FLIP_FORMULA = "FLIP = mean LDR-FLIP error (Andersson et al. 2020) of the tone-mapped images, at 67 pixels per degree"
 FORMULAS = (
     PSNR_FORMULA,
@@ -61,9 +61,9 @@ FORMULAS = (
 
 @dataclass(frozen=True)
 class Row:
-    """One measurement. frame counts from 1; PSNR and tPSNR in dB; flip and tPSNR may be missing.
+    """One measurement. frame counts from 1; PSNR and tPSNR are in dB; flip and tPSNR may be missing.
 
-    psnr_is_bound, tpsnr_is_bound: the corrected one is at least so much; the reference is too noisy to tell more.
+    psnr_is_bound, tpsnr_is_bound: the true value is at least the corrected one. The reference is too noisy to say more.
     """
 
     scene: str
@@ -84,7 +84,7 @@ class Row:
 
 @dataclass(eq=False)
 class Comparison:
-    """What was measured, and how it ended. state: complete, interrupted or failed."""
+    """What was measured. about["state"] says how it ended: complete, interrupted or failed."""
 
     folder: Path
     about: dict[str, Any]
@@ -93,22 +93,28 @@ class Comparison:
 
     @property
     def exit_code(self) -> int:
+        """Of the command: 0 when complete."""
         return 0 if self.about["state"] == "complete" else EXIT_INTERRUPTED
 
     def result(self) -> dict[str, Any]:
-        """For `--json`."""
+        """The document for `--json`."""
         rows = [asdict(row) for row in self.rows]
         return {"folder": str(self.folder), "state": self.about["state"], "rows": rows}
 
 
 def compare(options: WalkOptions, scenes: Sequence[str], models: Sequence[str], talk: Talk) -> int:
-    """Walks each scene once with all contenders; leaves rows.csv, result.json and report.html in one folder."""
-    distinct_names(scenes)  # before hours are spent on the first of them
+    """Walks each scene once with all contenders. Writes rows.csv, result.json and report.html into one folder.
+
+    Returns the exit code. Raises UsageError, SceneError or WeightsError before the first walk.
+    """
+    distinct_names(scenes)  # now, and not after hours of work on the first scenes
     starts = starts_of(models, options.weights)
     folder = new_folder(options.out, "comparisons")
     missing = [package for package in ("pyoidn", "flip_evaluator") if find_spec(package) is None]
     if missing:
         talk.warn(f"not installed, and left out of the comparison: {', '.join(missing)}: {COMPARE_HINT}")
+    if "pyoidn" in missing:
+        starts.pop("adaptive-oidn", None)
     walks = [replace(options, scene=scene) for scene in scenes]
     contenders = partial(_contenders, starts=starts, talk=talk)
     about = {"title": "noisewalk compare"}
@@ -130,14 +136,14 @@ def measure_walks(
 ) -> Comparison:
     """Walks each walk once, shows its frames to all contenders, and measures them after `measured` frames.
 
-    Leaves rows.csv, result.json and report.html in `folder`, also of what was measured before Ctrl-C or a failure.
-    measured: counted from 1. about: goes into result.json; its `title` heads the page.
+    Writes rows.csv, result.json and report.html into `folder`. After Ctrl-C or a failure they have what was measured.
+    measured: numbers of frames, from 1. about: goes into result.json; its `title` is the heading of the page.
     """
     done = Comparison(folder, {**about, "formulas": FORMULAS, "versions": versions(), "sizes": {}, "state": "failed"})
     try:
         with StopSignal("stopping; what is measured is kept") as stop:
             for options, name in zip(walks, distinct_names([walk.scene for walk in walks]), strict=True):
-                session = open_session(replace(options, weights=None), talk)  # contenders load what is theirs
+                session = open_session(replace(options, weights=None), talk)  # contenders load their own weights
                 done.about["machine"] = machine(session.backend, session.denoiser.device)
                 settings = asdict(session.options) | {"weights": options.weights}
                 done.about["settings"] = {k: str(v) for k, v in settings.items() if k not in _OF_A_SCENE}
@@ -156,9 +162,9 @@ def measure_walks(
 
 
 def distinct_names(scenes: Sequence[str]) -> list[str]:
-    """What each scene is called; equal names get as much of their folders in front as tells them apart.
+    """The names of the scenes. Equal names get so many of their folders in front that they differ.
 
-    Raises SceneError where there is no such scene, UsageError where one is named twice.
+    Raises SceneError if there is no such scene, UsageError if one is named twice.
     """
     files = [Path(os.path.abspath(find_scene(scene))) for scene in scenes]
     for scene, file in zip(scenes, files, strict=True):
@@ -176,15 +182,15 @@ def _distinct_name(file: Path, files: Sequence[Path]) -> str:
 
 
 def _longer_name(file: Path, depth: int) -> str:
-    """The scene's name behind `depth` folders that it lies in."""
+    """The scene's name after the last `depth` folders of its path."""
     above = (file.parent if file.name == "scene.xml" else file).parent
     return "/".join([*above.parts[max(0, len(above.parts) - depth) :], scene_name(file)])
 
 
 def starts_of(models: Sequence[str], weights: Path | None) -> dict[str, dict[str, Any]]:
-    """What is different for each of these CONTENDERS; the weights go to those of their model that do not start cold.
+    """What differs for each of these CONTENDERS. The weights go to those of their model that do not start cold.
 
-    Raises WeightsError or UsageError where the weights are of no use.
+    Raises WeightsError or UsageError if the weights cannot be used.
     """
     starts = {name: CONTENDERS[name] for name in models}
     if weights is None:
@@ -204,7 +210,7 @@ def _contenders(session: Session, starts: Mapping[str, Mapping[str, Any]], talk:
     if session.backend.variant.startswith("cuda"):
         try:
             yield Optix(session)
-        except RuntimeError as error:  # the driver may trace rays, and yet come without the denoiser's weights
+        except RuntimeError as error:  # a driver may trace rays and still not have the denoiser's weights
             talk.warn(f"the OptiX denoiser does not work here, and is left out: {str(error).splitlines()[0]}")
     for name, changes in starts.items():
         yield OnlineModel(name, session, changes)
@@ -213,14 +219,14 @@ def _contenders(session: Session, starts: Mapping[str, Mapping[str, Any]], talk:
 
 
 def milestones(frames: int) -> list[int]:
-    """The frames of the table, from 1, with the last one of the walk."""
+    """The frames of the table and the last one of the walk, counted from 1."""
     return sorted({frame for frame in (*TABLE_FRAMES, frames) if frame <= frames})
 
 
 def score_table(rows: Sequence[Row]) -> str:
-    """Corrected PSNR, FLIP and corrected tPSNR per method and measured frame, for each scene and as the mean of all.
+    """Corrected PSNR, FLIP and corrected tPSNR of each method and measured frame, for each scene and as a mean.
 
-    Bounds have a > and are left out of means.
+    Bounds have a > and do not count in means.
     """
     lines = []
     width = max((len(row.method) for row in rows), default=0) + 1
@@ -239,7 +245,7 @@ def score_table(rows: Sequence[Row]) -> str:
 
 
 def _cell(rows: Sequence[Row]) -> str:
-    """The means over scenes; a dash for what nobody measured."""
+    """The means over scenes; a dash for what was not measured."""
     psnr, flips, tpsnr = (
         _mean([(row.psnr_corrected, row.psnr_is_bound) for row in rows], 7, 2),
         _mean([(row.flip, False) for row in rows], 5, 3),
@@ -249,7 +255,7 @@ def _cell(rows: Sequence[Row]) -> str:
 
 
 def _mean(values: Sequence[tuple[float | None, bool]], width: int, digits: int) -> str:
-    """The mean of what is known and no bound; else of the bounds, with a >."""
+    """The mean of the values that are no bounds; if there are none, of the bounds, with a >."""
     known = [(value, bound) for value, bound in values if value is not None]
     if not known:
         return f"{'-':>{width}}"
@@ -271,7 +277,7 @@ def _one_walk(
     stop: StopSignal,
 ) -> None:
     frames = session.options.frames
-    # tPSNR needs the frame before as well.
+    # tPSNR also needs the frame before.
     compared = {index for frame in measured for index in (frame - 2, frame - 1) if index >= 0}
     contenders: list[Contender] = []
     try:
@@ -293,7 +299,7 @@ def _one_walk(
                         for name, one in shown.items()
                     ]
                     done.rows.extend(new)
-                    _write(done)  # hours may lie between one measurement and the next
+                    _write(done)  # the next measurement may be hours away
                     images = {name: one.image for name, one in shown.items()} | {
                         "reference": torch.from_numpy(references[index].mean)
                     }

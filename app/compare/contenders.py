@@ -1,4 +1,4 @@
-"""What a comparison compares: everything that makes a picture of the same two noisy frames."""
+"""What a comparison compares: all that make a picture of the same two noisy frames."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ class Contender(Protocol):
     name: str
 
     def learn(self, pair: NoisyPair) -> float:
-        """Sees the next pair of the walk; returns how long that took, in milliseconds."""
+        """Takes the next pair of the walk. Returns how long that took, in milliseconds."""
 
     def show(self, pair: NoisyPair) -> Shown:
-        """The picture of the pair that was last learned from."""
+        """The picture of the last pair."""
 
     def close(self) -> None:
-        """Frees what it holds."""
+        """Frees its resources."""
 
 
 class NoisyAverage:

@@ -93,7 +93,7 @@ def _measure_table(rows: Sequence[dict[str, Any]], measure: str, title: str, dig
 
 
 def _is_bound(row: dict[str, Any], measure: str) -> bool:
-    """Whether the value is at least so much: the reference does not tell more."""
+    """Whether the value is only a bound: the true one is at least so much."""
     return measure in _BOUNDS and bool(row[_BOUNDS[measure]])
 
 

@@ -1,4 +1,4 @@
-"""`noisewalk variants SCENE`: figure 6 of the paper, its network with each loss on the same frames of one walk."""
+"""`noisewalk variants SCENE`: figure 6 of the paper. Its network learns with each loss on the same walk."""
 
 from __future__ import annotations
 
@@ -20,13 +20,16 @@ from noisewalk.denoiser.paper import PAPER, VARIANTS
 from noisewalk.renderer.bundled import find_scene
 from noisewalk.renderer.files import written_aside
 
-# Lehtinen et al. 2018, figure 6, in dB: one picture of a scene of their own, its input a single rendering of 8 spp.
+# Lehtinen et al. 2018, figure 6, in dB. It is one picture of another scene. Its input is a single rendering of 8 spp.
 PAPER_PSNR = {"noisy": 11.32, "l2": 25.46, "l2-t-input": 25.39, "l2-t-both": 15.50, "hdr": 29.05, "paper": 30.09}
 NOTE = "the paper's dB are of another scene: compare the order. T(y) as target is wrong on purpose, and too dark"
 
 
 def variants(options: WalkOptions, talk: Talk) -> int:
-    """Walks once, trains all variants on it; leaves what a comparison does, curves.png and strip.png."""
+    """Walks once, and trains all variants on it. Writes what a comparison writes, curves.png and strip.png.
+
+    Returns the exit code.
+    """
     find_scene(options.scene)
     folder = new_folder(options.out, "variants")
     every = options.reference_every
@@ -43,7 +46,7 @@ def variants(options: WalkOptions, talk: Talk) -> int:
 
 
 def variant_table(rows: Sequence[Row]) -> str:
-    """The last measured frame: each variant beside what the paper found."""
+    """The last measured frame as a table: each variant beside the paper's dB."""
     settings = {
         v.name: (
             "L_HDR" if v.loss is hdr_loss else "L2",

@@ -16,14 +16,14 @@ MAX_PITCH = math.radians(89.0)
 FAST = 4.0
 MIN_SPEED, MAX_SPEED = 1e-3, 1e3  # of the viewing distance, per second
 SPEED_STEP = 1.2
-MAX_CLICKS = 100.0  # of the wheel at once
+MAX_CLICKS = 100.0  # the wheel can report this many clicks at once
 FOV_RANGE = (5.0, 140.0)
 LOOK_DEGREES = 90.0  # for a drag across the height of the picture
 
 
 @dataclass(frozen=True)
 class Steering:
-    """What is asked of the camera in one tick: right, up, forward in [-1, 1]; seconds since the last tick."""
+    """How to steer the camera in one tick. right, up, forward in [-1, 1]; seconds since the last tick."""
 
     right: float
     up: float
@@ -35,8 +35,8 @@ class Steering:
 class FlyCamera:
     """A free camera that keeps its horizon level, as far as the scene's own view was level.
 
-    speed: in units of the scene's viewing distance per second. `pose` is replaced, never changed in place, whenever the
-    camera moves, so that identity tells whether it did.
+    speed: in viewing distances of the scene per second. When the camera moves, `pose` becomes another object. It is
+    never changed in place, so that its identity tells whether the camera moved.
     """
 
     def __init__(self) -> None:
@@ -54,7 +54,7 @@ class FlyCamera:
         return Viewpoint(self.pose, self.fov_y, self.principal_point)
 
     def place(self, viewpoint: Viewpoint, distance: float) -> None:
-        """Puts the camera at a view that `reset` comes back to; `distance` is the scene's scale."""
+        """Puts the camera at a view, to which `reset` returns. distance: the viewing distance of the scene."""
         self._start, self._distance = viewpoint, distance
         pose = viewpoint.to_world
         axis = int(np.argmax(np.abs(pose[:3, 1])))
@@ -70,7 +70,7 @@ class FlyCamera:
         self.pose, self.fov_y, self.principal_point = viewpoint
 
     def steer(self, wish: Steering) -> bool:
-        """Moves along the camera's own axes (up and down: the world's); whether it moved."""
+        """Moves along the camera's own axes; up and down are the world's. Returns whether it moved."""
         left, forward = self.pose[:3, 0], self.pose[:3, 2]
         direction = -wish.right * left + wish.up * self._up + wish.forward * forward
         length = float(np.linalg.norm(direction))
@@ -81,7 +81,7 @@ class FlyCamera:
         return True
 
     def look(self, right: float, down: float) -> bool:
-        """Turns by a drag of (right, down), in heights of the picture; whether it turned."""
+        """Turns by a drag of (right, down), in heights of the picture. Returns whether it turned."""
         if right == 0.0 and down == 0.0:
             return False
         turn = math.radians(LOOK_DEGREES * self.fov_y / 60.0)
@@ -89,7 +89,7 @@ class FlyCamera:
         return True
 
     def orbit(self, pivot: Matrix, right: float, down: float) -> bool:
-        """Turns around a point (3,) in the world, which stays where it is in the picture; whether it turned."""
+        """Turns around a point (3,) in the world, which keeps its place in the picture. Returns whether it turned."""
         if right == 0.0 and down == 0.0:
             return False
         turned = self._turned(self.pose, right * math.pi, down * math.pi)
@@ -117,7 +117,7 @@ class FlyCamera:
         forward, left = pose[:3, 2], pose[:3, 0]
         elevation = math.asin(float(np.clip(forward @ self._up, -1.0, 1.0)))
         pitch = elevation - float(np.clip(elevation - pitch, -MAX_PITCH, MAX_PITCH))
-        # Some scenes mirror their camera: what is right in the picture then lies to the left of `forward`.
+        # Some scenes mirror their camera. The right of the picture is then to the left of `forward`.
         mirrored = np.sign(np.linalg.det(pose[:3, :3]))
         # From forward towards right, which is -left, and from forward towards down.
         matrix = _rotation(self._up, -mirrored * yaw) @ _rotation(left, mirrored * pitch)
@@ -127,10 +127,10 @@ class FlyCamera:
 
 
 def reprojection(now: Viewpoint, shown: Viewpoint, aspect: float, distance: float) -> Matrix:
-    """Where in an older picture lies what the camera sees now: a homography (3, 3) of pictures' (u, v, 1) in [0, 1].
+    """A homography (3, 3) from what the camera sees now to its place in an older picture, both (u, v, 1) in [0, 1].
 
-    Exact for what lies in the plane at `distance` in front of the camera, and for pure turns everywhere; good enough
-    for the moments until the next picture is there. (Hartley and Zisserman, Multiple View Geometry, section 13.1.)
+    It is exact in the plane at `distance` in front of the camera, and for pure turns everywhere. That is good enough
+    for the short time until the next picture. (Hartley and Zisserman, Multiple View Geometry, section 13.1.)
     """
     relative = np.linalg.inv(shown.to_world) @ now.to_world
     plane = relative[:3, :3].copy()
@@ -154,6 +154,6 @@ def _rotation(axis: Matrix, angle: float) -> Matrix:
 
 
 def _orthonormal(matrix: Matrix) -> Matrix:
-    """The nearest orthonormal matrix: thousands of small turns must not add up to a shear."""
+    """The nearest orthonormal matrix. Without this, rounding errors of thousands of turns become a shear."""
     u, _, v = np.linalg.svd(matrix)
     return u @ v

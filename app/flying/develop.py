@@ -1,4 +1,4 @@
-"""From layers to the pixels that are shown, where there is no GL: the same picture as `viewer/display.py` draws."""
+"""From layers to the shown pixels without GL. The picture is the same as that of `viewer/display.py`."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ NOTHING = tuple(1.6 * channel for channel in BACKGROUND)  # where a layer is mis
 
 
 def develop(picture: Picture, view: DisplaySettings) -> np.ndarray:
-    """The whole picture as it is looked at, at its own size: (H, W, 3) uint8."""
+    """The whole picture as it is shown, at its own size: (H, W, 3) uint8."""
     width = picture.layers["denoised"].shape[1]
-    # Columns whose middle lies to the left of the split show the left mode.
+    # Columns whose middle is to the left of the split show the left mode.
     columns = min(max(math.ceil(view.split * width - 0.5), 0), width) if view.split_on else width
     sides = [(view.left, slice(0, columns)), (view.right, slice(columns, width))]
     with beside_rendering(picture.layers["denoised"]):
@@ -59,13 +59,13 @@ def _srgb(value: torch.Tensor) -> torch.Tensor:
 
 def _aces(value: torch.Tensor) -> torch.Tensor:
     """Narkowicz 2015, ACES filmic tone mapping curve."""
-    value = value.clamp(max=1e4)  # of which the curve is 1, and its squares are finite
+    value = value.clamp(max=1e4)  # there the curve is 1, and squares are finite
     return _srgb(value * (2.51 * value + 0.03) / (value * (2.43 * value + 0.59) + 0.14))
 
 
 def _heat(error: torch.Tensor, view: DisplaySettings) -> torch.Tensor:
     ramp = torch.as_tensor(colors(1021) / 255, dtype=torch.float32, device=error.device)
-    # As a texture of 256 colours, whose middles the shader finds colours between.
+    # Like the shader's texture of 256 colors, which interpolates between their middles.
     place = (error / view.error_scale).clamp(0.002, 0.998) * 256 - 0.5
     return ramp[(place * 4).round().long()]
 

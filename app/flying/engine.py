@@ -1,4 +1,4 @@
-"""The session thread: takes the newest wish of the window, gives back the newest picture. The window never waits.
+"""The session thread. It takes the newest wish of the window, and gives the newest picture. The window never waits.
 
 Nothing heavy is imported before the thread runs, so that the window is there at once.
 """
@@ -33,20 +33,20 @@ if TYPE_CHECKING:
     from noisewalk.denoiser.estimate import Estimate
     from noisewalk.renderer.frame import Camera
 
-SLOW_FRAME_MS = 200.0  # above this, a camera in motion is shown in small quick frames
+SLOW_FRAME_MS = 200.0  # if a frame takes longer, a camera in motion is shown in small frames
 MAX_ORDERS = 64
 JOIN_SECONDS = 20.0
 NICENESS = 5
 
 
 class _Stale(Exception):
-    """The camera moved on, or there is something more urgent: this frame is not wanted any more."""
+    """This frame is no longer wanted: the camera moved on, or something is more urgent."""
 
 
 class Engine:
-    """Owns the session thread. All methods return at once, but `close`.
+    """Owns the session thread. All methods except `close` return at once.
 
-    `wake` is called on the thread when there is something new to show.
+    wake: the session thread calls it when there is something new to show.
     """
 
     def __init__(self, options: WalkOptions, wake: Callable[[], None] = lambda: None) -> None:
@@ -62,14 +62,14 @@ class Engine:
         self._picture: Picture | None = None
         self._status = Status("opening", "starting", None)
         self._opened: _Opened | None = None
-        self._numbers = 0  # of frames: seeds follow from it, so that it never goes back
+        self._numbers = 0  # of frames; seeds depend on it, so it never decreases
         self._frame_ms = 0.0
         self._saved_weights: Path | None = None
         self._thread = threading.Thread(target=self._run, name="session", daemon=True)
 
     @staticmethod
     def knobs_of(options: WalkOptions) -> Knobs:
-        """Where the knobs stand at first."""
+        """The first position of the knobs."""
         return Knobs(True, options.iterations, options.crop, options.learning_rate, options.spp)
 
     # The window's side.
@@ -80,6 +80,7 @@ class Engine:
 
     @property
     def status(self) -> Status:
+        """The present state of the session thread."""
         return self._status
 
     @property
@@ -110,7 +111,7 @@ class Engine:
         self._order(lambda session: session.denoiser.restart(), "the network starts afresh")
 
     def load_weights(self, file: Path) -> None:
-        """Goes on from saved weights; says so where they were trained on another scene."""
+        """Continues from saved weights. A message says so if they were trained on another scene."""
 
         def load(session: Session) -> None:
             about = session.denoiser.load(file)
@@ -142,15 +143,15 @@ class Engine:
         self._order(find)
 
     def open(self, scene: str) -> None:
-        """Opens another scene; where that fails, the old one goes on."""
+        """Opens another scene. If that fails, the old one stays."""
         self._append(lambda: self._switch(replace(self._options, scene=scene, path=None, weights=None)))
 
     def restart(self) -> None:
-        """After a failure: begins again, from the weights saved last."""
+        """Begins again after a failure, with the weights that were saved last."""
         self._append(self._recover)
 
     def close(self) -> bool:
-        """Saves the weights and ends the thread; False where it did not end within JOIN_SECONDS."""
+        """Saves the weights and ends the thread. Returns False if it did not end within JOIN_SECONDS."""
         with self._changed:
             self._stop = True
             self._changed.notify_all()
@@ -159,7 +160,7 @@ class Engine:
         return not self._thread.is_alive()
 
     def rescue_weights(self) -> None:
-        """Saves the weights from whatever thread, when the session thread cannot be waited for."""
+        """Saves the weights from any thread, for when the session thread does not end."""
         opened = self._opened
         if opened is not None:
             opened.autosave.save()
@@ -203,7 +204,7 @@ class Engine:
                 self._fail(f"{type(error).__name__}: {error}")
         if self._opened is not None:
             self._opened.leave()
-        self._opened = None  # freed on this thread, which made it, and not wherever Python's collector happens to run
+        self._opened = None  # freed on this thread, which made it, and not where the garbage collector runs
         self._status = replace(self._status, phase="closed")
 
     def _step(self) -> None:
@@ -219,7 +220,7 @@ class Engine:
             return
         opened.apply(wish.knobs)
         if wish.path_frame is not None and wish.path_frame == opened.last_path_frame:
-            self._pause(0.1)  # the window has not asked for the next one yet
+            self._pause(0.1)  # the window has not asked for the next frame yet
             if self._wish.path_frame == opened.last_path_frame:
                 return
             wish = self._wish
@@ -243,7 +244,7 @@ class Engine:
         return self._numbers
 
     def _rests(self, wish: Wish) -> bool:
-        """Whether there is nothing to do but to look longer at the same view."""
+        """Whether the view stays the same, and nothing else is to be done."""
         newest = self._wish
         moved = newest.moving or newest.to_world is not wish.to_world
         return not (moved or self._orders or wish.path_frame is not None)
@@ -275,7 +276,7 @@ class Engine:
         psnr = (measured.psnr_noisy_corrected, measured.psnr_shown_corrected) if measured else None
         decibels = dict(zip(("noisy", "denoised"), psnr, strict=True)) if psnr else {}
         estimate: Estimate | None = result.estimate
-        if not training.trained:  # a fresh network has nothing to show
+        if not training.trained:  # a fresh network has learned nothing to show
             layers["denoised"], estimate = layers["noisy"], None
             decibels.pop("denoised", None)
         if estimate:
@@ -292,6 +293,7 @@ class Engine:
             path_frame=wish.path_frame,
             decibels=decibels,
             noise_floor=measured.noise_floor if measured else None,
+            bounds=frozenset(n for n, value in decibels.items() if measured and measured.is_bound(value)),
             estimate=None if preview else estimate,
             reference_spp=opened.reference.spp,
             trained=training.trained,
@@ -307,7 +309,7 @@ class Engine:
         self._wake()
 
     def _switch(self, options: WalkOptions) -> None:
-        """Opens a scene, and only then lets the old one go."""
+        """Opens a scene, and then closes the old one."""
         left, old_status = self._opened, self._status
         try:
             note = f"opening {scene_name(find_scene(options.scene))}"
@@ -345,7 +347,7 @@ class Engine:
 
 
 class _Opened:
-    """A scene that is open, and all that goes when it is left: what the session thread keeps for it alone."""
+    """An open scene, and all that the session thread keeps for it only."""
 
     def __init__(self, options: WalkOptions, tell: Callable[[str], None]) -> None:
         from noisewalk.app.session import Session
@@ -363,11 +365,11 @@ class _Opened:
 
     @property
     def spp(self) -> int:
-        """Of the frames as they are rendered: not more than fit."""
+        """Samples per pixel of the rendered frames: the wanted number, or as many as fit."""
         return self._applied.spp if self._applied else 1
 
     def apply(self, wanted: Knobs) -> None:
-        """Trains and renders with other settings from now on."""
+        """Uses other settings for training and rendering from now on."""
         knobs = replace(wanted, spp=min(wanted.spp, self.facts.max_spp))
         if knobs == self._applied:
             return
@@ -383,16 +385,16 @@ class _Opened:
         return _camera(self.session, Viewpoint(wish.to_world, wish.fov_y, wish.principal_point))
 
     def leave(self) -> None:
-        """Keeps what is worth it, and closes the session."""
+        """Saves reference and weights, and closes the session."""
         try:
             self.reference.keep(self.spp)
             self.autosave.save()
         finally:
-            self.session.close()  # else its training thread stays, and holds on to network and optimiser
+            self.session.close()  # otherwise its training thread stays, with network and optimiser
 
 
 def _give_way() -> None:
-    """The window goes first: this thread, and all those that it starts (Dr.Jit's, torch's), get less of busy cores."""
+    """Gives this thread and all threads that it starts (Dr.Jit's, torch's) a lower priority than the window."""
     if sys.platform == "linux":
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
 
@@ -402,7 +404,7 @@ def _facts(session: Session, weights: Path) -> SceneFacts:
     from noisewalk.renderer.rays import viewing_distance
 
     scene, options = session.scene, session.options
-    session.path.camera(0, 1, 1)  # makes its splines on this thread: with many keyframes that takes seconds
+    session.path.camera(0, 1, 1)  # makes the splines on this thread, which takes seconds with many keyframes
     return SceneFacts(
         name=scene.name,
         file=options.scene if options.scene in bundled_scenes() else str(scene.file.resolve()),
@@ -432,7 +434,7 @@ def _camera(session: Session, viewpoint: Viewpoint) -> Camera:
 
 
 def _complete(layers: Mapping[str, Any]) -> None:
-    """Waits until a GPU has computed them: the window reads them on a stream that does not (see `upload`)."""
+    """Waits until a GPU has computed them. The window reads them on a stream that does not wait (see `upload`)."""
     if any(not isinstance(layer, np.ndarray) for layer in layers.values()):
         import torch
 

@@ -1,4 +1,4 @@
-"""Reading and writing files beside the window: one thread does it, and the window's thread hears what came of it."""
+"""Reads and writes files on a thread of their own. The window's thread gets the results."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ T = TypeVar("T")
 
 
 class FileJobs:
-    """Does one job after the other. What the window shows is changed by `finished` only, on the window's thread."""
+    """Does one job after the other. Only `finished`, on the window's thread, changes what the window shows."""
 
     def __init__(self) -> None:
         self._jobs: deque[Callable[[], Callable[[], None]]] = deque()
@@ -35,9 +35,9 @@ class FileJobs:
         self._thread = threading.Thread(target=self._run, name="files", daemon=True)
 
     def add(self, job: Callable[[], T], done: Callable[[T], None], failed: Callable[[str], None]) -> bool:
-        """Runs `job` on the thread; False where MAX_WAITING others wait already, and nothing is done.
+        """Runs `job` on the thread. Returns False, and does nothing, if MAX_WAITING others are waiting.
 
-        `finished` then calls `done` with what it returned, or `failed` with why it did not.
+        `finished` later calls `done` with its result, or `failed` with its exception.
         """
 
         def run() -> Callable[[], None]:
@@ -62,12 +62,12 @@ class FileJobs:
         return True
 
     def finished(self) -> None:
-        """Tells what has come of jobs since the last call."""
+        """Calls `done` or `failed` for all jobs that have ended since the last call."""
         while self._outcomes:
             self._outcomes.popleft()()
 
     def close(self) -> bool:
-        """Ends the thread after the jobs that wait; False where they did not end within JOIN_SECONDS."""
+        """Ends the thread after all waiting jobs. Returns False if they did not end within JOIN_SECONDS."""
         with self._changed:
             self._closing = True
             self._changed.notify_all()
@@ -91,14 +91,14 @@ def read_path(file: Path, principal_point: tuple[float, float]) -> CameraPath:
     from noisewalk.renderer.camera_path import load_path
 
     path = load_path(file, principal_point)
-    path.camera(0, 1, 1)  # makes its splines on this thread: with many keyframes that takes seconds
+    path.camera(0, 1, 1)  # makes the splines on this thread, which takes seconds with many keyframes
     return path
 
 
 def write_screenshot(scene: SceneFacts, pixels: np.ndarray, layers: dict[str, np.ndarray]) -> str:
     """What is shown, (H, W, 3) uint8, as PNG, and all its layers as EXR, both numbered, in the current folder.
 
-    Returns what to say of it. Raises OSError.
+    Returns the message to show. Raises OSError.
     """
     from PIL import Image
 
@@ -118,7 +118,7 @@ def write_layers(file: Path, scene: SceneFacts, layers: dict[str, np.ndarray]) -
 
 
 def _unused(prefix: str) -> str:
-    """The first of prefix0001, prefix0002, ... that names no PNG or EXR here yet."""
+    """The first of prefix0001, prefix0002, ... for which there is no PNG and no EXR yet."""
     number = 1
     while any(Path(f"{prefix}{number:04d}{suffix}").exists() for suffix in (".png", ".exr")):
         number += 1

@@ -1,4 +1,4 @@
-"""The flight through a scene: play, scrub, record, edit. Without any drawing."""
+"""The flight through a scene: play, scrub, record, edit. Nothing is drawn here."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SECONDS_RANGE = (0.0, 3600.0)  # of a path; one frame at least
 
 
 class Flight:
-    """A path and where on it we are. `path` is replaced, never changed in place; `edited`: not saved yet."""
+    """A path, and the present frame on it. An edited `path` is another object. edited: there are changes to save."""
 
     def __init__(self) -> None:
         self.path: CameraPath | None = None
@@ -35,16 +35,17 @@ class Flight:
 
     @property
     def recording(self) -> bool:
+        """Whether a flight is being recorded."""
         return self._recorded is not None
 
     @property
     def recorded_keyframes(self) -> int:
-        """So far, while recording."""
+        """Number of keyframes recorded so far."""
         return len(self._recorded or ())
 
     @property
     def keyframes(self) -> int:
-        """Of the path."""
+        """Number of keyframes of the path."""
         return len(self.path.keyframes) if self.path else 0
 
     def take(self, path: CameraPath) -> None:
@@ -53,7 +54,7 @@ class Flight:
         self._recorded, self._step = None, 1
 
     def view(self) -> Viewpoint:
-        """Of the frame we are at."""
+        """The view of the present frame."""
         assert self.path
         return _viewpoint(self.path.camera(self.frame, 1, 1))
 
@@ -73,9 +74,9 @@ class Flight:
         self.frame = min(max(0, frame), len(self.path) - 1)
 
     def tick(self, shown: int | None, now: float | None = None) -> bool:
-        """While playing: on to the next frame once this one was `shown`, at most `fps` times a second; whether it went.
+        """While playing: goes to the next frame after this one was `shown`, at most `fps` times a second.
 
-        Every frame is trained on and measured, however long it takes: a slow machine plays slowly, and leaves none out.
+        Returns whether it went. Every frame is trained on and measured: a slow machine plays slowly, and skips none.
         """
         now = time.monotonic() if now is None else now
         if not self.playing or self.path is None or shown != self.frame or now - self._advanced_at < 1 / self.path.fps:
@@ -91,7 +92,7 @@ class Flight:
         return True
 
     def record(self, viewpoint: Viewpoint) -> bool:
-        """Starts recording one's own flight, or ends it: what was flown becomes the path; whether it did."""
+        """Starts or ends a recording. At its end the flight becomes the path. Returns whether it did."""
         recorded, self._recorded = self._recorded, None
         if recorded is None:
             self.playing = False
@@ -99,7 +100,7 @@ class Flight:
             self.record_tick(viewpoint)
             return False
         if not viewpoint.same_as(_viewpoint(recorded[-1])):
-            recorded.append(_keyframe(viewpoint))  # where one arrived since the last of them
+            recorded.append(_keyframe(viewpoint))  # the last position, after the last keyframe
         if len(recorded) < 2:
             return False
         self._make(recorded, RECORD_SECONDS * (len(recorded) - 1))
@@ -140,7 +141,7 @@ class Flight:
             self._make(keys, self.path.seconds)
 
     def delete(self) -> None:
-        """Takes the selected keyframe out; the last one stays."""
+        """Deletes the selected keyframe, unless it is the only one."""
         if self.path is not None and self.selected is not None and self.keyframes > 1:
             keys = list(self.path.keyframes)
             del keys[self.selected]
@@ -148,7 +149,7 @@ class Flight:
             self.go_to(min(self.selected, len(keys) - 1))
 
     def set_seconds(self, seconds: float) -> None:
-        """Flies the path in another time."""
+        """Sets the duration of the path in seconds."""
         assert self.path
         seconds = min(max(1 / self.path.fps, seconds), SECONDS_RANGE[1])
         self.path, self.edited = replace(self.path, seconds=seconds), True

@@ -1,4 +1,4 @@
-"""The reference of the view that the camera rests on: rendered beside its frames, kept in the cache."""
+"""The reference of the view at which the camera rests. It is rendered between frames, and kept in the cache."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ if TYPE_CHECKING:
     from noisewalk.renderer.frame import Camera
     from noisewalk.renderer.reference import Accumulation, Reference
 
-MEASURABLE = 4  # a reference counts from so many times the samples of the frames it measures
+MEASURABLE = 4  # a reference is used if it has so many times the samples of the frame
 
 
 class LiveReference:
-    """One view's at a time, as far as it is rendered. Belongs to a session and its thread; `tell` says what fails."""
+    """The reference of one view at a time. It belongs to a session and its thread. tell: gets a line when it fails."""
 
     def __init__(self, session: Session, tell: Callable[[str], None]) -> None:
         self._cache, self._wanted_spp = session.references, session.options.reference_spp
@@ -29,7 +29,7 @@ class LiveReference:
         return self._accumulation.spp if self._accumulation else 0
 
     def find(self, camera: Camera, frame_spp: int, moving: bool) -> Reference | None:
-        """What there is to measure this view with: never rendered here, and None rather than one that says little.
+        """The reference of this view as far as it is rendered; None if it is too noisy. Nothing is rendered here.
 
         frame_spp: samples per pixel of each half of the frames that it measures.
         """
@@ -41,9 +41,9 @@ class LiveReference:
         return self._accumulation.reference() if self._accumulation and self._says_enough(frame_spp) else None
 
     def grow(self, camera: Camera, frame_spp: int) -> None:
-        """Renders about as many samples as one of the view's frames has, until there are as many as are wanted.
+        """Renders about as many samples as a frame has, until the wanted number is reached.
 
-        A power of two: the renderer keeps compiled kernels for every number of samples that it is asked for.
+        The number is a power of two, because the renderer keeps compiled kernels for every number of samples.
         """
         if not self._shows(camera):
             self._accumulation = self._cached(camera)
@@ -54,7 +54,7 @@ class LiveReference:
                 self._tell(f"the reference cannot be cached: {error}")
 
     def keep(self, frame_spp: int) -> None:
-        """Leaves the view; what says enough about it goes into the cache."""
+        """Leaves the view. If its reference has enough samples, it goes into the cache."""
         accumulation = self._accumulation if self._says_enough(frame_spp) else None
         self._accumulation = None
         if accumulation is not None:

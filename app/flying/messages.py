@@ -1,4 +1,4 @@
-"""What the window and the session thread tell each other. Frozen, and light to import."""
+"""The messages between the window and the session thread. All are frozen, and quick to import."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def printable(text: str) -> str:
-    """What ImGui can draw: bytes of a file's name that are no text become question marks."""
+    """Text that ImGui can draw: in a file's name, bytes that are no text become question marks."""
     return text.encode("utf-8", "replace").decode()
 
 
@@ -23,7 +23,7 @@ Phase = Literal["opening", "running", "failed", "closed"]
 
 @dataclass(frozen=True)
 class Knobs:
-    """What the training panel sets."""
+    """The values of the training panel."""
 
     train: bool = True
     iterations: int = 8
@@ -33,24 +33,24 @@ class Knobs:
 
 
 class Viewpoint(NamedTuple):
-    """What a camera has at any size: pose (4, 4), vertical field of view in degrees, principal point (see `Camera`)."""
+    """A camera without the size of its picture: pose (4, 4), vertical field of view in degrees, principal point."""
 
     to_world: np.ndarray
     fov_y: float
     principal_point: tuple[float, float] = (0.5, 0.5)
 
     def same_as(self, other: Viewpoint) -> bool:
-        """Whether both see the same."""
+        """Whether both are the same view."""
         return self[1:] == other[1:] and np.array_equal(self.to_world, other.to_world)
 
 
 @dataclass(frozen=True, eq=False)
 class Wish:
-    """What the window wants to see; the newest counts.
+    """What the window wants to see. Only the newest wish counts.
 
     to_world:   (4, 4) pose in Mitsuba's axes; None for the scene's own view. fov_y and principal_point as in `Camera`.
     moving:     whether the person is moving the camera right now.
-    path_frame: the frame of the path that this pose is, while a path plays; None in free flight.
+    path_frame: the number of the path's frame while a path plays; None in free flight.
     """
 
     knobs: Knobs
@@ -63,7 +63,7 @@ class Wish:
 
 @dataclass(frozen=True)
 class SceneFacts:
-    """What the window needs to know of the scene that is open. max_spp: the most that fit into one of its frames."""
+    """What the window needs to know about the open scene. max_spp: the most that fit into one frame."""
 
     name: str
     file: str
@@ -85,6 +85,7 @@ class Picture:
     """One frame to show. layers: (H, W, 3) float32 arrays or CUDA tensors by name, linear; `reference` may be absent.
 
     decibels: corrected PSNR of layers `noisy` and `denoised`, where a reference is good enough to measure with.
+    bounds:   those of them that are at least so much: the reference is too noisy to tell more.
     estimate: of the error of `denoised`; its map is the layer `estimated_error`. Both absent while the network is
               untrained; the number also from previews.
     trained:  whether the network has learned anything, here or before; `denoised` is the noisy average until then.
@@ -104,11 +105,16 @@ class Picture:
     steps: int
     skipped_pairs: int
     skipped_steps: int
+    bounds: frozenset[str] = frozenset()
+
+    def psnr_text(self, layer: str) -> str:
+        """A measured layer's PSNR, with a > where it is a bound."""
+        return f"{'> ' * (layer in self.bounds)}{self.decibels[layer]:.2f} dB"
 
 
 @dataclass(frozen=True)
 class Status:
-    """Where the session thread is. `failed` carries the cause; `note` is what it does at the moment."""
+    """The state of the session thread. failed: the cause. note: what it is doing now."""
 
     phase: Phase
     note: str
@@ -118,7 +124,7 @@ class Status:
 
 @dataclass(frozen=True)
 class Message:
-    """Something to tell the person, once. An error is shown until it is confirmed."""
+    """A message for the person. An error is shown until it is confirmed."""
 
     text: str
     error: bool = False

@@ -19,7 +19,7 @@ WINDOW_SIZE = (1280, 720)
 
 @dataclass(frozen=True)
 class Preferences:
-    """exposure in stops; speed in viewing distances per second; layout: ImGui's own text; window: (width, height)."""
+    """exposure: in stops. speed: in viewing distances per second. layout: ImGui's own text. window: (width, height)."""
 
     exposure: float = 0.0
     tone: str = "paper"
@@ -46,7 +46,7 @@ def load_preferences(file: Path = FILE) -> Preferences:
 
 
 def save_preferences(preferences: Preferences, file: Path = FILE) -> None:
-    """Raises OSError."""
+    """Writes the file. Raises OSError."""
     file.parent.mkdir(parents=True, exist_ok=True)
     with written_aside(file) as temporary:
         temporary.write_text(json.dumps(asdict(preferences), indent=1), encoding="utf-8")
@@ -61,7 +61,7 @@ def _number(low: float, high: float) -> Any:
 
 
 def _text(value: Any) -> bool:
-    """Half of a surrogate pair, which JSON may hold, is no text for ImGui."""
+    """Text that ImGui can take: JSON may contain half of a surrogate pair, which is no text."""
     return isinstance(value, str) and value.encode(errors="replace").decode() == value
 
 

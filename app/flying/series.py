@@ -1,4 +1,4 @@
-"""What the graphs show: a bounded record of the last frames."""
+"""What the graphs show: the numbers of the last frames, up to a bound."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ STAGES = ("render", "denoise", "measure", "train")
 
 @dataclass(frozen=True)
 class Sample:
-    """One frame. psnr: dB of the noisy average and of the shown image, and the reference's noise floor, or None.
+    """One frame. psnr: dB of the noisy average, of the shown image and of the reference's noise floor, or None.
 
-    estimate: of the shown image's PSNR, in dB, where there is one.
+    estimate: of the shown image's PSNR, in dB, or None.
     """
 
     number: int
@@ -27,9 +27,9 @@ class Sample:
 
 @dataclass(frozen=True, eq=False)
 class Curves:
-    """The record as arrays (N,) over the frames since the scene was opened, NaN where nothing was measured.
+    """Arrays (N,) over the frames since the scene was opened, NaN where nothing was measured.
 
-    milliseconds: (len(STAGES), N), cumulated over the stages, for a stacked plot.
+    milliseconds: (len(STAGES), N), summed up from stage to stage, for a stacked plot.
     """
 
     frame: np.ndarray
@@ -42,10 +42,10 @@ class Curves:
 
 
 class Series:
-    """Filled by the session thread, read by the window; the oldest of LENGTH samples goes first."""
+    """The session thread adds to it, and the window reads it. It keeps the newest LENGTH samples."""
 
     def __init__(self) -> None:
-        self._rows = np.full((LENGTH, 5 + len(STAGES)), np.nan)  # a ring: two PSNRs, floor, estimate, loss, stages
+        self._rows = np.full((LENGTH, 5 + len(STAGES)), np.nan)  # rows: two PSNRs, floor, estimate, loss, stages
         self._lock = threading.Lock()
         self._count = 0
         self._drawn = -1
@@ -60,12 +60,12 @@ class Series:
             self._count += 1
 
     def clear(self) -> None:
-        """Begins anew, for another scene."""
+        """Empties it, for another scene."""
         with self._lock:
             self._count, self._drawn = 0, -1
 
     def curves(self) -> Curves:
-        """The record; the same object until something is new."""
+        """All numbers as arrays. It is the same object until a sample is added."""
         with self._lock:
             if self._drawn != self._count:
                 oldest = max(0, self._count - LENGTH)

@@ -1,4 +1,4 @@
-"""How the picture is looked at: its modes, tone maps and colours, without anything that draws."""
+"""How the picture is shown: modes, tone maps and colors. Nothing is drawn here."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MODES = {
 BACKGROUND = (0.075, 0.08, 0.09)
 TONES = {"paper": "paper's T", "srgb": "sRGB", "aces": "ACES-like"}
 EXPOSURE_RANGE = (-12.0, 12.0)  # stops
-ERRORS = {  # the modes in false colours, and what they are
+ERRORS = {  # the modes in false colors, and their names
     "error": "|T(denoised) - T(reference)|",
     "estimated_error": "|T(denoised) - T(truth)|, estimated",
 }
@@ -35,9 +35,9 @@ _INFERNO = np.array(
 
 @dataclass
 class DisplaySettings:
-    """How the picture is looked at. exposure in stops; split in [0, 1] of the picture's area, used when `split_on`.
+    """How the picture is shown. exposure: in stops. split: in [0, 1] of the picture's area, used if `split_on`.
 
-    zoom 1 fits the area; center is what lies in its middle, in the picture's [0, 1].
+    zoom: 1 fits the area. center: the place in the middle of the area, in [0, 1] of the picture.
     """
 
     left: str = "denoised"
@@ -56,6 +56,6 @@ class DisplaySettings:
 
 
 def colors(count: int) -> np.ndarray:
-    """(count, 3) in [0, 255]: the false colours of the error, from none to `error_scale` and more."""
+    """(count, 3) in [0, 255]: the false colors of errors from 0 to `error_scale`."""
     steps = np.linspace(0, len(_INFERNO) - 1, count)
     return np.stack([np.interp(steps, range(len(_INFERNO)), channel) for channel in _INFERNO.T], axis=1).round()

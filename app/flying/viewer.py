@@ -1,4 +1,4 @@
-"""The viewer without window and drawing: what is shown, what is wanted, and all that a person can do."""
+"""The viewer without window and drawing: its state, and all that a person can do."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Question:
-    """A file to be named by the person: an existing one, or one to `save`. patterns like `*.json`."""
+    """A question for a file: an existing one, or one to `save`. patterns: such as `*.json`."""
 
     title: str
     save: bool
@@ -46,7 +46,7 @@ class Question:
 
 
 class Viewer:
-    """Joins camera, flight, view and session thread. Its methods return at once; files are written by a thread."""
+    """Joins camera, flight, view and session thread. Its methods return at once. Another thread writes files."""
 
     def __init__(self, engine: Engine, preferences: Preferences) -> None:
         self.engine, self.preferences = engine, preferences
@@ -60,7 +60,7 @@ class Viewer:
         self.panels_shown = True
         self.help_shown = False
         self.question: Question | None = None
-        self.typed = ""  # into the path field that asks it
+        self.typed = ""  # into the path field of the question
         self.quitting = self.screenshot_wanted = False
         self.errors: list[str] = []
         self.toasts: list[tuple[str, float]] = []
@@ -82,11 +82,11 @@ class Viewer:
         return (self.scene.width, self.scene.height) if self.scene else (1, 1)
 
     def is_current(self, picture: Picture) -> bool:
-        """Whether the picture shows what the camera sees now."""
+        """Whether the picture shows the present view of the camera."""
         return self.flight.playing or self.camera.viewpoint.same_as(picture.viewpoint)
 
     def unmeasured(self, picture: Picture) -> str:
-        """Why a picture without a reference has none."""
+        """Why the picture has no reference."""
         if not self.is_current(picture) or picture.preview:
             return "moving: not measured"
         if self.flight.playing:
@@ -96,14 +96,14 @@ class Viewer:
         return "no reference of this view yet: let the camera rest"
 
     def warp(self, picture: Picture) -> np.ndarray:
-        """Lets an older picture follow the camera until a newer one is there: see `reprojection`."""
+        """The homography with which the last picture follows the camera: see `reprojection`."""
         if self.scene is None or self.is_current(picture):
             return np.eye(3)
         width, height = self.size
         return reprojection(self.camera.viewpoint, picture.viewpoint, width / height, self.scene.distance)
 
     def tick(self, steering: Steering | None, now: float | None = None) -> None:
-        """Once for every drawn frame: steers, plays, records, and tells the session thread what is wanted now."""
+        """Steers, plays, records, and tells the session thread what is wanted. To be called for every drawn frame."""
         now = time.monotonic() if now is None else now
         self._take_news(now)
         if self.scene is None:
@@ -135,7 +135,7 @@ class Viewer:
             self.engine.pick(x, y, self.picture, lambda point: setattr(self, "pivot", point))
 
     def orbit(self, right: float, down: float) -> None:
-        """Turns around the picked point; around what lies ahead until it is known."""
+        """Turns around the picked point. Until it is known, around a point ahead."""
         if self.scene is None:
             return
         ahead = self.camera.pose[:3, 3] + self.camera.pose[:3, 2] * self.scene.distance
@@ -143,17 +143,17 @@ class Viewer:
             self.flight.playing = False
 
     def set_fov(self, fov_y: float) -> None:
-        """Vertical field of view in degrees."""
+        """Sets the vertical field of view, in degrees."""
         self.camera.move_to(self.camera.viewpoint._replace(fov_y=float(np.clip(fov_y, *FOV_RANGE))))
 
     def go_to_view(self, name: str) -> None:
-        """One of the scene's own sensors."""
+        """Goes to one of the scene's own sensors."""
         assert self.scene
         self.flight.playing = False
         self.camera.place(self.scene.views[name], self.scene.distance)
 
     def reset_camera(self) -> None:
-        """Back to the sensor's own view."""
+        """Returns to the sensor's own view."""
         self.flight.playing = False
         self.camera.reset()
 
@@ -174,7 +174,7 @@ class Viewer:
         self.camera.move_to(self.flight.view())
 
     def record(self) -> None:
-        """Starts recording one's own flight, or ends it."""
+        """Starts or ends the recording of a flight."""
         if self.scene is None:
             return
         if self.flight.record(self.camera.viewpoint):
@@ -183,11 +183,11 @@ class Viewer:
             self.toast("nothing recorded: the camera did not move")
 
     def set_mode(self, mode: str) -> None:
-        """What is shown, to the left of a split."""
+        """Sets what is shown, at the left of a split."""
         self.view.left = mode
 
     def train(self, on: bool) -> None:
-        """Goes on with training, or pauses it."""
+        """Continues or pauses training."""
         self.knobs = replace(self.knobs, train=on)
 
     def restart_network(self) -> None:
@@ -195,7 +195,7 @@ class Viewer:
         self.engine.restart_network()
 
     def expose(self, stops: float) -> None:
-        """Brighter or darker."""
+        """Makes the picture brighter or darker, by stops."""
         self.view.exposure = float(np.clip(self.view.exposure + stops, *EXPOSURE_RANGE))
 
     def open_scene(self, scene: str) -> None:
@@ -203,7 +203,7 @@ class Viewer:
         self.engine.open(scene)
 
     def drop(self, paths: list[str]) -> None:
-        """Files dropped on the window: a scene, a path or weights, told by their names."""
+        """Takes files dropped on the window: scenes, paths or weights. Their names tell which."""
         file = Path(paths[0])
         if file.suffix == ".json":
             self.load_path(file)
@@ -213,31 +213,31 @@ class Viewer:
             self.open_scene(str(file))
 
     def ask_scene(self) -> None:
-        """Which scene to open."""
+        """Asks which scene to open."""
         where = self.scene.file if self.scene else ""
         self.question = Question("Open scene", False, SCENE_FILES, where, lambda f: self.open_scene(str(f)))
 
     def ask_load_path(self) -> None:
-        """Which path to fly."""
+        """Asks which path to fly."""
         self.question = Question("Load path", False, PATH_FILES, "path.json", self.load_path)
 
     def ask_save_path(self) -> None:
-        """Where to save the path."""
+        """Asks where to save the path."""
         if self.flight.path is not None:
             self.question = Question("Save path", True, PATH_FILES, f"{self._name()}-path.json", self.save_path)
 
     def ask_load_weights(self) -> None:
-        """Which weights to go on from."""
+        """Asks which weights to continue from."""
         default = f"{self._name()}.safetensors"
         self.question = Question("Load weights", False, WEIGHT_FILES, default, self.load_weights)
 
     def ask_save_weights(self) -> None:
-        """Where to export the weights."""
+        """Asks where to export the weights."""
         default = f"{self._name()}.safetensors"
         self.question = Question("Export weights", True, WEIGHT_FILES, default, self.engine.save_weights)
 
     def load_weights(self, file: Path) -> None:
-        """Goes on from saved weights."""
+        """Continues from saved weights."""
         if self._can_be_read(file):
             self.engine.load_weights(file)
 
@@ -269,11 +269,11 @@ class Viewer:
         self._with_files(save, saved)
 
     def ask_screenshot(self) -> None:
-        """At the end of this frame."""
+        """Takes a screenshot at the end of this frame."""
         self.screenshot_wanted = True
 
     def quit(self) -> None:
-        """After this frame."""
+        """Closes the window after this frame."""
         self.quitting = True
 
     def screenshot(self, draw: Callable[[Picture, DisplaySettings], np.ndarray]) -> None:
@@ -287,7 +287,7 @@ class Viewer:
         self._with_files(lambda: write_screenshot(scene, pixels, layers), self.toast)
 
     def save_preferences(self, window: tuple[int, int], layout: str) -> None:
-        """Keeps for next time what is set now."""
+        """Saves the present settings for the next time."""
         view = self.view
         self.preferences = kept = replace(
             self.preferences,
@@ -303,15 +303,15 @@ class Viewer:
         self._with_files(lambda: save_preferences(kept), lambda _: None)
 
     def toast(self, text: str) -> None:
-        """A line that goes away by itself."""
+        """Shows a line that disappears by itself."""
         self.toasts = [*self.toasts, (printable(text), time.monotonic() + TOAST_SECONDS)][-MAX_TOASTS:]
 
     def report(self, error: str) -> None:
-        """An error, shown until it is confirmed."""
+        """Shows an error until it is confirmed."""
         self.errors.append(printable(error))
 
     def close(self) -> bool:
-        """Saves what is to be saved and ends the threads; False where one of them did not end in time."""
+        """Saves weights and settings, and ends the threads. Returns False if one of them did not end in time."""
         ended = self.engine.close()
         return self._files.close() and ended
 
@@ -332,14 +332,14 @@ class Viewer:
         return self.scene.name if self.scene else "noisewalk"
 
     def _can_be_read(self, file: Path) -> bool:
-        """Says so where it cannot: from a pipe or a device, reading may never come to an end."""
-        there = os.path.isfile(file)  # unlike Path's, it takes any name
+        """Reports an error if it cannot. Reading from a pipe or a device may never end."""
+        there = os.path.isfile(file)  # unlike Path.is_file, it accepts any name
         if not there:
             self.report(f"{file}: {'not a regular file' if os.path.exists(file) else 'no such file'}")
         return there
 
     def _with_files(self, job: Callable[[], T], done: Callable[[T], None]) -> None:
-        """Runs `job` on the file thread, and `done` with its result here; says why where either cannot be."""
+        """Runs `job` on the file thread, then `done` with its result here. Reports an error if one of them fails."""
         if not self._files.add(job, done, self.report):
             self.toast("too many files are waiting: this one is left out")
 

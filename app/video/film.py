@@ -1,4 +1,4 @@
-"""Pictures of a flight: what is drawn on them, the files that they become, and the film that is made of those."""
+"""The pictures of a flight: their captions and files, and the film that is made of them."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from noisewalk.renderer import exr
 from noisewalk.renderer.files import written_aside
 
 NAMES = {"noisy": "noisy", "oidn": "Open Image Denoise"}
-QUALITY = {"crf": "16", "preset": "medium"}  # of H.264: hardly to be told from what it was given
-SMALLEST_CAPTIONED = 96  # pixels: narrower pictures have no room for it
+QUALITY = {"crf": "16", "preset": "medium"}  # of H.264; the difference is hardly visible
+SMALLEST_CAPTIONED = 96  # pixels; a caption does not fit on a narrower picture
 
 
 def picture(result: Result, split: str | None) -> Image.Image:
-    """The denoised frame, tone mapped, with what `split` names in its right half, and a line about it."""
+    """The denoised frame, tone mapped, with a caption. split: what is in its right half."""
     pixels = _pixels(result.shown)
     if split is not None:
         middle = pixels.shape[1] // 2
@@ -43,7 +43,7 @@ def write_layers(file: Path, result: Result) -> None:
 
 
 def write_film(file: Path, pictures: Sequence[Path], fps: float) -> None:
-    """H.264 in MP4 of pictures of one size; an odd row or column at the edge is left out: the format has none."""
+    """Writes pictures of one size as H.264 in MP4. An odd row or column is left out, as the format needs."""
     width, height = Image.open(pictures[0]).size
     with written_aside(file) as temporary, av.open(str(temporary), "w", format="mp4") as film:
         stream = film.add_stream("libx264", rate=Fraction(fps).limit_denominator(1001), options=QUALITY)
@@ -68,7 +68,7 @@ def _pixels(radiance: torch.Tensor) -> np.ndarray:
 
 
 def _caption(image: Image.Image, result: Result, split: str | None) -> None:
-    """In the lower corners: frame and dB to the left, what the right half is to the right."""
+    """Writes frame and dB into the lower left corner, and the name of the right half into the lower right one."""
     font = ImageFont.load_default(size=max(10, min(22, image.width // 32)))
     measured, estimate = result.measurement, result.estimate
     decibels = f"{measured.psnr_shown:.1f} dB" if measured else f"{estimate} (estimate)"

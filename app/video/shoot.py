@@ -25,12 +25,12 @@ from noisewalk.renderer.reference import CacheError, Reference
 
 CHECKPOINT_SECONDS = 20.0
 DIGITS = 5
-# What a run decides, where the command does not say otherwise.
+# Options that a run decides, unless the command names them.
 OF_A_RUN = ("model", "guide", "cold", "width", "height", "spp", "max_depth", "seed", "path")
 
 
 def video(options: WalkOptions, output: Path, split: str | None, fps: float | None, talk: Talk) -> int:
-    """Makes, or goes on with, one film (.mp4) or series of pictures (.png, .exr); returns the exit code."""
+    """Begins or continues one film (.mp4) or series of pictures (.png, .exr). Returns the exit code."""
     require_folder(output)
     if output.suffix == ".mp4" and output.exists():
         raise UsageError(f"{output}: exists already, and is not overwritten")
@@ -61,9 +61,9 @@ def video(options: WalkOptions, output: Path, split: str | None, fps: float | No
 
 
 def of_run(options: WalkOptions) -> tuple[WalkOptions, str | None]:
-    """A run's scene and settings, its trained network and no more training; other options as they are.
+    """The options with a run's scene and settings, its trained network and no more training.
 
-    Also the run's hash of the scene. Raises UsageError where the scene is not to be found.
+    Also the run's hash of the scene. Raises UsageError if the scene is not found.
     """
     run = Path(options.scene)
     if not (run / "run.json").exists():
@@ -83,9 +83,9 @@ def of_run(options: WalkOptions) -> tuple[WalkOptions, str | None]:
 
 
 class Shoot:
-    """The files of one flight: the frames that are done, and a folder beside the output with what lets it go on.
+    """The files of one flight: finished frames, and a folder beside the output, with which the flight can continue.
 
-    Locked against a second process. Raises UsageError where the output is there already, or is another flight's.
+    A lock keeps a second process out. Raises UsageError if the output exists, or belongs to another flight.
     """
 
     def __init__(self, session: Session, output: Path, split: str | None, identity: dict[str, Any]) -> None:
@@ -111,7 +111,7 @@ class Shoot:
         Path(self._lock.lock_file).unlink(missing_ok=True)
 
     def frames(self, talk: Talk, stop: StopSignal) -> None:
-        """Renders, trains on, denoises and writes what is still missing. Raises Interrupted, with nothing lost."""
+        """Renders, trains on, denoises and writes the missing frames. Raises Interrupted; nothing is lost then."""
         session, total = self._session, len(self._session.path)
         first = self._done()
         if first:
@@ -139,7 +139,7 @@ class Shoot:
                     stop.check()
 
     def finish(self) -> Path:
-        """Makes the film; nothing stays but what was asked for."""
+        """Makes the film, and deletes all files that were not asked for."""
         if self._film:
             files = [self._file(index) for index in range(len(self._session.path))]
             write_film(self._output, files, self._session.path.fps)
@@ -158,7 +158,7 @@ class Shoot:
         write_json(state, self._identity)
 
     def _file(self, index: int) -> Path:
-        """A frame's own file; those of a film are in the folder that goes away."""
+        """The file of a frame. For a film it is in the folder that `finish` deletes."""
         name = f"{self._output.stem}-{index:0{DIGITS}d}{'.png' if self._film else self._output.suffix}"
         return self._folder / name if self._film else self._output.with_name(name)
 
@@ -182,7 +182,7 @@ def _identity(session: Session, output: Path, split: str | None) -> dict[str, An
 
 
 def _cached(session: Session, camera: Camera) -> Reference | None:
-    """The reference of this view where the cache has a whole one: none is rendered for a caption."""
+    """The reference of this view if the cache has it. None is rendered for a caption."""
     spp = session.options.reference_spp
     if not session.references.file(camera, spp).exists():
         return None

@@ -1,4 +1,4 @@
-"""The desktop's own file dialogs, where there are any; the path field of the overlays stands in for them."""
+"""The desktop's own file dialogs. If there are none, the path field of the overlays takes their place."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ _HELPERS = ("zenity", "kdialog", "matedialog", "qarma")
 
 
 class NativeDialogs:
-    """Shows the viewer's question as a native dialog, without ever waiting for it."""
+    """Shows the viewer's question as a native dialog, and never waits for it."""
 
     def __init__(self) -> None:
         self._available = sys.platform != "linux" or any(shutil.which(helper) for helper in _HELPERS)
         self._open: tuple[Question, native.open_file | native.save_file] | None = None
 
     def poll(self, viewer: Viewer) -> None:
-        """Once a frame: opens a dialog for a new question, passes on the answer to an old one."""
+        """To be called once a frame. Opens a dialog for a new question, or hands on the answer to the last one."""
         if self._open is None and self._available and viewer.question is not None:
             question, viewer.question = viewer.question, None
             patterns = [question.title, " ".join(question.patterns), "All files", "*"]

@@ -1,4 +1,4 @@
-"""From layers to pixels: textures, and the one shader that shows them."""
+"""Shows layers on the screen: textures, and one shader."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from noisewalk.app.flying.view import BACKGROUND, TONES, DisplaySettings, colors
 from noisewalk.app.upload import CudaInterop, try_interop, write_texture
 
 MIN_ZOOM, MAX_ZOOM = 0.25, 64.0
-NEAREST_FROM = 3.0  # screen pixels for a picture's pixel: from here on one wants to see the pixels
+NEAREST_FROM = 3.0  # screen pixels for each pixel of the picture, from which on single pixels are shown
 _VERTEX = """
 #version 330
 out vec2 place;
@@ -83,22 +83,22 @@ class Area:
     height: float
 
     def scale(self, view: DisplaySettings, size: tuple[int, int]) -> float:
-        """Units of the area for one pixel of a picture of `size` (width, height)."""
+        """Units of the area for one pixel of the picture. size: its width and height in pixels."""
         return view.zoom * min(self.width / size[0], self.height / size[1])
 
     def window(self, view: DisplaySettings, size: tuple[int, int]) -> tuple[float, float, float, float]:
-        """What of the picture the area shows: offset and size in the picture's [0, 1]."""
+        """The part of the picture that the area shows: offset and size, in [0, 1] of the picture."""
         scale = self.scale(view, size)
         width, height = self.width / (scale * size[0]), self.height / (scale * size[1])
         return view.center[0] - width / 2, view.center[1] - height / 2, width, height
 
     def to_picture(self, view: DisplaySettings, size: tuple[int, int], x: float, y: float) -> tuple[float, float]:
-        """The place in the picture's [0, 1] under a point of the window; outside of it where nothing is."""
+        """The place under a point of the window, in [0, 1] of the picture; outside [0, 1] there is no picture."""
         left, top, width, height = self.window(view, size)
         return left + (x - self.x) / self.width * width, top + (y - self.y) / self.height * height
 
     def zoom_at(self, view: DisplaySettings, size: tuple[int, int], x: float, y: float, factor: float) -> None:
-        """Zooms so that what is under the point stays there."""
+        """Zooms. The place under the point stays there."""
         u, v = self.to_picture(view, size, x, y)
         view.zoom = min(max(view.zoom * factor, MIN_ZOOM), MAX_ZOOM)
         after_u, after_v = self.to_picture(view, size, x, y)
@@ -106,7 +106,7 @@ class Area:
 
 
 class Display:
-    """Draws pictures with moderngl. A layer goes to the GPU when it is first looked at, once for each picture."""
+    """Draws pictures with moderngl. A layer goes to the GPU when it is first shown, once for each picture."""
 
     def __init__(self, context: moderngl.Context) -> None:
         self._context = context
@@ -122,7 +122,7 @@ class Display:
 
     @property
     def upload(self) -> str:
-        """How pictures reach the textures: `cuda` without leaving the GPU, `plain` by way of the CPU."""
+        """How pictures reach the textures: `cuda` stays on the GPU, `plain` goes through the CPU."""
         return "cuda" if self._interop else "plain"
 
     def draw(
@@ -135,10 +135,10 @@ class Display:
         size: tuple[int, int],
         warp: np.ndarray = np.eye(3),
     ) -> None:
-        """Draws into `area` of the target, in its pixels; `height` is the whole target's.
+        """Draws into `area` of the target, in its pixels. height: of the whole target.
 
-        size: of a full frame; a preview is stretched to it. warp: (3, 3), from the place in the picture to where in
-        `picture` it is found, homogeneous.
+        size: of a full frame; a preview is stretched to it. warp: (3, 3), homogeneous, from the place on the screen's
+        picture to the place in `picture`.
         """
         self.picture = picture
         target.use()
@@ -164,7 +164,7 @@ class Display:
         self._triangle.render(moderngl.TRIANGLES, vertices=3)
 
     def image(self, picture: Picture, view: DisplaySettings) -> np.ndarray:
-        """What is shown of the whole picture, at its own size: (H, W, 3) uint8, top row first."""
+        """The whole picture as it is shown, at its own size: (H, W, 3) uint8, top row first."""
         height, width = picture.layers["denoised"].shape[:2]
         target = self._context.simple_framebuffer((width, height), components=3)
         whole = DisplaySettings(**{**vars(view), "zoom": 1.0, "center": (0.5, 0.5)})
@@ -199,7 +199,7 @@ class Display:
 
 
 class _Layer:
-    """One texture, and the number of the picture that is in it."""
+    """One texture, and the number of the picture in it."""
 
     def __init__(self, context: moderngl.Context) -> None:
         self._context = context

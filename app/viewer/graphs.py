@@ -17,13 +17,13 @@ ESTIMATE_HINT = (
     "± is one standard error of the noise, and it errs to the side of praise by another 1 to 2 dB"
 )
 LARGE = 27.0
-MARKED = 200  # measured frames up to which each gets a dot
+MARKED = 200  # up to so many measured frames, each has a dot
 NUMBERS_WIDTH = 204.0
 _PLOT = implot.Flags_.no_legend | implot.Flags_.no_menus | implot.Flags_.no_box_select | implot.Flags_.no_mouse_text
 
 
 def draw_graphs(title: str, viewer: Viewer) -> None:
-    """The window with all graphs, side by side as far as there is room."""
+    """The window with all graphs, side by side if there is room."""
     opened, _ = imgui.begin(title)
     if opened:
         scale = imgui.get_style().font_scale_dpi
@@ -48,7 +48,7 @@ def _numbers(viewer: Viewer, picture: Picture | None) -> None:
     decibels, estimate = (current.decibels, current.estimate) if current else ({}, None)
     for layer, label, color in (("denoised", "denoised", DENOISED), ("noisy", "noisy average", NOISY)):
         estimated = estimate is not None and layer == "denoised"
-        value = f"{decibels[layer]:.2f} dB" if layer in decibels else "- dB"
+        value = current.psnr_text(layer) if current and layer in decibels else "- dB"
         if estimated and layer not in decibels:
             value, label, color = str(estimate), "denoised: an estimate", ESTIMATE
         imgui.push_font(None, LARGE)
@@ -80,12 +80,12 @@ def _psnr(curves: Curves, size: imgui.ImVec2) -> None:
     measured = np.isfinite(curves.denoised)
     if not implot.begin_plot("##psnr", size, _PLOT):
         return
-    implot.setup_axes("frame", "PSNR (dB)")  # the large numbers beside it have the curves' colours
+    implot.setup_axes("frame", "PSNR (dB)")  # the large numbers have the colors of the curves
     values = np.concatenate([curves.denoised, curves.noisy, curves.estimate])
     values = values[np.isfinite(values)]
     if values.size:
         _limits(curves.frame, float(values.min()) - 1.0, float(values.max()) + 1.0)
-        # What was not measured stays a gap: NaN breaks the line.
+        # NaN breaks the line, so that there is a gap where nothing was measured.
         _thin("estimate", curves.frame, curves.estimate, ESTIMATE)
         for label, values, color in (("denoised", curves.denoised, DENOISED), ("noisy", curves.noisy, NOISY)):
             spec = implot.Spec(line_color=imgui.ImVec4(*color, 1.0), line_weight=_weight(2.0))
@@ -105,7 +105,7 @@ def _thin(label: str, frame: np.ndarray, values: np.ndarray, color: tuple[float,
 
 
 def _stages(curves: Curves, size: imgui.ImVec2) -> None:
-    # A legend inside would hide what it explains: the names stand above, in their colours.
+    # A legend inside would hide the curves. So the names are above, in the colors of the curves.
     imgui.begin_group()
     imgui.push_style_var(imgui.StyleVar_.item_spacing, imgui.ImVec2(6 * imgui.get_style().font_scale_dpi, 0))
     for stage, color in zip(STAGES, STAGE_COLORS, strict=True):

@@ -1,4 +1,4 @@
-"""Keys and mouse: what ImGui leaves of them goes to the viewer. The help overlay lists all keys."""
+"""Keys and mouse. What ImGui does not use goes to the viewer. The help overlay lists all keys."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ Key = imgui.Key
 EXPOSURE_STEP = 0.5
 ZOOM_STEP = 1.15
 BUTTONS = (imgui.MouseButton_.left, imgui.MouseButton_.middle, imgui.MouseButton_.right)
-MAX_TICK = 0.1  # seconds: after a hitch the camera must not jump
+MAX_TICK = 0.1  # seconds; after a slow frame the camera must not jump
 
 
 class Hands:
-    """Follows drags from frame to frame."""
+    """Reads keys and mouse. It remembers the present drag from frame to frame."""
 
     def __init__(self) -> None:
         self._drag: str | None = None
 
     def read(self, viewer: Viewer, area: Area) -> Steering | None:
-        """Once a frame, between ImGui's windows and its end: acts on the viewer; returns how to steer the camera."""
+        """Acts on the viewer, and returns how to steer the camera. To be called once a frame, after ImGui's windows."""
         io = imgui.get_io()
         self._mouse(viewer, area, io)
         if io.want_capture_keyboard or io.want_text_input:

@@ -1,4 +1,4 @@
-"""ImGui: context, fonts, colours, the default layout, and one frame of everything that lies over the picture."""
+"""ImGui: context, fonts, colors and the default layout. It draws everything over the picture."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Interface:
         _style(scale)
 
     def draw(self, viewer: Viewer) -> Area:
-        """All windows of one frame; returns where the picture belongs, in ImGui's units."""
+        """Draws all windows of one frame. Returns the area of the picture, in ImGui's units."""
         display = imgui.get_main_viewport()
         if not viewer.panels_shown:
             area = Area(display.pos.x, display.pos.y, display.size.x, display.size.y)
@@ -66,7 +66,7 @@ class Interface:
 
 
 def _default_layout(space: int, size: imgui.ImVec2, scale: float) -> None:
-    """Controls to the right, graphs below, the picture in what is left."""
+    """Controls to the right, graphs below, the picture in the rest."""
     builder = imgui.internal
     builder.dock_builder_remove_node(space)
     builder.dock_builder_add_node(space, imgui.internal.DockNodeFlagsPrivate_.dock_space)

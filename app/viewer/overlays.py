@@ -1,4 +1,4 @@
-"""What lies over the picture: captions, split handle, scale of the error, pixel values, cards, dialogs, help."""
+"""What is drawn over the picture: captions, split handle, scale of the error, pixel values, cards, dialogs, help."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ DIALOG_WIDTH = 460.0
 
 
 def draw_overlays(viewer: Viewer, area: Area) -> None:
-    """Everything over the picture, the most urgent last."""
+    """Draws everything over the picture, the most urgent last."""
     picture = viewer.picture
     if picture is not None:
         _captions(viewer, picture, area)
@@ -67,7 +67,7 @@ def draw_overlays(viewer: Viewer, area: Area) -> None:
 
 
 def over_split(viewer: Viewer, area: Area, x: float) -> bool:
-    """Whether x, in the window, is where the split can be grabbed."""
+    """Whether the split can be grabbed at x, in the window."""
     reach = HANDLE * imgui.get_style().font_scale_dpi
     return viewer.view.split_on and abs(x - (area.x + viewer.view.split * area.width)) < reach
 
@@ -82,7 +82,7 @@ def _captions(viewer: Viewer, picture: Picture, area: Area) -> None:
     for mode, x in sides:
         text = MODES[mode]
         if mode in picture.decibels and viewer.is_current(picture):
-            text += f"  {picture.decibels[mode]:.2f} dB"
+            text += f"  {picture.psnr_text(mode)}"
         elif mode in ("denoised", "estimated_error") and picture.estimate and viewer.is_current(picture):
             text += f"  {picture.estimate}" if mode == "estimated_error" else f"  estimate {picture.estimate}"
         elif mode == "reference" and picture.noise_floor is not None:
@@ -190,7 +190,7 @@ def _toasts(viewer: Viewer, area: Area) -> None:
 
 
 def _failure(viewer: Viewer) -> None:
-    """A session that has ended by itself: what to do about it."""
+    """The card after a session has failed, with what can be done."""
     if viewer.engine.status.phase != "failed" or viewer.errors:
         return
     _centre_window()
@@ -227,7 +227,7 @@ def _errors(viewer: Viewer) -> None:
 
 
 def _question(viewer: Viewer) -> None:
-    """A path field: what stands in for the desktop's own file dialog where there is none."""
+    """A path field. It takes the place of the desktop's own file dialog where there is none."""
     question = viewer.question
     if question is None:
         return
@@ -265,7 +265,7 @@ def _question(viewer: Viewer) -> None:
 
 def _problem(file: Path, save: bool) -> str:
     if save:
-        if os.path.exists(file):  # unlike Path's, it takes any name
+        if os.path.exists(file):  # unlike Path.exists, it accepts any name
             return "exists already, and is not overwritten"
         return "" if os.path.isdir(file.absolute().parent) else f"no such folder: {file.absolute().parent}"
     return "" if os.path.exists(file) else "no such file"

@@ -22,7 +22,7 @@ _OPEN = imgui.TreeNodeFlags_.default_open
 
 
 def draw_menu(viewer: Viewer) -> bool:
-    """The main menu bar, with the state of things at its right; whether the default layout is asked for."""
+    """Draws the main menu bar, with the state at its right. Returns whether the default layout is asked for."""
     arrange = False
     if not imgui.begin_main_menu_bar():
         return arrange
@@ -72,7 +72,7 @@ def draw_menu(viewer: Viewer) -> bool:
 
 
 def draw_controls(title: str, viewer: Viewer) -> None:
-    """The window with all controls."""
+    """Draws the window with all controls."""
     opened, _ = imgui.begin(title)
     if opened:
         imgui.push_item_width(imgui.get_content_region_avail().x * 0.58)
@@ -218,7 +218,7 @@ def _training(viewer: Viewer) -> None:
 
 
 def duration(milliseconds: float) -> str:
-    """Readable at any size."""
+    """Milliseconds as readable text."""
     return f"{milliseconds / 1e3:.1f} s" if milliseconds >= 1000 else f"{milliseconds:.0f} ms"
 
 

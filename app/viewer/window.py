@@ -34,16 +34,16 @@ from noisewalk.renderer.bundled import find_scene
 
 GL_VERSION = (3, 3)
 TIMED_FRAMES = 100_000
-LIVELY_SECONDS = 0.5  # drawn at the display's own rate after the last key or move of the mouse
+LIVELY_SECONDS = 0.5  # so long after the last key or mouse move, the window is drawn at the display's rate
 IDLE_PERIOD, OPENING_PERIOD = 0.25, 0.05
-_KEPT: list[Any] = []  # callbacks that C code holds on to
+_KEPT: list[Any] = []  # callbacks that C code still uses
 INSTEAD = "add --headless to walk without a window"
 
 
 def view(options: WalkOptions, talk: Talk) -> int:
     """Opens the window, runs until it is closed, and returns the exit code.
 
-    Raises UsageError where there is no display or no GL, SceneError where there is no such scene.
+    Raises UsageError if there is no display or no GL, SceneError if there is no such scene.
     """
     find_scene(options.scene)
     preferences = load_preferences()
@@ -53,13 +53,13 @@ def view(options: WalkOptions, talk: Talk) -> int:
         try:
             with StopSignal("closing; once more to stop at once") as stop:
                 _report_lost_display(viewer)
-                # Importing torch and Mitsuba takes turns with Python in this thread: the window comes first.
+                # Importing torch and Mitsuba would slow down Python in this thread. So the window is opened first.
                 window.frame(viewer)
                 viewer.engine.start()
                 while not (stop.requested or viewer.quitting or window.closing):
                     window.frame(viewer)
         finally:
-            # Also after a defect of ours: what was learned must not be lost with the window.
+            # After a defect in the program too: what was learned must not be lost.
             window.hide()
             viewer.save_preferences(window.size, window.layout())
             ended = viewer.close()
@@ -70,7 +70,7 @@ def view(options: WalkOptions, talk: Talk) -> int:
 
 
 class Window:
-    """GLFW window, GL context and ImGui. Raises UsageError where one of them cannot be had."""
+    """GLFW window, GL context and ImGui. Raises UsageError if one of them cannot be made."""
 
     def __init__(self, preferences: Preferences) -> None:
         self._errors: list[str] = []

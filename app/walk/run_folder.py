@@ -1,4 +1,4 @@
-"""The run folder: what a walk leaves behind, complete or interrupted, and what lets the same command go on."""
+"""The run folder: the results of a walk, complete or interrupted. With it, the same command can continue the walk."""
 
 from __future__ import annotations
 
@@ -35,32 +35,35 @@ COLUMNS = (
     "skipped_steps",
     "memory_mb",
 )
-# These say where things lie and how the machine is used, not what is computed.
+# These options say where files are. They do not change what is computed.
 _NOT_IDENTITY = ("out", "cache_dir")
 MAX_SIBLINGS = 1000
 
 
 class RunFolder:
-    """An open run folder, locked against a second process. `state` in run.json: running, interrupted or complete."""
+    """An open run folder. A lock keeps a second process out. `state` in run.json: running, interrupted or complete."""
 
     def __init__(self, folder: Path, identity: dict[str, Any], lock: FileLock) -> None:
         self.folder, self._identity, self._lock = folder, identity, lock
         self.rows: list[dict[str, str]] = []
         (folder / "images").mkdir(exist_ok=True)
         for file in folder.rglob("*.tmp"):
-            file.unlink()  # left by a process that was killed
+            file.unlink()  # a killed process left it
 
     @property
     def checkpoint(self) -> Path:
-        """Where training's whole state lies while the run is not complete."""
+        """The file with the whole state of training, while the run is not complete."""
         return self.folder / "checkpoint.safetensors"
 
     def twin_checkpoint(self, frames: int) -> Path:
-        """The same of the twin of `--targets clean`. Numbered: it is written before the other, which makes it valid."""
+        """The same for the twin of `--targets clean`, with the number of frames done.
+
+        It is written before `checkpoint`, and counts only when that has the same number.
+        """
         return self.folder / f"checkpoint-clean-{frames}.safetensors"
 
     def drop_checkpoints(self, but: int | None = None) -> None:
-        """Deletes the twin's checkpoints but the one of `but` frames; without one, everything that training left."""
+        """Deletes the twin's checkpoints, except the one of `but` frames. None: deletes all checkpoints."""
         keep = None if but is None else self.twin_checkpoint(but)
         for file in self.folder.glob("checkpoint-clean-*.safetensors"):
             if file != keep:
@@ -70,11 +73,11 @@ class RunFolder:
 
     @property
     def weights(self) -> Path:
-        """The trained network."""
+        """The file with the trained network."""
         return self.folder / "weights.safetensors"
 
     def start(self, frames_done: int) -> None:
-        """Begins frames.csv with the first `frames_done` rows that a stopped run left, and nothing after them."""
+        """Begins frames.csv with the first `frames_done` rows of a stopped run. Raises UsageError if any is missing."""
         file = self.folder / "frames.csv"
         self.rows = read_rows(file)[:frames_done] if frames_done else []
         if len(self.rows) < frames_done:
@@ -85,7 +88,7 @@ class RunFolder:
             writer.writerows(self.rows)
 
     def append(self, row: dict[str, str]) -> None:
-        """Adds a frame, on disk at once."""
+        """Writes the row of a frame to disk at once."""
         file = self.folder / "frames.csv"
         with naming(file), open(file, "a", newline="", encoding="utf-8") as stream:
             csv.DictWriter(stream, COLUMNS).writerow(row)
@@ -96,15 +99,15 @@ class RunFolder:
         write_json(self.folder / "run.json", {"state": state, "settings": self._identity, **about})
 
     def close(self) -> None:
-        """Releases the folder."""
+        """Releases the lock."""
         _release(self._lock)
 
 
 def open_run(options: ResolvedOptions, scene_name: str, content: dict[str, str]) -> RunFolder:
-    """The folder to run in: a stopped run of the very same settings, else a new one (runs/SCENE, runs/SCENE-2, ...).
+    """The folder to run in: a stopped run of the same settings, else a new one (runs/SCENE, runs/SCENE-2, ...).
 
-    `content` holds hashes of what the options only name: scene, path. A finished run is never overwritten. Raises
-    UsageError where `--out` names something that cannot be used.
+    content: hashes of the scene and the path, which the options only name. A finished run is never overwritten.
+    Raises UsageError if `--out` names a folder that cannot be used.
     """
     settings = {k: str(v) if isinstance(v, Path) else v for k, v in asdict(options).items() if k not in _NOT_IDENTITY}
     identity = settings | content | {"scene": scene_name}
@@ -124,7 +127,7 @@ class _Taken(UsageError):
 
 def _claim(folder: Path, identity: dict[str, Any]) -> RunFolder:
     try:
-        _check_usable(folder, identity)  # what is somebody else's is left as it is
+        _check_usable(folder, identity)  # a folder that is not ours stays as it is
         folder.mkdir(parents=True, exist_ok=True)
         lock = FileLock(folder / ".lock")
         lock.acquire(timeout=0)
@@ -133,7 +136,7 @@ def _claim(folder: Path, identity: dict[str, Any]) -> RunFolder:
     except OSError as error:
         raise UsageError(f"{folder}: cannot write the run there: {error.strerror or error}") from error
     try:
-        _check_usable(folder, identity)  # another process may have finished it a moment ago
+        _check_usable(folder, identity)  # another process may have finished it just now
         return RunFolder(folder, identity, lock)
     except BaseException:
         _release(lock)
@@ -141,8 +144,8 @@ def _claim(folder: Path, identity: dict[str, Any]) -> RunFolder:
 
 
 def _release(lock: FileLock) -> None:
-    """Leaves no file behind. The next to lock it looks whether it is still there."""
-    with suppress(OSError):  # on Windows, where a file in use stays, releasing deletes it
+    """Releases the lock and deletes its file. Whoever locks it next checks that the file is still there."""
+    with suppress(OSError):  # on Windows a file in use cannot be deleted; there, releasing deletes it
         Path(lock.lock_file).unlink(missing_ok=True)
     lock.release()
 
@@ -160,7 +163,7 @@ def _check_usable(folder: Path, identity: dict[str, Any]) -> None:
 
 
 def _left_by_a_start(file: Path) -> bool:
-    """Whether a process that was killed before its run.json was written may have left the file."""
+    """Whether the file may be from a process that was killed before it wrote its run.json."""
     return file.name in (".lock", "images") or (file.name.startswith("run.json.") and file.suffix == ".tmp")
 
 

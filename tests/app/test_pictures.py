@@ -1,4 +1,4 @@
-"""Pictures for people."""
+"""Plots and pictures side by side."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which folder a run takes, and what it leaves in others: nothing."""
+"""Which folder a run takes. It leaves nothing in other folders."""
 
 from __future__ import annotations
 

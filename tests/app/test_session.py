@@ -11,7 +11,7 @@ import pytest
 from noisewalk.app.options import WalkOptions
 from noisewalk.app.session import Session
 from noisewalk.renderer.backend import Backend
-from noisewalk.renderer.exr import write_exr
+from noisewalk.renderer.exr import write_layers
 from tests.conftest import TINY_XML
 
 RADIUS = '<float name="radius" value="0.3"/>'
@@ -22,7 +22,7 @@ LAMP = '<rgb name="radiance" value="12"/>'
 def warnings(file: Path, backend: Backend, tmp_path: Path) -> tuple[list[str], np.ndarray]:
     """All that three frames make it say, and the last one's noisy average."""
     said: list[str] = []
-    options = WalkOptions(str(file), width=32, height=24, spp=2, guide="none")
+    options = WalkOptions(scene=str(file), width=32, height=24, spp=2, guide="none")
     options = replace(options, variant=backend.variant, cache_dir=tmp_path)
     session = Session(options, "lockstep", said.append)
     try:
@@ -56,6 +56,6 @@ def test_black_and_broken_pictures_are_said_once(
     elif said:
         broken = int(lines[0].split(": ")[1].split(" ")[0])
         assert "of 768 pixels are not finite" in lines[0] and 0 < broken <= 768
-        write_exr(tmp_path / "x.exr", {"": picture}, np.zeros_like(picture))
+        write_layers(tmp_path / "x.exr", {"": picture})
         written = np.array(mi.Bitmap(str(tmp_path / "x.exr")))
         assert np.isfinite(written).all() and not np.isfinite(picture).all()

@@ -1,4 +1,4 @@
-"""What a frame costs must not creep in again: recompilation, copies to the host, memory. By counting, not by timing."""
+"""A frame recompiles nothing, copies no picture to the host and leaves no memory. This is counted, not timed."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def session(request: pytest.FixtureRequest, tiny_xml: Path, cache_dir: Path) -> 
 
 
 def walk(session: Session, frames: range) -> None:
-    """Frames and previews in turn, all from different places."""
+    """Frames and previews in turn, each from another place."""
     for index in frames:
         camera = session.camera(20 * index)
         session.preview(replace(camera, fov_y=camera.fov_y - index), index)
@@ -51,7 +51,7 @@ def test_a_moving_camera_compiles_and_traces_nothing(session: Session) -> None:
     import drjit as dr
 
     with dr.scoped_set_flag(dr.JitFlag.KernelHistory, True):
-        walk(session, range(WARM_UP))  # recordings do not outlive a change of flags
+        walk(session, range(WARM_UP))  # a change of flags makes recordings invalid
         dr.kernel_history_clear()
         walk(session, range(WARM_UP, WARM_UP + FRAMES))
         kernels = [kernel for kernel in dr.kernel_history() if kernel["type"] == dr.KernelType.JIT]
@@ -110,7 +110,7 @@ def test_memory_does_not_grow_from_frame_to_frame(session: Session) -> None:
     finally:
         tracemalloc.stop()
     grown = {name: after[name] - before[name] for name in before}
-    # Python itself keeps a few small things for later, but no picture of each frame.
+    # Python keeps a few small objects, but no picture of each frame.
     assert grown.pop("python bytes") < FRAMES * PICTURE_BYTES / 2 and grown.pop("python objects") < FRAMES
     assert grown == dict.fromkeys(grown, 0)
 
@@ -133,13 +133,13 @@ def test_a_training_step_finds_its_memory_where_the_last_one_left_it() -> None:
 
 
 def census(backend: Any) -> dict[str, int]:
-    """What is alive, by whoever keeps the books."""
+    """How much is alive, counted by Python, torch and Dr.Jit."""
     import drjit as dr
 
     gc.collect()
     if torch.cuda.is_initialized():
         torch.cuda.synchronize()
-        torch.cuda.empty_cache()  # takes back what streams that are done have still held
+        torch.cuda.empty_cache()  # frees what finished streams still hold
     objects = gc.get_objects()
     tensors = [thing for thing in objects if issubclass(type(thing), torch.Tensor)]
     return {

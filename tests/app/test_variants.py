@@ -1,4 +1,4 @@
-"""Figures 6 and 8 of the paper: what its losses converge to, clean targets, and `noisewalk variants`."""
+"""Figures 6 and 8 of the paper: what the losses converge to, clean targets, and `noisewalk variants`."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def prepared(pair: NoisyPair) -> PreparedPair:
 
 
 def constant_pair(index: int, clean: torch.Tensor | None = None) -> NoisyPair:
-    """Radiance 1 everywhere, under exponential noise."""
+    """Radiance 1 everywhere, with exponential noise."""
 
     def half(seed: int) -> Frame:
         color = torch.empty(32, 32, 3).exponential_(generator=torch.Generator().manual_seed(seed))
@@ -117,7 +117,7 @@ def test_training_on_clean_targets_reaches_them_whatever_the_noise_says() -> Non
 @pytest.mark.parametrize("model", ["paper", "kernel"])
 def test_a_twin_differs_in_its_targets_and_in_nothing_else(model: str) -> None:
     def weights(targets: str) -> torch.Tensor:
-        # Even iterations go from a to b. The kernel model's odd ones go back, and would see the same clean target.
+        # Even iterations go from a to b. Odd ones of the kernel model go from b to a, to the same clean target.
         trainer = Trainer(TrainingSettings(model, iterations=1, crop=20), CPU)
         for index in range(3):
             pair = constant_pair(index)

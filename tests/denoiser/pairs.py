@@ -33,5 +33,5 @@ def noisy_pair(index: int, clean: Frame, broken: bool = False) -> NoisyPair:
 
 
 def prepared(pair: NoisyPair, device: torch.device | str = "cpu") -> PreparedPair:
-    """What a trainer takes: neither guided nor with a history."""
+    """What a trainer takes, without guide and history."""
     return PreparedPair(pair.index, frame_planes(pair.a).to(device), frame_planes(pair.b).to(device))

@@ -1,4 +1,4 @@
-"""The blind spot is blind to its own pixel and to nothing else; its posterior is Bayes' theorem."""
+"""The network is blind to the pixel in its own place and to no other. Its posterior is that of Bayes' theorem."""
 
 from __future__ import annotations
 

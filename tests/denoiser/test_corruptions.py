@@ -1,4 +1,4 @@
-"""What a corruption leaves alone (expectation, median or mode), how strong it is, and what each loss makes of it."""
+"""Corruptions: their expectation, median or mode is clean, their strength is right, and what each loss learns."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_missing_pixels_are_missing_in_all_channels_and_the_others_clean() -> No
     missing = noisy.isnan()
     assert missing.float().mean().item() == pytest.approx(0.3, abs=0.01)
     assert (missing.all(1) == missing.any(1)).all() and torch.equal(noisy[~missing], CLEAN[~missing])
-    # What the loss sees of such a target is clean: it is zero for the clean picture.
+    # The part of such a target that the loss sees is clean: the loss of the clean picture is zero.
     assert l2_loss(CLEAN, noisy) == 0 and l1_loss(CLEAN, noisy) == 0
 
 
@@ -106,7 +106,7 @@ def test_undersampling_has_the_clean_expectation_and_knows_what_it_measured() ->
     assert (error.abs() < 5.5 * picture.std(0) / math.sqrt(4000)).all()
     torch.testing.assert_close(known.mean(0)[0], sampling_probability(decay, 24, 32), rtol=0, atol=0.04)
     torch.testing.assert_close(torch.complex(real, imaginary), torch.fft.fft2(clean, norm="ortho") * known)
-    # k and -k are measured together, so that the weighted spectrum is a real picture's.
+    # k and -k are measured together, so that the weighted spectrum is that of a real picture.
     assert torch.equal(known, known.flip(-2, -1).roll((1, 1), (-2, -1)))
 
 
@@ -160,5 +160,5 @@ def test_the_minimum_of_l0_is_a_zero_of_the_hilbert_transform_at_the_mode() -> N
     best = candidates[costs.argmin()].item()
     zero = brentq(transform, low + 1e-6, high - 1e-6)
     assert best == pytest.approx(zero, abs=0.002) and abs(zero - peak) < 0.003
-    # The median and the mean of the same are elsewhere: L1 and L2 would find those.
+    # The median and the mean are elsewhere. L1 and L2 would find those.
     assert y.median() < peak - 0.05 and y.mean() < peak - 0.2

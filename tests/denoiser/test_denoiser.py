@@ -1,4 +1,4 @@
-"""Noise2Noise learning, the trainer's guards, the thread, and weights on disk."""
+"""Noise2Noise learning, steps that are not finite, the thread, and weights on disk."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def test_what_is_published_is_an_average_of_the_steps_for_the_kernel_model_only(
             trainer.train(prepared(noisy_pair(index, truth())))
             seen.append({name: value.clone() for name, value in trainer.network.state_dict().items()})
         name = next(iter(seen[0]))
-        # Steps 1 to 4 enter with 1 - n / (n + 9); before them, the untrained network.
+        # Steps 1 to 4 have the weight 1 - n / (n + 9). Before them comes the untrained network.
         start = dict(Trainer(replace(QUICK, model=model), CPU).network.state_dict())[name]
         expected = start.clone()
         for step, network in enumerate(seen, start=1):

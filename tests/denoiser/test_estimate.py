@@ -34,7 +34,7 @@ def gentle(generator: torch.Generator) -> torch.Tensor:
 
 
 def fireflies(generator: torch.Generator) -> torch.Tensor:
-    """Mean 1: one pixel in a hundred has 41 times what the others have, the same in all channels."""
+    """Mean 1. One pixel in a hundred is 41 times as bright as the others, the same in all channels."""
     rare = torch.rand(SIZE, SIZE, 1, generator=generator) < 0.01
     return (torch.where(rare, 41.0, 1.0) / 1.4).expand(-1, -1, 3) * (
         1 + 0.3 * torch.randn(SIZE, SIZE, 3, generator=generator)
@@ -60,7 +60,7 @@ def true_squares(denoised: torch.Tensor) -> torch.Tensor:
 
 
 def estimates(noise: Noise, denoise: Denoiser) -> tuple[list[Estimate], float]:
-    """One for each seed, and the true mean squared error over all of them."""
+    """One estimate for each seed, and the true mean squared error over all of them."""
     found, squares = [], []
     for seed in range(SEEDS):
         noisy = halves(noise, seed)
@@ -87,7 +87,7 @@ WRONG = {
 @pytest.mark.parametrize("name", WRONG)
 @pytest.mark.parametrize(("noise", "too_good"), [(gentle, 0.8), (fireflies, 2.0)])
 def test_it_agrees_with_the_true_psnr_however_wrong_the_picture(name: str, noise: Noise, too_good: float) -> None:
-    """In dB. It errs to the side of praise: most where fireflies survive the denoiser."""
+    """In dB. It is too good rather than too bad, most of all where fireflies survive the denoiser."""
     found, true = estimates(noise, WRONG[name])
     difference = -10 * math.log10(mean([estimate.mse for estimate in found]) / true)
     assert -0.3 < difference < too_good
@@ -107,7 +107,7 @@ def test_one_pixel_matches_its_formula() -> None:
     slope = (0.5 ** (1 / 2.2) - (guess / (1 + guess)) ** (1 / 2.2)) / (1.0 - guess)
     variance = ((0.9 / 1.9) ** (1 / 2.2) - (1.1 / 2.1) ** (1 / 2.2)) ** 2 / 4
     assert found.mse == pytest.approx(slope**2 * 0.3 * -0.3 + variance, rel=1e-4)
-    # It is negative: what there is to say is a bound at most, and never a number.
+    # It is negative. Then there is at most a bound to show, and no number.
     assert found.psnr is None and str(found).startswith("> ") and (found.error_map == 0).all()
 
 
@@ -156,7 +156,7 @@ def test_no_radiance_breaks_it(radiance: float) -> None:
 
 
 def test_a_denoiser_that_looks_at_the_other_half_deceives_it() -> None:
-    """Not a virtue, but the condition under which everything else here holds."""
+    """This shows the condition under which the other tests hold."""
     noisy = halves(gentle, 0)
     cheating = blur(3)(noisy.mean(dim=0)).expand(2, -1, -1, -1)
     assert estimate_error(noisy, cheating).mse < 0.5 * true_squares(cheating).mean()

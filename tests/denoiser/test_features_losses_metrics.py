@@ -1,4 +1,4 @@
-"""Formulas, against values worked out by hand and against float64."""
+"""Formulas, compared with values computed by hand and with float64."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def test_losses_ignore_broken_target_pixels(variant: Variant, broken: float) -> 
     model, planes, target = PaperModel(variant), torch.rand(1, CHANNELS, 4, 4), torch.rand(1, 3, 4, 4)
     target[0, 1, 2, 2] = broken
     losses = []
-    for other in (0.0, 100.0):  # in the other channels of the broken pixel: they count nothing either
+    for other in (0.0, 100.0):  # in the other channels of the broken pixel, which must not count either
         target[0, ::2, 2, 2] = other
         losses.append(model.loss(planes, target))
     assert losses[0].isfinite() and losses[0] == losses[1]

@@ -1,4 +1,4 @@
-"""What the walk has seen: reprojection against geometry worked out by hand, and what it is worth."""
+"""History: reprojection compared with geometry computed by hand, and what it gains."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ QUICK = TrainingSettings(pretrained=False, iterations=1, crop=32)
 
 
 def wall(camera: Camera, color: torch.Tensor, distance: float = 2.0) -> Frame:
-    """A wall at z = distance, as a camera sees it that looks along +z from (x, y, 0)."""
+    """A wall at z = distance. The camera looks along +z from (x, y, 0)."""
     half = math.tan(math.radians(FOV) / 2)
     y, x = torch.meshgrid(torch.arange(HEIGHT) + 0.5, torch.arange(WIDTH) + 0.5, indexing="ij")
     left = (1 - 2 * x / WIDTH) * half * WIDTH / HEIGHT * distance + camera.to_world[0, 3]
@@ -39,7 +39,7 @@ def wall(camera: Camera, color: torch.Tensor, distance: float = 2.0) -> Frame:
 
 
 def camera(pixels: float = 0.0, distance: float = 2.0) -> Camera:
-    """At the origin, or moved to the left by what shifts the wall's picture by so many pixels."""
+    """A camera at the origin, or so far to the left that the picture of the wall moves by these pixels."""
     to_world = np.eye(4)
     to_world[0, 3] = pixels * 2 * distance * math.tan(math.radians(FOV) / 2) / HEIGHT
     return Camera(to_world, FOV, WIDTH, HEIGHT)
@@ -58,7 +58,27 @@ def test_a_step_to_the_left_moves_the_picture_to_the_right() -> None:
     seen = history(color).reproject(moved)
     torch.testing.assert_close(seen[:, 3:, :3], color[:, :-3], atol=1e-3, rtol=0)
     torch.testing.assert_close(seen[:, 3:, 3], torch.full((HEIGHT, WIDTH - 3), 3.0))
-    assert not seen[:, :3].any()  # it comes into view
+    assert not seen[:, :3].any()  # this part was not in view before
+
+
+@pytest.mark.parametrize("shift", [(0.1, 0.0), (0.0, -0.2), (-0.3, 0.2)])
+def test_a_shifted_lens_moves_the_whole_picture(shift: tuple[float, float]) -> None:
+    """By `shift` of its width and height; what was seen then is found in a frame of the lens without a shift."""
+    color = torch.rand(HEIGHT, WIDTH, 3)
+    right, down = round(shift[0] * WIDTH), round(shift[1] * HEIGHT)
+    frame = wall(camera(), color)
+    old, moved = history(color), {"shifts": (down, right), "dims": (0, 1)}
+    shifted = replace(
+        old,
+        camera=replace(old.camera, principal_point=(0.5 + shift[0], 0.5 + shift[1])),
+        radiance=torch.roll(old.radiance, **moved),
+        position=torch.roll(old.position, **moved),
+    )
+    assert not old.reproject(frame)[..., 3].eq(0).any()
+    seen = shifted.reproject(frame)
+    inside = seen[..., 3] > 0
+    assert inside.float().mean() >= (1 - abs(shift[0])) * (1 - abs(shift[1])) - 0.1
+    torch.testing.assert_close(seen[inside][:, :3], color[inside], atol=1e-3, rtol=0)
 
 
 def test_what_is_not_the_same_point_was_not_seen() -> None:
@@ -72,7 +92,7 @@ def test_what_is_not_the_same_point_was_not_seen() -> None:
     background = replace(frame, position=torch.zeros_like(color))
     for other in (behind, turned, painted, background, replace(frame, position=None)):
         assert not old.reproject(other).any()
-    # Behind the camera's back: never in its picture.
+    # Behind the camera, and never in its picture.
     assert not old.reproject(replace(frame, position=-frame.position)).any()
 
 
@@ -93,7 +113,7 @@ def test_the_history_is_the_mean_of_the_last_frames() -> None:
 
 @pytest.mark.parametrize(("age_a", "age_b"), [(3.0, 0.0), (0.0, 5.0), (2.0, 6.0)])
 def test_where_one_half_alone_has_seen_the_point_the_history_stays_as_bright(age_a: float, age_b: float) -> None:
-    """0 stands for radiance that was not seen, and must not darken the mean."""
+    """0 means radiance that was not seen. It must not darken the mean."""
     radiance_a, radiance_b = 1.0 * (age_a > 0), 2.0 * (age_b > 0)
     past = [
         torch.tensor([r, r, r, age]).expand(HEIGHT, WIDTH, 4) for r, age in ((radiance_a, age_a), (radiance_b, age_b))
@@ -114,7 +134,7 @@ def test_broken_pixels_do_not_stay_in_the_history() -> None:
 
 
 def test_a_half_never_sees_its_own_frame_in_the_history() -> None:
-    """Noise2Noise's condition: the target must have no part in what the network sees."""
+    """Noise2Noise's condition: the target must not be in what the network sees."""
     maker = InputMaker(CPU, guided=False, context=True)
     for index in range(3):
         frames = [wall(camera(), torch.full((HEIGHT, WIDTH, 3), float(2 * index + half))) for half in range(2)]
@@ -133,7 +153,7 @@ def constant_pair(index: int) -> NoisyPair:
 
 @pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
 def test_a_frame_that_is_not_newer_than_the_history_is_refused(device: str) -> None:
-    """Also as a copy: its target would be in the history that the network sees."""
+    """A copy too: its target would be in the history that the network sees."""
     pair = constant_pair(3)
     with OnlineDenoiser(QUICK, "cpu", "lockstep") as denoiser:
         denoiser.denoise(denoiser.prepare(pair))
@@ -189,10 +209,12 @@ def test_the_guide_of_both_is_made_of_both_and_only_when_it_is_asked_for(guided:
 
 
 def test_a_history_survives_a_file() -> None:
-    old = replace(history(torch.rand(HEIGHT, WIDTH, 3)), camera=camera(1.5))
+    shifted = replace(camera(1.5), principal_point=(0.4, 0.7))
+    old = replace(history(torch.rand(HEIGHT, WIDTH, 3)), camera=shifted)
     new = from_tensors(to_tensors(old))
     assert new.index == old.index and torch.equal(new.radiance, old.radiance) and torch.equal(new.age, old.age)
-    assert new.camera.fov_y == FOV and np.array_equal(new.camera.to_world, old.camera.to_world)
+    assert new.camera.fov_y == FOV and new.camera.principal_point == (0.4, 0.7)
+    assert np.array_equal(new.camera.to_world, old.camera.to_world)
     frame = wall(camera(), old.radiance)
     torch.testing.assert_close(new.reproject(frame), old.reproject(frame))
 

@@ -1,4 +1,4 @@
-"""The kernel-predicting head: against float64, and by its properties."""
+"""The kernel-predicting head, compared with float64, and its properties."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from noisewalk.renderer.frame import Frame
 
 
 def planes(height: int, width: int, seed: int = 0, context: bool = False) -> torch.Tensor:
-    """A frame's planes, with guide and a history of half the frame where asked for."""
+    """Planes of a frame. They may have a guide, and a history in half of the frame."""
     noise = torch.Generator().manual_seed(seed)
     color = 3 * torch.rand(height, width, 3, generator=noise)
     frame = Frame(color, color / 3, color / 3)
@@ -44,7 +44,7 @@ def test_filtering_matches_a_sum_over_neighbours_in_float64() -> None:
 
 
 def sharp_model() -> KernelModel:
-    """Large, arbitrary kernels and shares."""
+    """A model with large, arbitrary kernels and shares."""
     model = KernelModel()
     for head in (*model.own_kernels, *model.history_kernels, model.blend):
         torch.nn.init.normal_(head.weight, std=1.0)
@@ -77,9 +77,9 @@ def test_what_was_not_seen_and_a_guide_that_is_not_there_have_no_share() -> None
 def test_fireflies_are_held_back_by_the_guide_nearby_and_by_nothing_where_there_is_none() -> None:
     image, guide = torch.full((1, 3, 9, 9), 0.5), torch.full((1, 3, 9, 9), 0.4)
     image[0, :, 2, 2] = torch.tensor([40.0, 20.0, 10.0])  # a firefly
-    guide[0, :, 6, 6] = 5.0  # a lamp, one pixel beside a bright sample
+    guide[0, :, 6, 6] = 5.0  # a lamp, one pixel away from a bright sample
     image[0, :, 6, 7] = 9.0
-    guide[0, :, 0, 8] = 0.0  # black, but of a guide that is there
+    guide[0, :, 0, 8] = 0.0  # a black pixel of a guide that is not black elsewhere
     held = without_fireflies(image, firefly_limit(guide))
     expected = image.clone()
     expected[0, :, 2, 2] = torch.tensor([0.81, 0.405, 0.2025])  # 2 x 0.4 + 0.01, and the same hue
@@ -101,16 +101,16 @@ def test_a_lamp_does_not_bleed_into_its_surroundings() -> None:
     clean = torch.full((32, 32, 3), 0.1)
     clean[10:14, 10:14] = 50.0
     surroundings = torch.ones(32, 32, dtype=torch.bool)
-    surroundings[9:15, 9:15] = False  # but for the pixel around it, where the guide may be off by one
+    surroundings[9:15, 9:15] = False  # without the pixels next to it, where the guide may be off by one
     torch.manual_seed(0)
-    shown = KernelModel()(frame_planes(Frame(clean, clean, clean), clean))[0]  # untrained: it blurs
+    shown = KernelModel()(frame_planes(Frame(clean, clean, clean), clean))[0]  # an untrained model blurs
     assert shown[:, surroundings].max() <= 2 * 0.1 + 0.01
     assert shown[:, ~surroundings].max() > 10.0
 
 
 def test_no_share_ever_loses_its_gradient() -> None:
     model, image = KernelModel(), planes(32, 32, context=True)
-    torch.nn.init.constant_(model.blend.bias[-1:], 1e3)  # as sure of the guide as can be
+    torch.nn.init.constant_(model.blend.bias[-1:], 1e3)  # all the share that the guide can get
     model.loss(image, part(image, COLOR)).backward()
     share = model.with_share(image)[1]
     assert share.max() < 0.97

@@ -29,7 +29,7 @@ def pictures(height: int, width: int, brightness: float = 1.0) -> tuple[torch.Te
 
 def ours(large: bool, *images: torch.Tensor) -> torch.Tensor:
     with torch.no_grad():
-        network = OidnUNet(library_tensors(large))
+        network = OidnUNet.from_tensors(library_tensors(large))
         return from_planes(oidn_network.denoise(network, *map(to_planes, images)))[0]
 
 
@@ -51,7 +51,10 @@ def test_black_stays_black_as_in_the_library():
 
 
 def test_networks_of_other_modes_differ():
-    assert oidn_network.difference_from_library(OidnUNet(library_tensors()), clean_aux=True) > 100 * oidn_network.SAME
+    assert (
+        oidn_network.difference_from_library(OidnUNet.from_tensors(library_tensors()), clean_aux=True)
+        > 100 * oidn_network.SAME
+    )
 
 
 def test_transfer_function_and_its_inverse():
@@ -121,7 +124,7 @@ def test_the_library_itself_runs_weights_that_we_write(tmp_path):
     assert done.returncode == 0, done.stdout + done.stderr
     halved = {name: tensor.half().float() for name, tensor in tensors.items()}
     with torch.no_grad():
-        expected = from_planes(oidn_network.denoise(OidnUNet(halved), *map(to_planes, images)))[0]
+        expected = from_planes(oidn_network.denoise(OidnUNet.from_tensors(halved), *map(to_planes, images)))[0]
     assert (tone_map(read_pfm(tmp_path / "out.pfm")) - tone_map(expected)).abs().mean() < 1e-5
 
 

@@ -1,4 +1,4 @@
-"""Recorded work does what plain work does: as CUDA graphs on a GPU, and everywhere on a tape, which is their twin."""
+"""Recorded work does the same as plain work: as CUDA graphs on a GPU, and everywhere on a tape (`tests.tape`)."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def twin(request: pytest.FixtureRequest) -> Twin:
 
 
 class Recordings:
-    """Records, and knows how many recordings it has made and which of them are still kept."""
+    """Records. It counts the recordings, and knows which of them still exist."""
 
     def __init__(self, record: Recorder) -> None:
         self._record, self._made = record, []  # type: ignore[var-annotated]
@@ -114,7 +114,7 @@ def test_nothing_is_recorded_on_a_cpu() -> None:
 
 @pytest.mark.parametrize(("model", "pretrained"), [("paper", False), ("kernel", False), ("kernel", True)])
 def test_recorded_training_is_plain_training(twin: Twin, model: str, pretrained: bool) -> None:
-    """Also where the learning rate, the size of the crop or the share of the average change, and steps are broken."""
+    """Also if learning rate, crop size or the weight of the average change, and if some steps are not finite."""
     device, record = twin
     settings = replace(QUICK, model=model, pretrained=pretrained)
     recordings = Recordings(record)
@@ -151,7 +151,7 @@ def test_what_another_stream_takes_over_is_complete(device: str) -> None:
     there = Stream(torch.device(device))
     value = torch.ones(2048, 2048, device=device)
     with there.use():
-        for _ in range(50):  # so much that nobody who does not wait sees the end
+        for _ in range(50):  # so much work that it is not finished without waiting
             value = (value @ value) / 2048
         value = value + 1
         handover = Handover({"value": value}, [value])

@@ -1,4 +1,4 @@
-"""The tiny scene, changed, and views of it."""
+"""Changes the tiny scene, and gives views of it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def view(scene: Scene, width: int = 48, height: int = 32, shift: float = 0.0) ->
 
 
 def load(tmp_path: Path, backend: Backend, old: str, new: str) -> Scene:
-    """The tiny scene with `new` for `old`."""
+    """The tiny scene with the text `old` replaced by `new`."""
     assert old in TINY_XML
     file = tmp_path / "changed.xml"
     file.write_text(TINY_XML.replace(old, new))

@@ -78,7 +78,7 @@ def test_keyframes_survive_the_file(tmp_path: Path) -> None:
 def test_a_saved_path_takes_the_place_of_the_old_file_in_one_step(tmp_path: Path) -> None:
     file, old = tmp_path / "p.json", tmp_path / "old.json"
     save_path(CameraPath(keyframes(2), fps=24, seconds=2), file)
-    old.hardlink_to(file)  # sees what is written into the old file
+    old.hardlink_to(file)  # is another name of the old file
     before = old.read_bytes()
     save_path(CameraPath(keyframes(3), fps=24, seconds=2), file)
     assert old.read_bytes() == before and len(load_path(file).keyframes) == 3
@@ -86,7 +86,7 @@ def test_a_saved_path_takes_the_place_of_the_old_file_in_one_step(tmp_path: Path
 
 
 def test_axes_in_the_file_are_opengls(tmp_path: Path) -> None:
-    """Mitsuba looks along +z with +x to the left; the file's camera looks along -z with +x to the right."""
+    """Mitsuba looks along +z, with +x to the left. The camera of the file looks along -z, with +x to the right."""
     save_path(CameraPath((Keyframe(np.eye(4), 45.0),), 1, 1), tmp_path / "p.json")
     matrix = np.array(json.loads((tmp_path / "p.json").read_text())["keyframes"][0]["matrix"]).reshape(4, 4)
     np.testing.assert_array_equal(matrix, np.diag([-1.0, 1.0, -1.0, 1.0]))

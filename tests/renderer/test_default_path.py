@@ -1,4 +1,4 @@
-"""The flight of scenes that bring none."""
+"""The flight of scenes without a path."""
 
 from __future__ import annotations
 

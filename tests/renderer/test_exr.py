@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from noisewalk.renderer.backend import Backend
-from noisewalk.renderer.exr import write_exr
+from noisewalk.renderer.exr import write_layers
 
 
 def test_exr_layers_come_back_by_name(backend: Backend, tmp_path: Path) -> None:
@@ -15,10 +15,10 @@ def test_exr_layers_come_back_by_name(backend: Backend, tmp_path: Path) -> None:
 
     backend.activate()
     rng = np.random.default_rng(0)
-    layers = {"": rng.random((5, 7, 3), np.float32), "albedo.": rng.random((5, 7, 3), np.float32)}
+    layers = {"": rng.random((5, 7, 3), np.float32), "albedo": rng.random((5, 7, 3), np.float32)}
     normal = rng.random((5, 7, 3), np.float32)
-    write_exr(tmp_path / "x.exr", layers, normal)
+    write_layers(tmp_path / "x.exr", layers | {"sh_normal": normal})
     split = dict(mi.Bitmap(str(tmp_path / "x.exr")).split())
     np.testing.assert_array_equal(np.array(split["<root>"]), layers[""])
-    np.testing.assert_array_equal(np.array(split["albedo"]), layers["albedo."])
+    np.testing.assert_array_equal(np.array(split["albedo"]), layers["albedo"])
     np.testing.assert_array_equal(np.array(split["sh_normal"]), normal)

@@ -1,4 +1,4 @@
-"""Files that a scene depends on are found as Mitsuba does it, and are in the hash; Mitsuba speaks in single lines."""
+"""Files that a scene needs are found as Mitsuba finds them, and are in the hash. Messages are single lines."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def test_every_file_is_found_and_decides_the_hash(
         if open_scene(str(file), backend.variant).content_hash == before.content_hash:
             same.append(str(dependency.relative_to(file.parent)))
         dependency.write_bytes(kept)
-    assert same == ["both.png"]  # the one in the <path> goes before it
+    assert same == ["both.png"]  # the one in the <path> is found first
     assert open_scene(str(file), backend.variant).content_hash == before.content_hash
 
 

@@ -23,7 +23,7 @@ SHIFT = '<float name="principal_point_offset_x" value="0.25"/><float name="princ
 CROP = """<integer name="crop_width" value="24"/><integer name="crop_height" value="16"/>
   <integer name="crop_offset_x" value="3"/><integer name="crop_offset_y" value="14"/>"""
 LENS = '<sensor type="thinlens"><float name="aperture_radius" value="0.001"/><float name="focus_distance" value="4"/>'
-SCENES = {  # what is different from the tiny scene, and where the axis meets the picture
+SCENES = {  # changes of the tiny scene, and where the axis then meets the picture
     "plain": ("", "", "", (0.5, 0.5)),
     "shifted": (SHIFT, "", "", (0.25, 0.7)),
     "cropped": ("", CROP, "", ((24 - 3) / 24, (16 - 14) / 16)),
