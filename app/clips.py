@@ -1,4 +1,4 @@
-"""Short flights through random rooms, as what the kernel model is pretrained on."""
+"""Short flights through random rooms, on which the kernel model is pretrained."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from noisewalk.renderer.rays import viewing_distance
 from noisewalk.renderer.scene import Scene, open_scene
 from noisewalk.scenes.rooms import write_room
 
-# Of each clip's twelve frames, these are learned from: histories of all ages, without a dozen nearly equal pictures.
+# Training uses these of each clip's twelve frames. They have histories of all ages, and differ enough.
 CLIP = (0, 1, 2, 4, 7, 11)
 SPP = 8
-LARGEST = 6e4  # radiance that float16 can keep
+LARGEST = 6e4  # radiance in float16
 
 
 def clip(
@@ -33,8 +33,8 @@ def clip(
 ) -> torch.Tensor:
     """Room `number`: both halves of the clip's frames, (len(CLIP), 2, 16, size, size) float16.
 
-    A file in `folder` keeps it. Its name has the hash of all that decides it, so that no stale one is ever taken.
-    `check` is called now and then; what it raises ends the clip.
+    It is kept in a file in `folder`. The name of the file has the hash of all that decides it, so that an old one is
+    never used. check: called now and then. What it raises ends the clip.
     """
     file = folder / f"room-{recipe(CLIP_CODE)}-{options.seed}-{number:04d}-{options.size}.safetensors"
     if not file.exists():
@@ -60,7 +60,7 @@ def _rendered(
 
 
 def compact(planes: torch.Tensor) -> torch.Tensor:
-    """Planes as float16. A broken pixel of the color stays NaN: as a target it must be left out, and not be black."""
+    """Planes as float16. A broken pixel of the color stays NaN: as a target it is left out, and is not black."""
     color = planes[:, COLOR]
     broken = ~torch.isfinite(color)
     compact = planes.nan_to_num(0.0).clamp(-LARGEST, LARGEST).half()

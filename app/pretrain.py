@@ -57,7 +57,7 @@ def pretrain(options: PretrainOptions, talk: Talk) -> int:
 def _clips(
     options: PretrainOptions, folder: Path, backend: Backend, talk: Talk, stop: StopSignal
 ) -> list[torch.Tensor]:
-    """One for each room, as of `clip`."""
+    """The clips of all rooms, see `clip`."""
     clips = []
     with talk.progress() as progress:
         task = progress.add_task("rooms", total=options.rooms, note="")
@@ -92,11 +92,11 @@ def _trained(options: PretrainOptions, clips: list[torch.Tensor], talk: Talk, st
 
 
 def _step(options: PretrainOptions, trainer: Trainer, frames: torch.Tensor, device: torch.device) -> float:
-    """The next step; its loss."""
+    """Makes the next step. Returns its loss."""
     first, last = LEARNING_RATES
     fraction = trainer.steps / options.steps
     trainer.set_learning_rate(last + (first - last) * (1 + math.cos(math.pi * fraction)) / 2)
-    # A generator for each step, so that a resumed run draws what an undisturbed one would have drawn.
+    # Each step has its own generator, so that a resumed run draws the same numbers as one that was never stopped.
     random = torch.Generator().manual_seed(options.seed * 2**32 + trainer.steps)
     chosen = torch.randint(len(frames), (BATCH,), generator=random)
     image, target = _varied(frames[chosen].float(), random)
@@ -104,7 +104,7 @@ def _step(options: PretrainOptions, trainer: Trainer, frames: torch.Tensor, devi
 
 
 def _about(options: PretrainOptions) -> dict[str, object]:
-    """What decides the training."""
+    """All that decides the training, for the metadata."""
     settings = {"rooms": options.rooms, "size": options.size, "steps": options.steps, "seed": options.seed}
     return settings | {"code": recipe(TRAINING_CODE)}
 
@@ -114,16 +114,16 @@ def _checkpoint(options: PretrainOptions) -> Path:
 
 
 def _resumed(options: PretrainOptions, trainer: Trainer, talk: Talk) -> float:
-    """Goes on from the checkpoint beside the output, if all that decides is the same; returns its recent loss."""
+    """Continues from the checkpoint beside the output if all that decides is the same. Returns its recent loss."""
     file = _checkpoint(options)
     if not file.exists():
         return math.nan
     try:
         progress = load_checkpoint(file, trainer)[1]
-    except WeightsError:  # of a model that has changed, as a rule
+    except WeightsError:  # usually the model has changed
         progress = {}
     if progress.get("about") != _about(options):
-        talk.warn(f"{file}: of other code or other settings; training begins anew")
+        talk.warn(f"{file}: made by other code or settings: training begins again")
         trainer.restart()
         return math.nan
     talk.note(f"{file}: going on at step {trainer.steps}")

@@ -1,4 +1,4 @@
-"""What decides pretraining, as a hash: the code that makes the clips, and the code that learns from them."""
+"""A hash of all code that decides pretraining: what makes the clips, and what learns from them."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def recipe(code: tuple[str, ...]) -> str:
 
 
 def skeleton(source: str) -> str:
-    """What Python makes of a module's source, without its docstrings."""
+    """The syntax tree of a module's source as text, without docstrings."""
     tree = ast.parse(source)
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
@@ -43,7 +43,7 @@ def skeleton(source: str) -> str:
 
 
 def pretrained_state(model: str) -> str:
-    """Whether the weights that come with the program are what its code of today would learn, in a few words."""
+    """Says in a few words whether the weights that come with the program were made by its present code."""
     about = pretrained_about(model)
     if about is None:
         return "none: it starts untrained"

@@ -47,7 +47,7 @@ SAME_RUN = 0.2 if torch.cuda.is_available() else 1e-3
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """`--update-golden` writes the golden images again. Look at them before you commit them."""
-    parser.addoption("--update-golden", action="store_true", help="write the golden pictures anew")
+    parser.addoption("--update-golden", action="store_true", help="write the golden pictures again")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -149,9 +149,9 @@ def desktop(request: pytest.FixtureRequest) -> Iterator[Any]:
 @pytest.fixture(scope="session")
 def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """A headless Chromium, a selenium driver."""
-    needed(shutil.which("chromium") is None or shutil.which("chromedriver") is None, "Chromium")
-    from tests.browser import open_chromium
+    from tests.browser import chromium_is_missing, open_chromium
 
+    needed(chromium_is_missing(), "Chromium")
     started = open_chromium(tmp_path_factory.mktemp("profile"))
     yield started
     started.quit()

@@ -80,6 +80,7 @@ class Engine:
 
     @property
     def status(self) -> Status:
+        """The present state of the session thread."""
         return self._status
 
     @property

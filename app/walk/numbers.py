@@ -1,4 +1,4 @@
-"""The numbers of a walk: a row of frames.csv, what a run comes to, and how that is said."""
+"""The numbers of a walk: the rows of frames.csv, the result of a run, and its summary."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ FORMULAS = {
     "corrected_formula": CORRECTED_FORMULA,
     "estimate_formula": ESTIMATE_FORMULA,
 }
-# Corrected, as the estimate is of the truth: like stands beside like.
+# The estimate is of the error against the truth. So it is shown beside corrected numbers, which are too.
 MEASURED = {
     "psnr_shown_corrected": "denoised",
     "psnr_noisy_corrected": "noisy average",
@@ -26,13 +26,13 @@ CURVES = MEASURED | {"psnr_estimate": ESTIMATE_LABEL}
 PLAIN = ("psnr_noisy", "psnr_shown", "psnr_clean_targets")
 LAST_FRAMES = 50
 STAGES = ("render", "train", "denoise", "measure")
-ROUNDED = 1e-3  # dB that a row's numbers may have lost
+ROUNDED = 1e-3  # dB; the largest rounding error in a row
 
-Row = Mapping[str, Any]  # numbers as text, or as they are; "" or no column where there is none
+Row = Mapping[str, Any]  # numbers, or numbers as text; "" or no column where there is none
 
 
 def row_of(result: Result, memory_mb: float) -> dict[str, str]:
-    """A frame's row; that of a twin is yet to be filled in."""
+    """The row of a frame. The columns of a twin are still empty."""
     measured, estimate = result.measurement, result.estimate
     known = estimate.psnr is not None
     return {
@@ -54,13 +54,13 @@ def row_of(result: Result, memory_mb: float) -> dict[str, str]:
 
 
 def numbers_of(rows: Sequence[Row]) -> dict[str, Any]:
-    """What a run's rows come to, for run.json."""
+    """The result of a run from its rows, for run.json."""
     measured = [row for row in rows if row["psnr_shown"]]
     floors = [float(row["noise_floor"]) for row in measured]
     return {
         "frames": len(rows),
         "last_measured": _last(measured[-1]) if measured else None,
-        # One frame alone does not tell noisy targets from clean ones.
+        # One frame is not enough to tell noisy targets from clean ones.
         "mean_of_last_measured": _means(measured[-LAST_FRAMES:]) if measured and _has_twin(measured[-1]) else None,
         "estimate_minus_psnr_db": _estimate_minus_psnr(measured),
         "reference_noise_floor_db": round(min(floors), 2) if floors else None,
@@ -79,7 +79,7 @@ def _means(rows: Sequence[Row]) -> dict[str, Any]:
 
 
 def psnr_curves(rows: Sequence[Row]) -> dict[str, list[tuple[int, float]]]:
-    """Points (frame, dB) by what they are called; none where nothing was measured."""
+    """Points (frame, dB) of each curve by its label. There are none if nothing was measured."""
     measured = [row for row in rows if row["psnr_shown"]]
     curves = {}
     for column, label in (_labels(measured[-1]) if measured else {}).items():
@@ -89,7 +89,7 @@ def psnr_curves(rows: Sequence[Row]) -> dict[str, list[tuple[int, float]]]:
 
 
 def decibels(row: Row, known: Mapping[str, str] = CURVES) -> str:
-    """The PSNRs of a measured row, with a > where the reference only tells a bound."""
+    """The PSNRs of a measured row as text, with a > before bounds."""
     return ", ".join(
         f"{label} {'> ' * _is_bound(row, column)}{float(row[column]):.2f} dB"
         for column, label in _labels(row, known).items()
@@ -97,7 +97,7 @@ def decibels(row: Row, known: Mapping[str, str] = CURVES) -> str:
 
 
 def summary(result: dict[str, Any]) -> str:
-    """What is printed at the end of a walk."""
+    """The text at the end of a walk."""
     lines = [f"{result['state']}: {result['frames']} frames in {result['run']}"]
     if last := result["last_measured"]:
         floor = result["reference_noise_floor_db"]
@@ -112,7 +112,7 @@ def summary(result: dict[str, Any]) -> str:
 
 
 def _labels(row: Row, known: Mapping[str, str] = CURVES) -> dict[str, str]:
-    """The PSNR columns that a measured row has, and what they are called beside one another."""
+    """The PSNR columns of a measured row, and their labels."""
     labels = {column: label for column, label in known.items() if row.get(column) not in ("", None)}
     return labels | ({"psnr_shown_corrected": "noisy targets"} if _has_twin(row) else {})
 
@@ -122,7 +122,7 @@ def _has_twin(row: Row) -> bool:
 
 
 def _is_bound(row: Row, column: str) -> bool:
-    """As `metrics.is_bound`, of a number that was rounded; a mean has no floor, and no bounds in it."""
+    """Like `metrics.is_bound`, for a rounded number. A mean has no noise floor, and contains no bounds."""
     if column not in MEASURED or "noise_floor" not in row:
         return False
     return float(row[column]) > float(row["noise_floor"]) + BEYOND_FLOOR - ROUNDED
@@ -133,7 +133,7 @@ def _mean_of_known(rows: Sequence[Row], column: str) -> float | None:
 
 
 def _estimate_minus_psnr(measured: Sequence[Row]) -> float | None:
-    """How far off the estimate was, on average over the measured frames whose PSNR is known."""
+    """The estimate minus the PSNR in dB, averaged over the measured frames whose PSNR is known."""
     known = [row for row in measured if row["psnr_estimate"] and not _is_bound(row, "psnr_shown_corrected")]
     off = [float(row["psnr_estimate"]) - float(row["psnr_shown_corrected"]) for row in known]
     return _rounded(statistics.fmean, off, 2)

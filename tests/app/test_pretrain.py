@@ -55,12 +55,12 @@ def test_pretraining_goes_on_where_it_stopped_and_keeps_its_clips(
     assert all(torch.equal(value, expected[name]) for name, value in found.items())
     assert not list(tmp_path.glob("*.checkpoint"))
 
-    # Of other settings it begins anew, and says so.
+    # With other settings it begins again, and says so.
     calls = iter((0, 2))
     assert pretrain(resumed, TALK) == EXIT_INTERRUPTED
     assert "warning" not in capfd.readouterr().err
     assert pretrain(replace(resumed, steps=3), TALK) == 0
-    assert "begins anew" in capfd.readouterr().err and load_weights(resumed.output)[1]["steps"] == 3
+    assert "training begins again" in capfd.readouterr().err and load_weights(resumed.output)[1]["steps"] == 3
 
 
 def test_comments_do_not_decide_and_code_does() -> None:
