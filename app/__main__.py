@@ -46,6 +46,7 @@ from noisewalk.app.options import (
     StudyOptions,
     WalkOptions,
 )
+from noisewalk.app.threads import bound_spinning
 from noisewalk.denoiser import DenoiserError
 from noisewalk.renderer import RendererError
 
@@ -65,7 +66,7 @@ noisewalk reference SCENE [options]    render the references of a path ahead of 
 noisewalk scenes                       list the bundled scenes
 noisewalk path SCENE -o path.json      write out the path that a walk would take
 noisewalk denoise FRAMES... [options]  denoise frames of any renderer, and learn from their second halves
-noisewalk export RUN -o FILE           take the trained network out of a run folder
+noisewalk export RUN -o FILE           take the trained network out of a run, for us or as ONNX
 noisewalk pretrain -o FILE [options]   make the weights that the kernel model starts from
 noisewalk cache [--clear]              size of the reference cache, or clear it
 noisewalk doctor                       what this machine can do
@@ -95,6 +96,7 @@ def _run(words: list[str]) -> int:
         print(f"noisewalk {version('noisewalk')}")
         return 0
     keep_freed_memory()
+    bound_spinning()
     command = COMMANDS.get(words[0])
     return command(words[1:]) if command else _walk(words)
 
@@ -253,11 +255,17 @@ def _path(words: list[str]) -> int:
 
 def _export(words: list[str]) -> int:
     parser = with_talk(Parser("noisewalk export"))
-    parser.add_argument("run", type=Path, metavar="RUN", help="run folder")
-    parser.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help="the .safetensors to write")
+    parser.add_argument("run", type=Path, nargs="?", metavar="RUN", help="folder of a run, or weights.safetensors")
+    output = "what to write: .safetensors, or .onnx for other programs"
+    parser.add_argument("-o", "--output", type=Path, metavar="FILE", help=output)
+    parser.add_argument("--about", type=Path, metavar="FILE", help="print what is in a weights file")
     given = parser.parse_args(words)
-    from noisewalk.app.tools import export
+    from noisewalk.app.export import about, export
 
+    if given.about is not None:
+        return about(given.about, talk_of(given))
+    if given.run is None or given.output is None:
+        raise UsageError("needs RUN and -o FILE, or --about FILE ('noisewalk export --help' lists the options)")
     return export(given.run, given.output, talk_of(given))
 
 

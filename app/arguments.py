@@ -23,6 +23,7 @@ class Parser(argparse.ArgumentParser):
     """Raises UsageError for wrong words."""
 
     def error(self, message: str) -> NoReturn:
+        """Raises UsageError with the parser's message."""
         raise UsageError(f"{message} ('{self.prog} --help' lists the options)")
 
 

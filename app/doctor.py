@@ -15,6 +15,7 @@ import torch
 
 from noisewalk.app.console import Talk
 from noisewalk.app.options import WalkOptions
+from noisewalk.app.recipe import pretrained_state
 from noisewalk.denoiser.guide import INSTALL_HINT, guide_is_installed
 from noisewalk.denoiser.online import choose_device
 from noisewalk.denoiser.precision import cpu_capabilities, multiplies_bfloat16
@@ -77,6 +78,7 @@ def _rows(options: WalkOptions) -> Iterator[tuple[str, str]]:
     yield "torch device", _device(device)
     yield "torch formats", _formats(device)
     yield "convolutions", "bfloat16" if multiplies_bfloat16(device.type) else "float32"
+    yield "pretrained weights", pretrained_state("kernel")
     there = f"not installed: {INSTALL_HINT}"
     yield "Open Image Denoise", "installed: advises the kernel model" if guide_is_installed() else there
     yield "GL", opengl()

@@ -51,6 +51,7 @@ class OnlineModel:
         self.denoiser.submit(self._prepared)
 
     def close(self) -> None:
+        """Stops training after the current iterations."""
         self.denoiser.close()
 
 

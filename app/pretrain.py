@@ -4,40 +4,30 @@ from __future__ import annotations
 
 import math
 import tempfile
-from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import torch
-from scipy.spatial.transform import Rotation
 
+from noisewalk.app.clips import clip
 from noisewalk.app.console import StopSignal, Talk
 from noisewalk.app.errors import EXIT_INTERRUPTED, Interrupted
 from noisewalk.app.files import require_folder
 from noisewalk.app.options import PretrainOptions
+from noisewalk.app.recipe import TRAINING_CODE, recipe
+from noisewalk.denoiser.checkpoint import load_checkpoint, save_checkpoint
 from noisewalk.denoiser.guide import require_guide
-from noisewalk.denoiser.inputs import InputMaker
 from noisewalk.denoiser.online import choose_device
 from noisewalk.denoiser.planes import ALBEDO, COLOR, GUIDE, HISTORY, PAST
 from noisewalk.denoiser.trainer import Trainer, TrainingSettings
-from noisewalk.denoiser.weights import read_tensors, save_weights, write_tensors
+from noisewalk.denoiser.weights import WeightsError, save_weights
 from noisewalk.renderer import RenderCancelled
 from noisewalk.renderer.backend import Backend, choose_backend
-from noisewalk.renderer.frame import Camera
-from noisewalk.renderer.path_tracer import PathTracer
-from noisewalk.renderer.rays import viewing_distance
-from noisewalk.renderer.scene import Scene, open_scene
-from noisewalk.scenes.rooms import write_room
 
-# Training uses these of each clip's twelve frames. They have histories of all ages, and differ enough.
-CLIP = (0, 1, 2, 4, 7, 11)
-SPP = 8
 BATCH = 2
 LEARNING_RATES = (1e-3, 1e-4)  # first and last, with a cosine between them
 WITHOUT_GUIDE, WITHOUT_HISTORY = 0.3, 0.15  # how often they are hidden, because the model must work without them too
 STOPS = 2.0  # exposures vary by up to this many stops
 SAVE_STEPS = 500
-LARGEST = 6e4  # radiance in float16
 
 
 def pretrain(options: PretrainOptions, talk: Talk) -> int:
@@ -52,7 +42,7 @@ def pretrain(options: PretrainOptions, talk: Talk) -> int:
     try:
         with (
             tempfile.TemporaryDirectory() as temporary,
-            StopSignal("stopping; the last weights that were written are kept") as stop,
+            StopSignal("stopping; the same command goes on from here") as stop,
         ):
             folder = options.data or Path(temporary)
             folder.mkdir(parents=True, exist_ok=True)
@@ -67,80 +57,82 @@ def pretrain(options: PretrainOptions, talk: Talk) -> int:
 def _clips(
     options: PretrainOptions, folder: Path, backend: Backend, talk: Talk, stop: StopSignal
 ) -> list[torch.Tensor]:
-    """For each room, both halves of the frames of its clip: (frames, 2, 16, size, size) float16."""
+    """The clips of all rooms, see `clip`."""
     clips = []
     with talk.progress() as progress:
         task = progress.add_task("rooms", total=options.rooms, note="")
         for number in range(options.rooms):
-            file = folder / f"room-{options.seed}-{number:04d}-{options.size}.safetensors"
-            if not file.exists():
-                clip = _render_clip(options, number, folder / "room", backend, stop)
-                write_tensors(file, {"halves": clip}, {})
-            clips.append(read_tensors(file)[0]["halves"])
+            clips.append(clip(options, number, folder, backend, stop.check))
             progress.advance(task)
     return clips
-
-
-def _render_clip(
-    options: PretrainOptions, number: int, folder: Path, backend: Backend, stop: StopSignal
-) -> torch.Tensor:
-    seed = options.seed * 2**20 + number
-    scene = open_scene(str(write_room(seed, folder)), backend.variant, None)
-    tracer = PathTracer(scene, options.size, options.size, SPP, seed)
-    inputs = InputMaker(torch.device("cpu"), guided=True, context=True)
-    cameras = _flight(scene, options.size, max(CLIP) + 1, np.random.default_rng(seed))
-    kept = []
-    for index, camera in enumerate(cameras):
-        pair = inputs.prepare(tracer.render_pair(camera, index))
-        if index in CLIP:
-            kept.append(pair.both.nan_to_num(0.0, LARGEST).clamp(-LARGEST, LARGEST).half())
-        stop.check()
-    return torch.stack(kept)
-
-
-def _flight(scene: Scene, size: int, frames: int, random: np.random.Generator) -> list[Camera]:
-    """A straight, turning flight from the scene's own view: 1.5% of its distance and 0.8 degrees a frame at most."""
-    start = replace(scene.start, width=size, height=size)
-    move = random.normal(size=3)
-    move *= viewing_distance(scene) * random.uniform(0.0, 0.015) / np.linalg.norm(move)
-    axis = random.normal(size=3)
-    turn = np.radians(random.uniform(0.0, 0.8)) * axis / np.linalg.norm(axis)
-    cameras = []
-    for index in range(frames):
-        pose = start.to_world.copy()
-        pose[:3, 3] += index * move
-        pose[:3, :3] = Rotation.from_rotvec(index * turn).as_matrix() @ pose[:3, :3]
-        cameras.append(replace(start, to_world=pose))
-    return cameras
 
 
 def _trained(options: PretrainOptions, clips: list[torch.Tensor], talk: Talk, stop: StopSignal) -> Trainer:
     device = choose_device(options.device)
     trainer = Trainer(TrainingSettings("kernel", pretrained=False, seed=options.seed), device)
     frames = torch.cat(clips)
-    random = torch.Generator().manual_seed(options.seed)
-    first, last = LEARNING_RATES
-    recent = math.nan
+    recent = _resumed(options, trainer, talk)
     with talk.progress() as progress:
         task = progress.add_task("steps", total=options.steps, note="")
-        for step in range(options.steps):
-            fraction = step / options.steps
-            trainer.set_learning_rate(last + (first - last) * (1 + math.cos(math.pi * fraction)) / 2)
-            chosen = torch.randint(len(frames), (BATCH,), generator=random)
-            image, target = _varied(frames[chosen].float(), random)
-            loss = float(trainer.step(image.to(device), target.to(device)))
-            if math.isfinite(loss):
-                recent = loss if math.isnan(recent) else recent + 0.01 * (loss - recent)
-            progress.update(task, completed=step + 1, note=f"loss {recent:.3f}")
-            if trainer.steps % SAVE_STEPS == 0 or trainer.steps == options.steps:
-                _save(options, trainer)
-                talk.note(f"{options.output}: {trainer.steps} steps, loss {recent:.3f}")
-            stop.check()
+        try:
+            while trainer.steps < options.steps:
+                loss = _step(options, trainer, frames, device)
+                if math.isfinite(loss):
+                    recent = loss if math.isnan(recent) else recent + 0.01 * (loss - recent)
+                progress.update(task, completed=trainer.steps, note=f"loss {recent:.3f}")
+                if trainer.steps % SAVE_STEPS == 0 or trainer.steps == options.steps:
+                    _save(options, trainer, recent)
+                    talk.note(f"{options.output}: {trainer.steps} steps, loss {recent:.3f}")
+                stop.check()
+        except Interrupted:
+            _save(options, trainer, recent)
+            raise
+    _checkpoint(options).unlink(missing_ok=True)
     return trainer
 
 
-def _save(options: PretrainOptions, trainer: Trainer) -> None:
-    about = {"scene": f"{options.rooms} random rooms", "steps": trainer.steps, "seed": options.seed}
+def _step(options: PretrainOptions, trainer: Trainer, frames: torch.Tensor, device: torch.device) -> float:
+    """Makes the next step. Returns its loss."""
+    first, last = LEARNING_RATES
+    fraction = trainer.steps / options.steps
+    trainer.set_learning_rate(last + (first - last) * (1 + math.cos(math.pi * fraction)) / 2)
+    # Each step has its own generator, so that a resumed run draws the same numbers as one that was never stopped.
+    random = torch.Generator().manual_seed(options.seed * 2**32 + trainer.steps)
+    chosen = torch.randint(len(frames), (BATCH,), generator=random)
+    image, target = _varied(frames[chosen].float(), random)
+    return float(trainer.step(image.to(device), target.to(device)))
+
+
+def _about(options: PretrainOptions) -> dict[str, object]:
+    """All that decides the training, for the metadata."""
+    settings = {"rooms": options.rooms, "size": options.size, "steps": options.steps, "seed": options.seed}
+    return settings | {"code": recipe(TRAINING_CODE)}
+
+
+def _checkpoint(options: PretrainOptions) -> Path:
+    return options.output.with_name(options.output.name + ".checkpoint")
+
+
+def _resumed(options: PretrainOptions, trainer: Trainer, talk: Talk) -> float:
+    """Continues from the checkpoint beside the output if all that decides is the same. Returns its recent loss."""
+    file = _checkpoint(options)
+    if not file.exists():
+        return math.nan
+    try:
+        progress = load_checkpoint(file, trainer)[1]
+    except WeightsError:  # usually the model has changed
+        progress = {}
+    if progress.get("about") != _about(options):
+        talk.warn(f"{file}: made by other code or settings: training begins again")
+        trainer.restart()
+        return math.nan
+    talk.note(f"{file}: going on at step {trainer.steps}")
+    return float(str(progress["loss"]))
+
+
+def _save(options: PretrainOptions, trainer: Trainer, recent: float) -> None:
+    save_checkpoint(_checkpoint(options), trainer, None, {"about": _about(options), "loss": str(recent)})
+    about = {"scene": f"{options.rooms} random rooms"} | _about(options) | {"steps": trainer.steps}
     # Half precision halves the size. Its error is far smaller than the changes of the first training steps.
     halved = {name: value.half() for name, value in trainer.inference_parameters.items()}
     save_weights(options.output, "kernel", halved, about)

@@ -1,4 +1,4 @@
-"""References of a whole walk: which frames have one, and rendering them ahead of time."""
+"""References of a whole walk: which frames have one, and how they are rendered ahead of time."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ Show = Callable[[float, str], None]
 
 
 def measured_frames(options: ResolvedOptions) -> list[int]:
-    """Those whose pictures are kept; with clean targets all, since all have a reference."""
+    """Numbers of the frames that are measured: those with pictures; with clean targets all of them."""
     return list(range(options.frames)) if options.targets == "clean" else pictured_frames(options)
 
 
 def pictured_frames(options: ResolvedOptions) -> list[int]:
-    """The first frame, every `reference_every`-th and the last: writing pictures takes longer than measuring."""
+    """Numbers of the frames whose pictures are written: the first, every `reference_every`-th and the last."""
     return sorted({*range(0, options.frames, options.reference_every), options.frames - 1})
 
 
@@ -88,5 +88,5 @@ def _render_there(address: str, session: Session, frames: list[int], show: Show,
         cluster.render(session, tasks(), done, talk, stop)
     finally:
         for accumulation in growing:
-            accumulation.save()  # as far as it is
+            accumulation.save()  # as far as it is rendered
         cluster.close()

@@ -15,7 +15,7 @@ from noisewalk.app.options import Machine, WalkOptions, resolve
 from noisewalk.denoiser.estimate import Estimate, estimate_error
 from noisewalk.denoiser.guide import guide_is_installed
 from noisewalk.denoiser.inputs import PreparedPair
-from noisewalk.denoiser.metrics import decibels, noise_power, psnr
+from noisewalk.denoiser.metrics import decibels, is_bound, noise_power, psnr
 from noisewalk.denoiser.online import OnlineDenoiser, Pacing, choose_device
 from noisewalk.denoiser.trainer import TrainingReport, TrainingSettings
 from noisewalk.renderer import RenderCancelled
@@ -32,9 +32,9 @@ PREVIEW_SCALE = 1 / 4
 
 @dataclass(frozen=True, eq=False)
 class Measurement:
-    """Against a reference: PSNR in dB of the averaged noisy pair and of the shown image, as they are and corrected.
+    """PSNR in dB against a reference, of the averaged noisy pair and of the shown image, plain and corrected.
 
-    reference_noise: the reference's own, a mean square of tone-mapped values, for corrections (see `metrics.psnr`).
+    reference_noise: the noise power of the reference, for the correction (see `metrics.psnr`).
     """
 
     reference: torch.Tensor
@@ -47,17 +47,21 @@ class Measurement:
 
     @property
     def noise_floor(self) -> float:
-        """What the reference is good to, in dB."""
+        """The PSNR of the reference against the truth, in dB."""
         return decibels(self.reference_noise)
+
+    def is_bound(self, corrected: float) -> bool:
+        """Whether a corrected PSNR is only a bound: the reference is too noisy to tell more."""
+        return is_bound(corrected, self.reference_noise)
 
 
 @dataclass(frozen=True, eq=False)
 class Result:
     """One frame. noisy, shown: (H, W, 3) linear radiance on the training device.
 
-    estimate:     of the error of what is shown, without a reference.
-    milliseconds: per stage: render, train (waited for, in lockstep), denoise, measure.
-    training:     what was published when this frame was denoised.
+    estimate:     the estimated error of the shown picture, without a reference.
+    milliseconds: of each stage: render, train (the wait for it, in lockstep), denoise, measure.
+    training:     the state of training with which this frame was denoised.
     """
 
     pair: NoisyPair
@@ -73,8 +77,9 @@ class Result:
 class Training:
     """How far training is.
 
-    trained:              whether the network has learned anything, here or before.
-    skipped_steps:        not finite, so far; skipped_pairs: never trained on, so far.
+    trained:              whether the network has learned anything, now or before.
+    skipped_steps:        steps that were not finite, so far.
+    skipped_pairs:        pairs that were never trained on, so far.
     report, milliseconds: of the last frame that was trained on.
     """
 
@@ -87,12 +92,12 @@ class Training:
 
 
 class Session:
-    """A scene, its renderer, its denoiser and its references. Use from one thread; close when done.
+    """A scene, its renderer, its denoiser and its references. To be used from one thread. Close when done.
 
-    machine: what decided `options` where the person left them open. `warn` gets, once each, what one should know of
-    the scene's pictures.
+    machine: what decided `options` where the person left them open.
+    warn:    gets each warning about the scene's pictures once.
 
-    Raises the modules' own ValueErrors where something named in the options cannot be used.
+    Raises UsageError, RendererError or DenoiserError if something named in the options cannot be used.
     """
 
     def __init__(self, options: WalkOptions, pacing: Pacing, warn: Callable[[str], None] = lambda line: None) -> None:
@@ -130,7 +135,7 @@ class Session:
                 raise
 
     def close(self) -> None:
-        """Stops training after the iterations in hand."""
+        """Stops training after the current iterations."""
         self.denoiser.close()
 
     def camera(self, index: int) -> Camera:
@@ -138,15 +143,15 @@ class Session:
         return self.path.camera(index, self.options.width, self.options.height)
 
     def reference(self, camera: Camera, progress: Callable[[int], None] = lambda spp: None) -> Reference:
-        """The cached reference of this view, rendered or continued where there is none or too little."""
+        """The reference of this view from the cache. It is rendered or continued if needed. Raises Interrupted."""
         try:
             return self.references.get(camera, self.options.reference_spp, progress)
         except RenderCancelled as cancelled:
             raise Interrupted from cancelled
 
     def set_spp(self, spp: int) -> None:
-        """Samples per pixel of each half, from the next frame on."""
-        self._tracers.clear()  # each holds on to what Dr.Jit has recorded for it
+        """Sets the samples per pixel of each half, from the next frame on."""
+        self._tracers.clear()  # each keeps its recordings of Dr.Jit
         self._tracer = self._tracer_of(self.options.width, self.options.height, spp)
 
     def advance(
@@ -157,9 +162,9 @@ class Session:
         train: bool = True,
         check: Callable[[], None] = lambda: None,
     ) -> Result:
-        """Renders, trains on, denoises and, where there is a reference, measures frame `index`.
+        """Renders frame `index`, trains on it, denoises it and, with a reference, measures it.
 
-        `check` is called now and then while rendering; what it raises ends the frame. Raises Interrupted on Ctrl-C.
+        check: called now and then while rendering. What it raises ends the frame. Raises Interrupted on Ctrl-C.
         """
         watch = Stopwatch()
         pair = self.render(camera, index, check)
@@ -170,7 +175,7 @@ class Session:
         return self._result(pair, prepared, reference, watch)
 
     def render(self, camera: Camera, index: int, check: Callable[[], None] = lambda: None) -> NoisyPair:
-        """Only renders frame `index`; `check` as in `advance`. Raises Interrupted on Ctrl-C."""
+        """Only renders frame `index`. check: as in `advance`. Raises Interrupted on Ctrl-C."""
         try:
             pair = self._tracer.render_pair(camera, index, check)
         except RenderCancelled as cancelled:
@@ -179,7 +184,7 @@ class Session:
         return pair
 
     def _inspect(self, pair: NoisyPair) -> None:
-        """Warns of black and broken pictures. With a GPU only of the first: to look at one is to wait for it."""
+        """Warns about black and broken pictures; with a GPU only about the first, because looking at one takes time."""
         for line in self._tracer.sensor.warnings:
             self._warn_once(line, line)
         if self._inspected and self.machine.gpu:
@@ -198,7 +203,7 @@ class Session:
             self._warn(line)
 
     def preview(self, camera: Camera, index: int) -> Result:
-        """A small, quick frame at 1 spp for a camera in motion; nothing is learned from it."""
+        """A small, quick frame with 1 spp for a camera in motion. Nothing is learned from it."""
         watch = Stopwatch()
         width, height = (max(1, round(pixels * PREVIEW_SCALE)) for pixels in (camera.width, camera.height))
         pair = self._tracer_of(width, height, spp=1).render_pair(replace(camera, width=width, height=height), index)
@@ -206,14 +211,14 @@ class Session:
         return self._result(pair, self.denoiser.prepare(pair, remember=False), None, watch)
 
     def _tracer_of(self, width: int, height: int, spp: int) -> PathTracer:
-        """Kept from frame to frame, with what Dr.Jit has recorded for it."""
+        """The tracer for this size and spp. It is kept, with its recordings of Dr.Jit."""
         key = width, height, spp
         if key not in self._tracers:
             self._tracers[key] = PathTracer(self.scene, width, height, spp, self.options.seed)
         return self._tracers[key]
 
     def save_weights(self, file: Path) -> None:
-        """Writes the network as published, with what it was trained on. From any thread. Raises OSError."""
+        """Writes the published network and what it was trained on. Any thread may call this. Raises OSError."""
         self.denoiser.save(file, {"scene": self.scene.name, "scene_hash": self.scene.content_hash})
 
     def _result(self, pair: NoisyPair, prepared: PreparedPair, reference: Reference | None, watch: Stopwatch) -> Result:
@@ -254,14 +259,14 @@ def measure(noisy: torch.Tensor, shown: torch.Tensor, reference: Reference) -> M
 
 
 def flight(scene: Scene, file: Path | None) -> CameraPath:
-    """The path in `file`, else the scene's own, else a gentle default."""
+    """The path in `file`, else the scene's own, else the gentle default."""
     if file is not None:
         return load_path(file, scene.start.principal_point)
     return scene.path or default_path(scene)
 
 
 def open_session(options: WalkOptions, talk: Talk) -> Session:
-    """A lockstep session, with what a person should know about it said."""
+    """Opens a lockstep session, and prints what a person should know about it."""
     talk.note(f"opening {options.scene} ...")
     session = Session(options, pacing="lockstep", warn=talk.warn)
     for warning in session.scene.warnings:
@@ -274,5 +279,5 @@ def open_session(options: WalkOptions, talk: Talk) -> Session:
 
 
 def reference_folder(cache_dir: Path) -> Path:
-    """Where the references lie."""
+    """The folder of the references."""
     return cache_dir / "references"

@@ -6,11 +6,9 @@ from pathlib import Path
 
 from noisewalk.app.console import StopSignal, Talk
 from noisewalk.app.errors import EXIT_INTERRUPTED, Interrupted, UsageError
-from noisewalk.app.files import read_json, require_folder
 from noisewalk.app.options import WalkOptions
 from noisewalk.app.references import measured_frames, render_references
 from noisewalk.app.session import flight, open_session, reference_folder
-from noisewalk.denoiser.weights import load_weights, save_weights
 from noisewalk.renderer.backend import choose_backend
 from noisewalk.renderer.camera_path import save_path
 from noisewalk.renderer.reference import being_written, cached_files
@@ -46,19 +44,6 @@ def path(options: WalkOptions, file: Path, talk: Talk) -> int:
     save_path(flown, file)
     talk.note(f"{file}: {len(flown.keyframes)} keyframes, {len(flown)} frames")
     talk.result({"file": str(file), "keyframes": len(flown.keyframes), "frames": len(flown)})
-    return 0
-
-
-def export(run: Path, file: Path, talk: Talk) -> int:
-    """Checks the trained network in a run folder, and copies it to a file. Raises UsageError or WeightsError."""
-    require_folder(file)
-    state = read_json(run / "run.json").get("state")
-    parameters, about = load_weights(run / "weights.safetensors")
-    if file.exists():
-        raise UsageError(f"{file}: exists already, and is not overwritten")
-    save_weights(file, str(about.pop("model")), parameters, about)
-    talk.note(f"{file}: {about.get('scene')}, {about.get('steps')} training steps, of a run that is {state}")
-    talk.result({"file": str(file)} | about)
     return 0
 
 

@@ -1,10 +1,10 @@
-"""How pixels reach a texture: by way of the CPU, or, where CUDA and GL share a GPU, without leaving it.
+"""How pixels reach a texture: through the CPU or, if CUDA and GL share a GPU, without leaving it.
 
 The CUDA way copies the tensor into a pixel buffer that GL and CUDA both know (CUDA Runtime API, "OpenGL
 Interoperability"), and lets GL fill the texture from there.
 
-Either way the window does not wait for the frame that is being rendered: tensors are read on a stream of their own, and
-so must be computed already.
+In both ways the window does not wait for the frame that is being rendered. Tensors are read on a stream of their own,
+so they must be computed already.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _DEVICE_TO_DEVICE = 3
 
 
 class CudaError(Exception):
-    """CUDA and this GL context do not work together; the message says at which call."""
+    """CUDA and this GL context do not work together. The message names the call that failed."""
 
 
 def write_texture(texture: moderngl.Texture, image: Any, interop: CudaInterop | None) -> None:
@@ -36,7 +36,7 @@ def write_texture(texture: moderngl.Texture, image: Any, interop: CudaInterop | 
 
 
 class CudaInterop:
-    """Copies CUDA tensors into textures of `context`. Raises CudaError where that does not work here."""
+    """Copies CUDA tensors into textures of `context`. Raises CudaError if that does not work here."""
 
     def __init__(self, context: moderngl.Context) -> None:
         self._context = context
@@ -50,7 +50,7 @@ class CudaInterop:
             image = image.contiguous()
             buffer = self._shared_buffer(image.numel() * image.element_size())
             self._copy(image, ctypes.c_void_p(stream.cuda_stream))
-            stream.synchronize()  # the tensor's memory may be given away after this call
+            stream.synchronize()  # the tensor's memory may be used again after this call
         texture.write(buffer)
 
     def _copy(self, image: Any, stream: ctypes.c_void_p) -> None:
@@ -89,14 +89,14 @@ class CudaInterop:
 
     def _call(self, name: str, *arguments: Any) -> None:
         if code := getattr(self._runtime, name)(*arguments):
-            self._runtime.cudaGetLastError()  # takes the error back: else torch's next call would find it
+            self._runtime.cudaGetLastError()  # clears the error, which torch's next call would report otherwise
             raise CudaError(f"{name} failed with error {code}")
 
 
 def try_interop(context: moderngl.Context, image: Any) -> CudaInterop | None:
     """CudaInterop, if the CUDA tensor `image` (H, W, 3) arrives in a texture unchanged; else None, for good.
 
-    A GL context on another GPU, or on none, is found out here.
+    This finds a GL context on another GPU, or on no GPU.
     """
     height, width = image.shape[:2]
     try:

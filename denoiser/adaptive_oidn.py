@@ -1,4 +1,4 @@
-"""Open Image Denoise's own network, which goes on learning from the walk: from frame planes to linear radiance."""
+"""Open Image Denoise's own network, which continues to learn from the walk: from frame planes to linear radiance."""
 
 from __future__ import annotations
 
@@ -20,25 +20,25 @@ from noisewalk.denoiser.oidn_network import (
 from noisewalk.denoiser.planes import AGE, ALBEDO, COLOR, HISTORY, NORMAL, part
 from noisewalk.denoiser.precision import mixed_precision
 
-READERS = ("enc_conv0", "dec_conv1a")  # the layers that see the image, and so the history too
+READERS = ("enc_conv0", "dec_conv1a")  # the layers that see the image, and therefore the history
 PAST_CHANNELS = 4  # history and age
-HISTORY_GAIN = 10.0  # weights that start at 0 must learn that much faster
+HISTORY_GAIN = 10.0  # weights that start at 0 learn so many times faster
 
 
 class AdaptiveOidn(OidnUNet):
     """The base network for HDR colors with features, trained further on the walk's own noise.
 
-    At first it gives what Open Image Denoise gives. Beside its nine channels it sees the history and its age, through
-    weights that start at 0: it can learn to use them, and cannot be misled before.
+    At first its output is that of Open Image Denoise. Besides nine channels it sees the history and its age, through
+    weights that start at 0. It can learn to use them, and before that they do no harm.
 
-    Noise2Noise's condition holds: color, features and exposure are of one half, the history is of earlier frames, and
-    the target is the other half, in both directions, since the halves are exchangeable.
+    Noise2Noise's condition holds. Color, features and exposure are of one half, and the history is of earlier frames.
+    The target is the other half. Training goes in both directions, since the halves are exchangeable.
     """
 
     both_directions = True
     uses_context = True
-    ema_decay = 0.98  # over some 50 steps, six frames
-    warm_up_steps = 100  # the optimiser knows nothing of the gradients' sizes yet: full steps would ruin the start
+    ema_decay = 0.98  # an average over some 50 steps, or six frames
+    warm_up_steps = 100  # at first the optimiser does not know the size of gradients, and full steps would be too large
     gradient_limit = 1.0
 
     def __init__(self) -> None:
@@ -50,10 +50,12 @@ class AdaptiveOidn(OidnUNet):
             nn.init.zeros_(reader.weight)  # type: ignore[arg-type]
 
     def forward(self, planes: torch.Tensor) -> torch.Tensor:  # type: ignore[override]
+        """Linear radiance (N, 3, H, W) of planes (N, 16, H, W)."""
         height, width = planes.shape[-2:]
-        color = finite(part(planes, COLOR), channels=1).clamp(min=0.0)
+        color, albedo, normal = (finite(part(planes, one), channels=1) for one in (COLOR, ALBEDO, NORMAL))
+        color = color.clamp(min=0.0)
         scale = exposure(color)
-        image = pad(network_image(color * scale, part(planes, ALBEDO), part(planes, NORMAL)))
+        image = pad(network_image(color * scale, albedo, normal))
         history, age = part(planes, HISTORY) * scale, part(planes, AGE)
         past = HISTORY_GAIN * pad(torch.cat([transfer(history), age / (age + 4.0)], dim=1))
         with mixed_precision(planes.device):
@@ -61,7 +63,7 @@ class AdaptiveOidn(OidnUNet):
         return inverse_transfer(output[..., :height, :width]) / scale
 
     def with_share(self, planes: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Linear radiance (N, 3, H, W), and the share that a guide has in it: none (N, 1, H, W)."""
+        """Linear radiance (N, 3, H, W), and the share of a guide in it: 0 everywhere (N, 1, H, W)."""
         return self(planes), torch.zeros_like(planes[:, :1])
 
     def loss(self, planes: torch.Tensor, target: torch.Tensor) -> torch.Tensor:

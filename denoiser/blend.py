@@ -1,15 +1,15 @@
-"""How much of a pre-trained denoiser's picture to show beside ours, place by place, found by cross-validation.
+"""How much of another denoiser's picture to show instead of ours, place by place, found by cross-validation.
 
-Of one half the guide makes p, and our network q, which both know nothing of the other half, b. The mix q + w (p - q) is
-nearest to the true radiance r, in the mean over a neighbourhood, where
+From one half the guide makes p, and our network makes q. Both do not depend on the other half, b. On average over a
+neighbourhood, the mix q + w (p - q) is nearest to the true radiance r if
 
     w  =  E (r - q) (p - q) / E (p - q)^2
 
-and because E b = r, and b's noise is independent of q and p, r may be replaced by b. Both ways round are added up. The
-errors are those of T, the tone map, to first order: each is multiplied by the slope of T there.
+Because E b = r, and the noise of b is independent of q and p, b can take the place of r. Both directions are added up.
+Errors are those after the tone map T, to first order: each is multiplied by the slope of T there.
 
-Noise2Noise's condition is that of `estimate`: a network that has learned this pair by heart passes b's noise through q,
-and w gets too small. The few numbers of a neighbourhood's w know b as well; nothing is learned from what is shown.
+What must hold is the same as in `estimate`: if a network has learned this pair by heart, the noise of b is in q, and w
+becomes too small. w itself depends on b; nothing is learned from what is shown.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from torch.nn import functional
 
 from noisewalk.denoiser.features import finite, tone_map
 
-WINDOW = 9  # twice: a triangle of 17 pixels
-PRIOR = 1.0  # weight of the whole picture's share, in mean neighbourhoods
-# A pixel's own w is limited to this, both ways: a firefly must not decide alone. Less would favour our own picture.
+WINDOW = 9  # used twice, which gives a triangle of 17 pixels
+PRIOR = 1.0  # weight of the share of the whole picture, in units of a mean neighbourhood
+# Limit of a single pixel's w, in both directions, because a firefly must not decide. A lower one prefers our picture.
 LARGEST_SHARE = 10.0
-NEGLIGIBLE = 1e-3  # squared difference after T that no eye sees
-DARKEST = 1e-3  # radiance below which T is taken to be as steep as there
+NEGLIGIBLE = 1e-3  # a squared difference after T that is not visible
+DARKEST = 1e-3  # below this radiance, the slope of T is taken as constant
 
 
 def blended(
@@ -35,7 +35,7 @@ def blended(
     noisy: torch.Tensor,
     opinions: Iterable[tuple[torch.Tensor, torch.Tensor]],
 ) -> torch.Tensor:
-    """The picture to show (1, 3, H, W), with the shares in it that other denoisers' pictures should have.
+    """The picture to show (1, 3, H, W): ours, mixed with those of other denoisers by their shares.
 
     shown: ours of both halves together, (1, 3, H, W); denoised, noisy: of each half, (2, 3, H, W).
     opinions: what others make of each half (2, 3, H, W), and of both together (1, 3, H, W).
@@ -48,7 +48,7 @@ def blended(
 
 
 def cross_validated_share(noisy: torch.Tensor, denoised: torch.Tensor, guides: torch.Tensor) -> torch.Tensor:
-    """The share in [0, 1] that the guide's picture should have in what is shown, (1, 1, H, W).
+    """The share of the guide's picture in what is shown, (1, 1, H, W) in [0, 1].
 
     noisy, denoised, guides: (2, 3, H, W) linear radiance of both halves, in the same order. Broken pixels are black.
     """
@@ -72,7 +72,7 @@ def tone_map_slope(radiance: torch.Tensor) -> torch.Tensor:
 
 
 def _per_pixel(both: torch.Tensor) -> torch.Tensor:
-    """(1, 1, H, W): channels and halves together, since they share their fireflies."""
+    """(1, 1, H, W): the mean over channels and halves, because they have their fireflies in common."""
     return both.mean(dim=(0, 1), keepdim=True)
 
 

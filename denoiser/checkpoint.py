@@ -13,7 +13,7 @@ from noisewalk.denoiser.history import History
 from noisewalk.denoiser.trainer import Trainer
 from noisewalk.denoiser.weights import WeightsError, read_tensors, write_tensors
 
-FORMAT = "noisewalk checkpoint 4"
+FORMAT = "noisewalk checkpoint 5"
 _MOMENTS = ("step", "exp_avg", "exp_avg_sq")
 
 

@@ -1,4 +1,4 @@
-"""Intel Open Image Denoise as a guide: a pre-trained denoiser's opinion of one half. Needs the package pyoidn."""
+"""Intel Open Image Denoise as a guide: the picture that a pre-trained denoiser makes of one half. Needs pyoidn."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ INSTALL_HINT = "scripts/setup guide"
 
 
 class OpenImageDenoiseError(DenoiserError):
-    """Open Image Denoise is not there, or not as we know it; the message is one line."""
+    """Open Image Denoise is not installed, or not as expected. The message is one line."""
 
 
 def guide_is_installed() -> bool:
-    """Whether the package is there."""
+    """Whether the package is installed."""
     return find_spec("pyoidn") is not None
 
 
 def require_guide() -> None:
-    """Raises OpenImageDenoiseError where the package is missing."""
+    """Raises OpenImageDenoiseError if the package is missing."""
     if not guide_is_installed():
         raise OpenImageDenoiseError(f"Open Image Denoise needs the package 'pyoidn': {INSTALL_HINT}")
 
@@ -31,10 +31,10 @@ def require_guide() -> None:
 def open_image_denoise(
     color: torch.Tensor, albedo: torch.Tensor, normal: torch.Tensor, clean_aux: bool = False
 ) -> torch.Tensor:
-    """What Open Image Denoise makes of a picture: high quality, HDR, with both features. All (H, W, 3) float32.
+    """A picture denoised by Open Image Denoise: high quality, HDR, with both features. All (H, W, 3) float32.
 
-    clean_aux: the features have no noise; the library then takes its large network. Non-finite colors count as black.
-    Works where the tensors are, CPU or CUDA.
+    clean_aux: the features have no noise; the library then uses its large network. Non-finite colors count as black.
+    It runs on the device of the tensors, CPU or CUDA.
     """
     import pyoidn
 
@@ -46,23 +46,24 @@ def open_image_denoise(
 
 
 def advise(color: torch.Tensor, albedo: torch.Tensor, normal: torch.Tensor) -> torch.Tensor:
-    """The guide's picture, as of `open_image_denoise`: of the library's large network on features as they are.
+    """The guide's picture (see `open_image_denoise`), by the library's large network with features as rendered.
 
-    That network is for features without noise; on noisy ones it still is the better one, and to prefilter them would
-    take three times as long for the rest of what `best_open_image_denoise` gains.
+    That network is made for features without noise. With noisy ones it is still the better one. To prefilter them first
+    would take three times as long, for the rest of what `best_open_image_denoise` gains.
     """
     return open_image_denoise(color, albedo, normal, clean_aux=True)
 
 
 def best_open_image_denoise(color: torch.Tensor, albedo: torch.Tensor, normal: torch.Tensor) -> torch.Tensor:
-    """Open Image Denoise at its best, as its documentation advises for the highest quality: it takes the noise out of
-    both features first. All (H, W, 3) float32, as for `open_image_denoise`.
+    """Open Image Denoise at its best: as its documentation advises, it denoises both features first.
+
+    All (H, W, 3) float32, as for `open_image_denoise`.
     """
     return open_image_denoise(color, prefiltered(albedo, "albedo"), prefiltered(normal, "normal"), clean_aux=True)
 
 
 def prefiltered(feature: torch.Tensor, name: str) -> torch.Tensor:
-    """Albedo or normal (H, W, 3), as `name` says, with its noise taken out by Open Image Denoise."""
+    """Albedo or normal (H, W, 3), denoised by Open Image Denoise. name: which of the two."""
     import pyoidn
 
     feature = feature.contiguous()
@@ -79,7 +80,7 @@ def prefiltered(feature: torch.Tensor, name: str) -> torch.Tensor:
 
 @cache
 def _feature_filter(device: torch.device, name: str) -> tuple[Any, Any]:
-    """The library's device, and a filter for each feature, kept: to build one takes as long as to run it."""
+    """The library's device and the filter of one feature. Both are kept: making them takes as long as running."""
     import pyoidn
 
     made = pyoidn.Device.from_torch(device)

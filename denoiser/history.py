@@ -66,12 +66,16 @@ class History:
         return torch.where(same[..., None], seen, 0.0)
 
     def _project(self, position: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Where the camera has these points in its picture, (H, W, 2) in [-1, 1], and their distance ahead, (H, W)."""
+        """Where the camera has these points in its picture, (H, W, 2) in [-1, 1], and their distance ahead, (H, W).
+
+        The projection is that of `Camera`.
+        """
         camera = self.camera
         to_world = torch.as_tensor(camera.to_world, dtype=torch.float32, device=position.device)
         left, up, forward = ((position - to_world[:3, 3]) @ to_world[:3, :3]).unbind(dim=-1)
         half = math.tan(math.radians(camera.fov_y) / 2) * forward.clamp(min=1e-6)
-        return torch.stack([-left / (half * camera.width / camera.height), -up / half], dim=-1), forward
+        x, y = (2.0 * middle - 1.0 for middle in camera.principal_point)
+        return torch.stack([x - left / (half * camera.width / camera.height), y - up / half], dim=-1), forward
 
 
 def accumulate(pair: NoisyPair, past_a: torch.Tensor, past_b: torch.Tensor) -> History | None:
@@ -94,15 +98,16 @@ def accumulate(pair: NoisyPair, past_a: torch.Tensor, past_b: torch.Tensor) -> H
 def to_tensors(history: History) -> dict[str, torch.Tensor]:
     """The history as tensors, for a file."""
     camera = history.camera
-    view = torch.cat([torch.as_tensor(camera.to_world).flatten(), torch.tensor([camera.fov_y], dtype=torch.float64)])
+    lens = torch.tensor([camera.fov_y, *camera.principal_point], dtype=torch.float64)
+    view = torch.cat([torch.as_tensor(camera.to_world).flatten(), lens])
     parts = {name: getattr(history, name) for name in ("radiance", "age", "position", "albedo", "normal")}
     return parts | {"view": view, "index": torch.tensor(history.index)}
 
 
 def from_tensors(tensors: Mapping[str, torch.Tensor]) -> History:
-    """The inverse of `to_tensors`. Raises KeyError."""
+    """The inverse of `to_tensors`. Raises KeyError or ValueError."""
     parts = {name: tensors[name] for name in ("radiance", "age", "position", "albedo", "normal")}
     height, width = parts["age"].shape[:2]
-    view = tensors["view"].numpy()
-    camera = Camera(np.array(view[:16]).reshape(4, 4), float(view[16]), width, height)
+    *to_world, fov_y, x, y = tensors["view"].tolist()
+    camera = Camera(np.array(to_world).reshape(4, 4), fov_y, width, height, (x, y))
     return History(camera, int(tensors["index"]), **parts)

@@ -1,4 +1,4 @@
-"""From noisy pairs to what models take: each half's planes, with a guide's opinion and the walk's history."""
+"""From noisy pairs to what models take: the planes of each half, with guide and history."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ Guide = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
 
 @dataclass(frozen=True, eq=False)
 class PreparedPair:
-    """All that belongs to a noisy pair on its way through the denoiser, on the training device.
+    """A noisy pair with all that the denoiser needs for it, on the training device.
 
     index: of the frame.
     a, b:  each half's planes (1, 16, H, W).
     clean: the target (1, 3, H, W) of both, if the pair brought one.
-    guide: the guide that both halves were shown to, if any: what it makes of color, albedo and normal, (H, W, 3) each.
+    guide: makes a picture of color, albedo and normal, (H, W, 3) each; None without one.
     """
 
     index: int
@@ -35,12 +35,12 @@ class PreparedPair:
 
     @property
     def tensors(self) -> list[torch.Tensor]:
-        """All that training reads."""
+        """All tensors that training reads."""
         return [self.a, self.b] if self.clean is None else [self.a, self.b, self.clean]
 
     @property
     def both(self) -> torch.Tensor:
-        """(2, 16, H, W)."""
+        """(2, 16, H, W): the planes of both halves."""
         return torch.cat([self.a, self.b])
 
     @property
@@ -50,7 +50,7 @@ class PreparedPair:
 
     @property
     def inputs_and_targets(self) -> list[tuple[torch.Tensor, torch.Tensor]]:
-        """What to train on: from half `a` to half `b`, and the other way round; a clean target is that of both."""
+        """Inputs and targets of training: half `a` to half `b`, and `b` to `a`. A clean target is that of both."""
         return [
             (image, part(other, COLOR) if self.clean is None else self.clean)
             for image, other in ((self.a, self.b), (self.b, self.a))
@@ -58,17 +58,17 @@ class PreparedPair:
 
     @cached_property
     def guide_of_both(self) -> torch.Tensor | None:
-        """(1, 3, H, W): what the guide makes of the average of both halves; None without one. Made when first asked.
+        """(1, 3, H, W): the guide's picture of the average of both halves; None without a guide. Made when first used.
 
-        Better than what it makes of either, but only to be shown: it knows both, and nothing may be learned from it.
+        It is better than those of single halves, but only to be shown: it depends on both. Nothing may learn from it.
         """
         return None if self.guide is None else _opinion(self.guide, (self.a + self.b) / 2)
 
     @cached_property
     def second_opinion(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """What another guide makes of each half (2, 3, H, W), and of their average (1, 3, H, W); only to be shown.
+        """Another guide's picture of each half (2, 3, H, W), and of their average (1, 3, H, W); only to be shown.
 
-        The library's network for features with noise: it keeps thin dark things that the guide's drowns in light.
+        It is the library's network for features with noise. It keeps thin dark things that get too bright in the guide.
         """
         return (
             torch.cat([_opinion(open_image_denoise, half) for half in (self.a, self.b)]),
@@ -83,8 +83,8 @@ def _opinion(guide: Guide, planes: torch.Tensor) -> torch.Tensor:
 class InputMaker:
     """Prepares pairs. Keeps the history of the walk.
 
-    guided: asks Open Image Denoise about each half, by itself. Raises DenoiserError where that is not installed.
-    context: False for models that look at color, albedo and normal only: then neither guide nor history cost anything.
+    guided:  Open Image Denoise makes a picture of each half. Raises DenoiserError if it is not installed.
+    context: False for models that see color, albedo and normal only. Then guide and history cost nothing.
     """
 
     def __init__(self, device: torch.device, guided: bool, context: bool) -> None:
@@ -95,10 +95,11 @@ class InputMaker:
         self.history: History | None = None
 
     def prepare(self, pair: NoisyPair, remember: bool = True) -> PreparedPair:
-        """The pair with all that belongs to it. `remember`: it becomes part of the history that the next one sees.
+        """Prepares a pair. remember: it becomes part of the history that the next pair sees.
 
-        Noise2Noise's condition: no half may see its target in the history. So a pair to be remembered must be newer
-        than the history (by its index), else DenoiserError; and one that is not remembered sees an older history only.
+        Noise2Noise's condition: no half may see its target in the history. So a pair to be remembered must have a
+        higher index than the history, else DenoiserError. One that is not remembered sees the history only if that is
+        older.
         """
         history = self.history
         if history is not None and pair.index <= history.index:

@@ -143,24 +143,32 @@ def filter_pixels(image: torch.Tensor, logits: torch.Tensor) -> torch.Tensor:
 
     image: (N, C, H, W); no gradient goes to it. logits: (N, 25, H, W), row by row. Border pixels are repeated outside.
     """
-    return _WeightedMean.apply(image, torch.softmax(logits, dim=1).contiguous())
+    weights = torch.softmax(logits, dim=1).contiguous()
+    if torch.is_grad_enabled():
+        return _WeightedMean.apply(image, weights)
+    return _weighted_mean(functional.pad(image, (KERNEL // 2,) * 4, mode="replicate"), weights)
+
+
+def _weighted_mean(padded: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+    """sum_k weights_k * image shifted to neighbour k, one neighbour at a time: unfolding all 25 would take 25 times the
+    memory.
+    """
+    total = padded.new_zeros(*padded.shape[:2], *weights.shape[2:])
+    for neighbour, shifted in enumerate(_shifted(padded, weights.shape)):
+        total.addcmul_(weights[:, neighbour : neighbour + 1], shifted)
+    return total
 
 
 class _WeightedMean(torch.autograd.Function):
-    """sum_k weights_k * image shifted to neighbour k, one neighbour at a time.
-
-    Unfolding all 25 would take 25 times the memory. In an autograd graph of 25 slices, bookkeeping would take longer
-    than the sums.
+    """`_weighted_mean` of an image with its border repeated. In an autograd graph of 25 slices, bookkeeping would take
+    longer than the sums.
     """
 
     @staticmethod
     def forward(ctx: Any, image: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
         padded = functional.pad(image, (KERNEL // 2,) * 4, mode="replicate")
         ctx.save_for_backward(padded)
-        total = torch.zeros_like(image)
-        for neighbour, shifted in enumerate(_shifted(padded, image.shape)):
-            total.addcmul_(weights[:, neighbour : neighbour + 1], shifted)
-        return total
+        return _weighted_mean(padded, weights)
 
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[None, torch.Tensor]:

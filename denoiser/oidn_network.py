@@ -1,7 +1,7 @@
-"""Intel Open Image Denoise's own network, in PyTorch: read at run time from the library that the package pyoidn brings.
+"""Intel Open Image Denoise's own network in PyTorch, read at run time from the library in the package pyoidn.
 
-Nothing of it is part of this program: its weights (Apache 2.0) lie in the library as tensor archives. What surrounds
-the network is as in `training/` (model.py, color.py), `core/autoexposure.h` and `devices/cpu` (input and output
+It is not part of this program: its weights (Apache 2.0) are in the library, as tensor archives. What is done before and
+after the network is as in `training/` (model.py, color.py), `core/autoexposure.h` and `devices/cpu` (input and output
 process) of RenderKit/oidn.
 """
 
@@ -49,10 +49,10 @@ BASE_SIZES = {
     "dec_conv0": (3, 32),
 }
 LEVELS = 4
-SAME = 1e-5  # mean difference after T between our network and the library's; other modes' are 1e-2 off
+SAME = 1e-5  # largest mean difference after T between our network and the library's; with other networks it is 1e-2
 
-KEY = 0.18  # what autoexposure makes of the geometric mean
-BIN = 16  # pixels a side, at most, that autoexposure averages first
+KEY = 0.18  # to which autoexposure brings the geometric mean
+BIN = 16  # pixels a side, at most, over which autoexposure averages first
 DARKEST_BIN = 1e-8
 LUMINANCE = (0.212671, 0.715160, 0.072169)
 BRIGHTEST = 65504.0  # where the transfer function is 1
@@ -88,7 +88,7 @@ class OidnUNet(nn.Module):
         return network
 
     def forward(self, image: torch.Tensor, added: Mapping[str, torch.Tensor] = {}) -> torch.Tensor:
-        """`added`: to what layers of these names put out, before the activation."""
+        """(N, 3, H, W). added: tensors that are added to the output of layers by name, before the activation."""
         x, skips = image, [image]
         for level in self.layers[:LEVELS]:
             x = functional.max_pool2d(self._activated(x, level, added), 2)
@@ -98,7 +98,7 @@ class OidnUNet(nn.Module):
         for level, skip in zip((*decoder, last[:-1]), reversed(skips[:-1]), strict=True):
             x = torch.cat([functional.interpolate(x, scale_factor=2.0, mode="nearest"), skip.to(x.dtype)], dim=1)
             x = self._activated(x, level, added)
-        with torch.autocast(x.device.type, enabled=False):  # what it puts out is shown, and bfloat16 is coarse
+        with torch.autocast(x.device.type, enabled=False):  # its output is shown, and bfloat16 is too coarse for that
             output: torch.Tensor = self.get_submodule(last[-1])(x.float())
         return output
 
@@ -110,7 +110,7 @@ class OidnUNet(nn.Module):
 
 
 def is_large(tensors: Mapping[str, torch.Tensor]) -> bool:
-    """Whether these are of the large network, which has two convolutions at each level."""
+    """Whether these tensors are those of the large network, which has two convolutions at each level."""
     return "enc_conv1a.weight" in tensors
 
 
@@ -175,8 +175,8 @@ def denoise(network: OidnUNet, color: torch.Tensor, albedo: torch.Tensor, normal
 def library_tensors(large: bool = False) -> dict[str, torch.Tensor]:
     """The weights of the network for HDR colors with albedo and normal; `large`: that for clean features.
 
-    The library does not name its archives. Ours is the one that gives what the library gives, on a picture of noise.
-    Raises OpenImageDenoiseError in one line where there is no library, or none of its networks is the right one.
+    Archives in the library have no names. The right one gives the same picture as the library, for a picture of noise.
+    Raises OpenImageDenoiseError if there is no library, or if none of its networks is the right one.
     """
     require_guide()
     candidates = [
@@ -184,7 +184,7 @@ def library_tensors(large: bool = False) -> dict[str, torch.Tensor]:
         for tensors in archives_in(library_file().read_bytes())
         if _is_complete(tensors) and is_large(tensors) == large
     ]
-    # In the order of their names: the one for HDR and noisy features comes first.
+    # They are in the order of their names, in which the one for HDR and noisy features comes first.
     for tensors in candidates:
         if difference_from_library(OidnUNet.from_tensors(tensors), clean_aux=large) < SAME:
             return tensors

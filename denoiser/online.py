@@ -26,11 +26,11 @@ Pacing = Literal["lockstep", "free"]
 
 
 class DeviceError(DenoiserError):
-    """A torch device that this machine does not have; the message is one line."""
+    """A torch device that does not work here. The message is one line."""
 
 
 def choose_device(name: str = "auto") -> torch.device:
-    """The torch device to train on: CUDA where there is one, else the CPU, or the one named. Raises DeviceError."""
+    """The torch device to train on. auto: CUDA if there is one, else the CPU. Raises DeviceError."""
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
@@ -45,10 +45,10 @@ def choose_device(name: str = "auto") -> torch.device:
 class Denoised:
     """A denoised pair, in linear radiance on the training device.
 
-    halves: what is made of each half, knowing nothing of the other: (2, H, W, 3), as the network puts it out.
-    shown:  the picture (H, W, 3), finite and >= 0: their average, but with what the guide makes of both halves
-            together in the place of what it makes of each; and where Open Image Denoise's own pictures are nearer to
-            the truth, those (see `blend`).
+    halves: the network's output for each half, (2, H, W, 3). It does not depend on the other half.
+    shown:  the picture (H, W, 3), finite and >= 0. It is the average of both, with the guide's picture of both halves
+            together in place of its pictures of each. Where Open Image Denoise's own pictures are nearer to the truth,
+            those are shown (see `blend`).
     """
 
     halves: torch.Tensor
@@ -58,12 +58,12 @@ class Denoised:
 class OnlineDenoiser:
     """Learns to denoise while it denoises.
 
-    lockstep: `submit` returns when the pair is trained on, so that the same seed gives the same pictures (on a GPU
-              nearly: it adds up in any order).
-    free:     training runs in a background thread. `denoise` takes the newest finished weights and never waits; pairs
-              that training had no time for are counted in `skipped_pairs`.
-
-    guided: the kernel model also sees what Open Image Denoise makes of each half. Raises DenoiserError without it.
+    pacing: lockstep or free.
+    lockstep: `submit` returns when the pair is trained on. The same seed gives the same pictures; on a GPU nearly the
+              same, because it adds in any order.
+    free:     training runs in a background thread. `denoise` uses the newest finished weights and never waits.
+              `skipped_pairs` counts the pairs for which training had no time.
+    guided:   the kernel model also sees Open Image Denoise's picture of each half. Raises DenoiserError without it.
 
     A pair is prepared once, and then submitted, denoised or both. Frames may come from any renderer, as tensors or as
     NumPy arrays (docs/library.md has a whole example):
@@ -97,7 +97,7 @@ class OnlineDenoiser:
         self._inputs = InputMaker(self.device, guided, self._trainer.network.uses_context)
         in_place = pacing == "lockstep"
         self._worker: Worker = TrainerInPlace(self._trainer) if in_place else TrainerThread(self._trainer)
-        # Denoising runs a network of its own with published parameters, never with those that are being trained.
+        # Denoising has its own network with published parameters. It never uses those that are being trained.
         self._network = build_model(settings.model, self.device).requires_grad_(False)
         self._loaded: Mapping[str, torch.Tensor] | None = None
         self._recorded = Recorded(self._network.with_share, recorder_of(self.device))
@@ -109,40 +109,41 @@ class OnlineDenoiser:
         self.close()
 
     def close(self) -> None:
-        """Stops training after the iterations in hand."""
+        """Stops training after the current iterations."""
         self._worker.stop()
 
     @property
     def skipped_pairs(self) -> int:
-        """Pairs submitted but never trained on, because a newer one came first."""
+        """Number of pairs that were submitted but never trained on, because a newer one came first."""
         return self._worker.skipped_pairs
 
     @property
     def settings(self) -> TrainingSettings:
+        """The present settings of training."""
         return self._trainer.settings
 
     def configure(self, *, iterations: int, crop: int, learning_rate: float) -> None:
-        """Trains with other settings from the next frame on (units as in TrainingSettings). Never waits."""
+        """Sets other training settings from the next frame on (see TrainingSettings). Never waits."""
         self._trainer.settings = replace(self.settings, iterations=iterations, crop=crop, learning_rate=learning_rate)
 
     def restart(self) -> None:
-        """Begins anew, as it began at first, after the iterations in hand."""
+        """Begins again as at first, after the current iterations."""
         self._worker.apply(lambda trainer: trainer.restart())
 
     def prepare(self, pair: NoisyPair, remember: bool = True) -> PreparedPair:
-        """What the model takes of a pair, on the training device: its features, a guide's opinion, the history.
+        """A pair with all that the model needs, on the training device: features, guide, history.
 
-        `remember`: later frames may look back at this one (not where it is a preview). Then its index must be above
-        that of the newest frame that is remembered, else DenoiserError: the network would see its own target.
+        remember: later frames may use this one as history (previews are not remembered). Then its index must be higher
+        than that of the newest remembered frame, else DenoiserError: the network would see its own target.
         """
         return self._inputs.prepare(pair, remember)
 
     def forget(self) -> None:
-        """Empties the history, so that any index may come next: for a second pass over the same frames."""
+        """Empties the history, so that any index may come next, for example in a second pass over the same frames."""
         self._inputs.history = None
 
     def submit(self, prepared: PreparedPair) -> None:
-        """Hands a pair to training. Raises RuntimeError where that has failed."""
+        """Gives a pair to training. Raises RuntimeError if training has failed."""
         self._worker.submit(prepared)
 
     def weights(self) -> PublishedWeights:
@@ -154,7 +155,7 @@ class OnlineDenoiser:
         return self.denoise_both(prepared).shown
 
     def denoise_both(self, prepared: PreparedPair) -> Denoised:
-        """As `denoise`, and each denoised half by itself."""
+        """Like `denoise`, with each denoised half too."""
         planes = prepared.both
         with torch.no_grad():
             self._load(self.weights().parameters)
@@ -183,7 +184,7 @@ class OnlineDenoiser:
         save_weights(Path(file), self.settings.model, published.parameters, trained | dict(about or {}))
 
     def load(self, file: str | Path) -> dict[str, object]:
-        """Goes on from saved weights (with a fresh optimiser); returns their metadata. Raises WeightsError."""
+        """Continues from saved weights, with a fresh optimiser. Returns their metadata. Raises WeightsError."""
         parameters, about = load_weights(Path(file))
         if about["model"] != self.settings.model:
             needed = self.settings.model
@@ -193,12 +194,12 @@ class OnlineDenoiser:
         return about
 
     def save_checkpoint(self, file: Path, progress: Mapping[str, object]) -> None:
-        """Writes everything that training needs to go on as if it had never stopped. Raises OSError."""
+        """Writes all that training needs to continue as if it had never stopped. Raises OSError."""
         history = self._inputs.history
         self._worker.apply(lambda trainer: save_checkpoint(file, trainer, history, progress))
 
     def load_checkpoint(self, file: Path) -> dict[str, object]:
-        """Goes on from a checkpoint of the same settings; returns its `progress`. Raises WeightsError."""
+        """Continues from a checkpoint of the same settings. Returns its `progress`. Raises WeightsError."""
         progress: dict[str, object] = {}
 
         def restore(trainer: Trainer) -> None:

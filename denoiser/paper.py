@@ -53,6 +53,7 @@ class PaperModel(UNet):
         self.variant = variant
 
     def forward(self, planes: torch.Tensor) -> torch.Tensor:
+        """Linear radiance (N, 3, H, W) of planes (N, 16, H, W)."""
         output = self._output(planes)
         return inverse_tone_map(output) if self.variant.tone_mapped_target else output
 

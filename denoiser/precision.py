@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import cache
 from typing import Any
 
 import torch
+
+_wanted = ContextVar("mixed precision is wanted", default=True)
 
 
 def cpu_capabilities() -> Mapping[str, Any]:
@@ -33,4 +37,14 @@ def multiplies_bfloat16(device_type: str) -> bool:
 
 def mixed_precision(device: torch.device) -> torch.autocast:
     """A context in which convolutions use bfloat16 where that is fast. Parameters, losses and sums stay float32."""
-    return torch.autocast(device.type, torch.bfloat16, enabled=multiplies_bfloat16(device.type))
+    return torch.autocast(device.type, torch.bfloat16, enabled=_wanted.get() and multiplies_bfloat16(device.type))
+
+
+@contextmanager
+def full_precision() -> Iterator[None]:
+    """In this context all is float32: for files that other programs run."""
+    token = _wanted.set(False)
+    try:
+        yield
+    finally:
+        _wanted.reset(token)

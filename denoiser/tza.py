@@ -25,11 +25,11 @@ _LAYOUTS = {4: "oihw", 1: "x"}  # by number of dimensions: convolution weights a
 
 
 class ArchiveError(DenoiserError):
-    """Bytes that are no tensor archive, or one that is cut short; the message is one line."""
+    """Bytes that are no tensor archive, or one that is cut short. The message is one line."""
 
 
 def archives_in(data: bytes) -> Iterator[dict[str, torch.Tensor]]:
-    """All archives that lie somewhere in `data`, such as a library; what only begins like one is passed over."""
+    """All archives in `data`, such as a library. Bytes that only begin like an archive are left out."""
     start = data.find(MAGIC)
     while start >= 0:
         with suppress(ArchiveError):
@@ -38,7 +38,7 @@ def archives_in(data: bytes) -> Iterator[dict[str, torch.Tensor]]:
 
 
 def read_tza(data: bytes) -> dict[str, torch.Tensor]:
-    """The float32 tensors of the archive that `data` begins with, by name. Raises ArchiveError."""
+    """The float32 tensors, by name, of the archive at the beginning of `data`. Raises ArchiveError."""
     if not data.startswith(MAGIC):
         raise ArchiveError("not a tensor archive of version 2")
     try:
@@ -48,7 +48,7 @@ def read_tza(data: bytes) -> dict[str, torch.Tensor]:
 
 
 def write_tza(file: Path, tensors: Mapping[str, torch.Tensor]) -> None:
-    """Writes float16 tensors of one or four dimensions, biases and convolution weights. Raises OSError."""
+    """Writes float16 tensors of one dimension (biases) or four (convolution weights). Raises OSError."""
     body, table = bytearray(MAGIC + bytes(8)), struct.pack("<I", len(tensors))
     for name, tensor in tensors.items():
         body += bytes(-len(body) % _ALIGNMENT)

@@ -15,6 +15,7 @@ SLOPE = 0.1
 
 
 def conv(channels_in: int, channels_out: int, gain: str = "leaky_relu", size: int = 3) -> nn.Conv2d:
+    """A convolution with He initialisation and zero bias; "same" padding, `size` x `size` pixels."""
     layer = nn.Conv2d(channels_in, channels_out, kernel_size=size, padding=size // 2)
     nn.init.kaiming_normal_(layer.weight, a=SLOPE, nonlinearity=gain)  # type: ignore[arg-type]
     nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
@@ -52,6 +53,7 @@ class UNet(nn.Module):
         self.dec_conv1c = convolution(last[1], outputs, gain="linear")
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
+        """The output (N, outputs, H, W) of an image (N, channels, H, W)."""
         height, width = image.shape[-2:]
         full, _, _ = self.decoded(pad_to_multiple(image))
         # The last layer runs in float32. Its output is shown, and bfloat16 has only 128 steps from 1 to 2.

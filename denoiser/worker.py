@@ -191,7 +191,8 @@ def _train(trainer: Trainer, pair: PreparedPair) -> Handover[PublishedWeights]:
 
 
 def _failed(error: BaseException) -> RuntimeError:
-    return RuntimeError(f"training failed: {error}")
+    said = str(error).strip().splitlines() or [type(error).__name__]  # Python's own MemoryError says nothing
+    return RuntimeError(f"training failed: {said[0]}")
 
 
 def _changed(trainer: Trainer, last: PublishedWeights) -> Handover[PublishedWeights]:

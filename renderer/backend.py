@@ -53,7 +53,7 @@ _LLVM_PATTERNS = (
 )
 
 
-# Not SIGKILL: that is what ends a process where memory is short.
+# Not SIGKILL, which also ends a process when memory is short.
 _CRASHES = {signal.SIGABRT, signal.SIGSEGV, signal.SIGILL, signal.SIGFPE}
 
 
@@ -63,9 +63,9 @@ class BackendError(RendererError):
 
 @dataclass(frozen=True)
 class Proof:
-    """What one candidate did in its child process. `llvm` is the library it used, or empty.
+    """What one candidate did in its child process. llvm: the path of the library that it used, or empty.
 
-    lasting: whether it would do the same again: a failure of a busy machine would not.
+    lasting: whether it would do the same again. A failure of a busy machine may not happen again.
     """
 
     variant: str
@@ -117,7 +117,7 @@ def choose_backend(variant: str = "auto", cache_dir: Path | None = None) -> Back
 
 
 def survey(cache_dir: Path | None = None) -> list[Proof]:
-    """Proves every variant and every LLVM found, afresh, and remembers that (for `noisewalk doctor`)."""
+    """Tries every variant and every LLVM that is found again, and remembers the results. For `noisewalk doctor`."""
     return list(_candidates(VARIANTS, _Memory(cache_dir, anew=True)))
 
 
@@ -208,8 +208,8 @@ _REASONS = {
 class _Memory:
     """Remembers what each LLVM library did. The key is its path, size and time, and the versions of Mitsuba and Dr.Jit.
 
-    Without a directory it remembers nothing, with `anew` nothing of the past. A file that cannot be read or written
-    costs a probe, nothing else.
+    Without a directory it remembers nothing; with `anew` it forgets the past. If the file cannot be read or
+    written, the library is only tried again.
     """
 
     def __init__(self, cache_dir: Path | None, anew: bool = False) -> None:
@@ -221,7 +221,7 @@ class _Memory:
                 self._proofs = json.loads(self._file.read_text())
 
     def recall(self, llvm: str) -> Proof | None:
-        """What it did before, where that would be the same now."""
+        """What the library did before, if that would be the same now."""
         try:
             proof = Proof(**self._proofs[self._key(llvm)])
         except (KeyError, TypeError):

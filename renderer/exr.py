@@ -1,7 +1,7 @@
 """Multi-layer EXR files of any renderer: read, changed and written again with all that was in them.
 
-By OpenEXR's own bindings: they bring back every attribute, window, compression and pixel type as it was, where
-OpenImageIO 3.2 changes or drops chromaticities, previews and attributes that it does not know.
+OpenEXR's own bindings do it: they keep every attribute, window, compression and pixel type. OpenImageIO 3.2 changes or
+drops chromaticities, previews and attributes that it does not know.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ _OTHERS = {b"\x89PNG": "a PNG", b"\xff\xd8\xff": "a JPEG", b"#?RA": "a Radiance 
 
 
 class ExrError(RendererError):
-    """An EXR file that cannot be used; the message is one line that names the file and the cause."""
+    """An EXR file that cannot be used. The message is one line that names the file and the cause."""
 
 
 @dataclass(frozen=True)
 class ExrHeader:
-    """What a file says of itself before its pixels.
+    """The header of a file.
 
     width, height: of its data window; all parts have the same.
     channels: the names of all channels, in parts with names of their own under these: `part.channel`.
@@ -46,7 +46,7 @@ class ExrHeader:
 class Exr:
     """A whole file: `channels` are (height, width) arrays of float16, float32 or uint32 by name, as in `ExrHeader`.
 
-    Change them as you like, `add` others, and `write` the file: all else is as it was.
+    Change them, `add` others, and `write` the file. Everything else stays as it was.
     """
 
     def __init__(self, file: Path, parts: list[Any]) -> None:
@@ -55,23 +55,23 @@ class Exr:
 
     @property
     def channels(self) -> dict[str, np.ndarray]:
-        """All of them by name."""
+        """All channels by name."""
         return {name: part.channels[own].pixels for name, (part, own) in self._places.items()}
 
     def replace(self, name: str, pixels: np.ndarray) -> None:
-        """Other pixels for a channel, (height, width), stored in the type that it has, bounded to what that holds."""
+        """Replaces the pixels of a channel, (height, width). Its type stays, and values are bounded to that."""
         part, own = self._places[name]
         old = part.channels[own]
         part.channels[own] = _channel(own, _as_type(pixels, old.pixels.dtype), old.pLinear)
 
     def add(self, beside: str, name: str, pixels: np.ndarray) -> None:
-        """One more channel, in the same part and the same type as the channel `beside`."""
+        """Adds a channel, in the same part and of the same type as the channel `beside`."""
         part, own = self._places[beside]
         part.channels[name] = _channel(name, _as_type(pixels, part.channels[own].pixels.dtype))
         self._places[name] = part, name
 
     def write(self, file: Path) -> None:
-        """Writes it aside, then renames. Of tiles at several sizes the largest alone is left. Raises OSError."""
+        """Writes the file under another name, then renames it. Of mipmaps, only the largest is kept. Raises OSError."""
         import OpenEXR
 
         for part in self._parts:
@@ -86,7 +86,7 @@ class Exr:
 
 
 def read_header(file: Path) -> ExrHeader:
-    """Reads no pixels. Raises ExrError for what is no EXR file, or one of a kind that is not understood."""
+    """Reads the header only. Raises ExrError if it is no EXR file, or of a kind that is not supported."""
     parts = _open(file, header_only=True)
     for part in parts:
         if "deep" in str(part.type()):
@@ -102,11 +102,11 @@ def read_header(file: Path) -> ExrHeader:
 
 
 def read_exr(file: Path) -> Exr:
-    """All of a file that `read_header` accepts. Raises ExrError where it is cut short or damaged."""
+    """Reads all of a file that `read_header` accepts. Raises ExrError if it is cut short or damaged."""
     expected = len(_open(file, header_only=True))
     parts = _open(file, header_only=False)
     if len(parts) < expected:
-        # The library says so on standard output, and goes on without the parts that it could not read.
+        # The library writes the error to standard output, and continues without the parts that it cannot read.
         raise ExrError(f"{file}: cut short or damaged")
     return Exr(file, parts)
 
@@ -129,7 +129,7 @@ def exr_of_layers(file: Path, layers: Mapping[str, np.ndarray]) -> Exr:
 
 
 def write_layers(file: Path, layers: Mapping[str, np.ndarray]) -> None:
-    """Writes a new file, with layers as of `exr_of_layers`. Raises OSError."""
+    """Writes a new file with these layers (see `exr_of_layers`). Raises OSError."""
     exr_of_layers(file, layers).write(file)
 
 
@@ -157,7 +157,7 @@ def _open(file: Path, header_only: bool) -> list[Any]:
 
 @contextlib.contextmanager
 def _silent() -> Iterator[None]:
-    """What the library prints about damaged files goes nowhere: our one line says it."""
+    """Within this context, the library prints nothing. Our one line says what is wrong."""
     sys.stderr.flush()
     kept = os.dup(2)
     nowhere = os.open(os.devnull, os.O_WRONLY)
@@ -172,7 +172,7 @@ def _silent() -> Iterator[None]:
 
 
 def _places(parts: list[Any]) -> dict[str, tuple[Any, str]]:
-    """Each channel's part and its name there, by its full name."""
+    """For each full name, the channel's part and its name there."""
     places: dict[str, tuple[Any, str]] = {}
     for part in parts:
         names = part.channels or [channel.name for channel in part.header["channels"]]

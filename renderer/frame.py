@@ -81,7 +81,7 @@ class NoisyPair:
     clean: torch.Tensor | None = None
 
     def to(self, device: torch.device) -> NoisyPair:
-        """Tensors on this device, as of `Frame.to`."""
+        """Tensors on this device, like `Frame.to`."""
         clean = None if self.clean is None else to_tensor(self.clean, device)
         return replace(self, a=self.a.to(device), b=self.b.to(device), clean=clean)
 

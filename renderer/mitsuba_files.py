@@ -1,4 +1,4 @@
-"""Mitsuba's side of a scene file: which files it depends on, and what Mitsuba says of it, in single lines."""
+"""Which files a scene depends on, and Mitsuba's messages about it as single lines."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 
 from noisewalk.renderer.bundled import SceneError
 
-# What public scenes bring from Mitsuba 0.6: a part of Mitsuba's message, and what to change.
+# Problems of public scenes for Mitsuba 0.6: a part of Mitsuba's message, and what to change.
 _HINTS = {
     r'Invalid filter type "(trilinear|ewa)"': 'write "bilinear"',
     r"XML element: <srgb>": '<srgb> is of Mitsuba 0.6: write <rgb value="R G B"/> with linear numbers in [0, 1]',
@@ -28,14 +28,14 @@ _UNREFERENCED = re.compile(
 
 
 def one_line(file: Path, error: Exception) -> str:
-    """Mitsuba's message without its source positions and line breaks, with the file's name in front and a hint."""
+    """Mitsuba's message in one line: the file's name, the message without source positions, and a hint."""
     text = re.sub(r"\[[\w]+\.(cpp|h):\d+\]\s*", "", str(innermost(error)))
     text = re.sub(r"\s+", " ", text).strip()
     return (text if str(file) in text else f"{file}: {text}") + _hint(text)
 
 
 def innermost(error: BaseException) -> BaseException:
-    """What was raised first: Mitsuba and Dr.Jit wrap errors in others that say less."""
+    """The first error. Mitsuba and Dr.Jit wrap errors in others that say less."""
     while nested := error.__cause__ or error.__context__:
         error = nested
     return error
@@ -55,7 +55,7 @@ def _linear(value: float) -> float:
 
 @contextmanager
 def found_as_mitsuba_does(file: Path) -> Iterator[Any]:
-    """Mitsuba's file resolver, with the scene's folder in front, as `mi.load_file` has it. The old one comes back."""
+    """Within this context, Mitsuba's file resolver looks into the scene's folder first, as in `mi.load_file`."""
     import mitsuba as mi
 
     untyped: Any = mi  # its stubs say that these are no functions
@@ -71,7 +71,7 @@ def found_as_mitsuba_does(file: Path) -> Iterator[Any]:
 
 @contextmanager
 def warnings_heard() -> Iterator[list[str]]:
-    """What Mitsuba warns about meanwhile, which it does from several threads. Nothing is written to the terminal."""
+    """Collects Mitsuba's warnings, which come from several threads. Nothing is written to the terminal."""
     import mitsuba as mi
 
     heard: list[str] = []
@@ -99,7 +99,7 @@ def warnings_heard() -> Iterator[list[str]]:
 
 
 def unreferenced_properties(heard: list[str]) -> list[str]:
-    """One line for each property that a kind of plugin does not know, of what `warnings_heard` heard."""
+    """One line for each property that a plugin does not know, from what `warnings_heard` collected."""
     places: dict[tuple[str, ...], list[str]] = {}
     for match in filter(None, map(_UNREFERENCED.search, heard)):
         for name in re.findall(r'\n  - .*?"(.*?)"', match["names"]):
@@ -112,9 +112,9 @@ def unreferenced_properties(heard: list[str]) -> list[str]:
 
 
 def named_files(file: Path, state: Any, resolver: Any) -> list[Path]:
-    """All files that the plugins of a parsed scene read. Raises SceneError where one is not there.
+    """All files that the plugins of a parsed scene read. Raises SceneError if one is missing.
 
-    It reads no other property: what is read counts as known to the plugin.
+    No other property is read, because properties that are read count as known to the plugin.
     """
     import mitsuba as mi
 
@@ -133,7 +133,7 @@ def named_files(file: Path, state: Any, resolver: Any) -> list[Path]:
 
 
 def content_hash(state: Any, files: Iterable[Path], integrator_settings: dict[str, Any]) -> str:
-    """Of all `files`, the spectra that the XML names files for, and the integrator."""
+    """The hash of all `files`, of spectra in files that the XML names, and of the integrator."""
     import mitsuba as mi
 
     kinds: Any = mi.Properties.Type

@@ -27,14 +27,14 @@ from noisewalk.renderer.scene import Scene
 FORMAT = "noisewalk reference 2"
 MAX_BYTES = 4 * 2**30
 SAVE_SECONDS = 5.0
-ABANDONED_SECONDS = 3600.0  # after which a temporary file is what a killed process left
+ABANDONED_SECONDS = 3600.0  # an older temporary file was left by a killed process
 SAMPLES_PER_PASS = 2**22
-CLEARED = 3  # times in a row that another process may clear the cache while a file is written
-HEADER_BYTES = 1024  # more than a file has beside its pixels
+CLEARED = 3  # another process may clear the cache so many times while a file is written
+HEADER_BYTES = 1024  # at most, besides its pixels
 
 
 class CacheError(RendererError):
-    """A cached reference that cannot be used; the message is one line that names the `file` and the cause."""
+    """A cached reference that cannot be used. The message is one line that names the `file` and the cause."""
 
     def __init__(self, file: Path, cause: str) -> None:
         super().__init__(f"{file}: {cause}")
@@ -58,9 +58,10 @@ class Reference:
 class ReferenceCache:
     """References of `scene` at one size, kept under `folder`.
 
-    The key holds all that decides the picture: the scene's content and files, integrator, camera and size. Each number
-    of samples has a file of its own, so that the same call gives the same reference, whatever else is in the cache.
-    Files are written aside and renamed. Above `max_bytes` the longest unused go.
+    The key contains all that decides the picture: the scene's content and files, integrator, camera and size. Each
+    number of samples has its own file, so that the same call gives the same reference, whatever else is in the cache.
+    Files are written under another name, then renamed. Above `max_bytes`, those that were not used for longest are
+    deleted.
     """
 
     def __init__(self, folder: Path, scene: Scene, width: int, height: int, max_bytes: int = MAX_BYTES) -> None:
@@ -69,9 +70,9 @@ class ReferenceCache:
         self._sensor = Sensor(scene, width, height)
 
     def make_room_for(self, count: int) -> None:
-        """Raises the bound where `count` references would not fit: what a walk needs must not push itself out.
+        """Raises the bound if `count` references do not fit: those of one walk must not delete each other.
 
-        Raises CacheError where the disk has no room for them.
+        Raises CacheError if the disk has no room for them.
         """
         needed = (count + 1) * (self._bytes() + HEADER_BYTES)
         self._folder.mkdir(parents=True, exist_ok=True)
@@ -82,7 +83,7 @@ class ReferenceCache:
         self._max_bytes = max(self._max_bytes, needed)
 
     def file(self, camera: Camera, spp: int | None = None) -> Path:
-        """Where this view's reference of `spp` is, or would be; None for the one that `accumulation` lets grow."""
+        """The file of this view's reference of `spp`, existing or not. spp None: the one that `accumulation` grows."""
         return self._folder / f"{self._stem(camera)}-{spp or 'growing'}.safetensors"
 
     def _stem(self, camera: Camera) -> str:
@@ -100,8 +101,8 @@ class ReferenceCache:
     def get(self, camera: Camera, spp: int, progress: Callable[[int], None] = lambda spp: None) -> Reference:
         """The reference of this view with `spp` samples per pixel, an even number: loaded, continued or rendered.
 
-        `progress` gets the samples per pixel that are there, after every pass; what it raises ends the rendering, and
-        what was rendered is kept. Raises CacheError for a corrupt file, OSError where the cache cannot be written.
+        progress: gets the samples per pixel after every pass. What it raises ends the rendering, and what was rendered
+        is kept. Raises CacheError for a corrupt file, OSError if the cache cannot be written.
         """
         accumulation = self.accumulation(camera, spp)
         progress(accumulation.spp)
@@ -114,12 +115,12 @@ class ReferenceCache:
         return accumulation.reference()
 
     def pass_spp(self, done: int, spp: int) -> list[int]:
-        """Samples per pixel of each half, pass by pass, that are missing to a reference of `spp` where `done` are."""
+        """The missing passes of a reference of `spp`, of which `done` are there: samples per pixel of each half."""
         most, missing = max(1, SAMPLES_PER_PASS // (self._size[0] * self._size[1])), max(0, -(-(spp - done) // 2))
         return [most] * (missing // most) + ([missing % most] if missing % most else [])
 
     def accumulation(self, camera: Camera, spp: int | None = None) -> Accumulation:
-        """This view's reference of `spp` as far as it is rendered, to go on with; without spp, from the best there is.
+        """This view's reference of `spp` as far as it is rendered, to be continued; without spp, the best one.
 
         Raises CacheError for a corrupt file.
         """
@@ -128,7 +129,7 @@ class ReferenceCache:
         with suppress(FileNotFoundError):  # another process may clear the cache at any time
             loaded = self._load(file)
             with suppress(OSError):
-                os.utime(file)  # used now: the last to go
+                os.utime(file)  # used now, so deleted last
             return Accumulation(self, self._sensor, camera, target, *loaded)
         width, height = self._size
         nothing = [np.full((height, width, 3), np.nan, np.float32) for _ in range(2)]
@@ -152,8 +153,8 @@ class ReferenceCache:
         return halves, per_half, passes
 
     def save(self, file: Path, halves: list[np.ndarray], per_half: int, passes: int) -> None:
-        """Writes what `accumulation` will find, to the last bit. Raises OSError where the cache cannot be written."""
-        if self._stored_spp(file) >= per_half:  # another process came further
+        """Writes what `accumulation` will read, to the last bit. Raises OSError if the cache cannot be written."""
+        if self._stored_spp(file) >= per_half:  # another process has more samples
             return
         metadata = {"format": FORMAT, "spp_per_half": str(per_half), "passes": str(passes), "scene": self._scene.name}
         content = save(dict(zip("ab", halves, strict=True)), metadata)
@@ -175,7 +176,7 @@ class ReferenceCache:
         return 0
 
     def _evict(self, keep: Path) -> None:
-        """Deletes the longest unused references, and what a killed process left, until one more fits."""
+        """Deletes files of killed processes and the references that were not used for longest, until one more fits."""
         oldest_first = sorted(cached_files(self._folder), key=lambda cached: cached.used)
         total = sum(cached.size for cached in oldest_first)
         for cached in oldest_first:
@@ -186,7 +187,7 @@ class ReferenceCache:
                 file.unlink(missing_ok=True)
 
     def _bytes(self) -> int:
-        """Of the pixels of one reference."""
+        """Size of the pixels of one reference."""
         return 2 * self._size[0] * self._size[1] * 3 * 4
 
 
@@ -199,7 +200,7 @@ def render_pass(sensor: Sensor, camera: Camera, index: int, spp: int) -> list[np
 class Accumulation:
     """One view's reference while it grows.
 
-    spp: samples per pixel so far, of both halves together. passes: so far, which is the number of the next one.
+    spp: samples per pixel so far, of both halves together. passes: so far; this is also the number of the next one.
     """
 
     def __init__(
@@ -219,39 +220,41 @@ class Accumulation:
 
     @property
     def spp(self) -> int:
+        """Samples per pixel so far, of both halves together."""
         return 2 * self._per_half
 
     @property
     def passes(self) -> int:
+        """Number of passes so far."""
         return self._passes
 
     def reference(self) -> Reference:
-        """The mean of what is there; 0 where every pass so far was broken."""
+        """The mean of all passes; 0 where every pass was broken."""
         a, b = (np.nan_to_num(half, nan=0.0) for half in self._halves)
         return Reference(a, b, self.spp)
 
     def add(self, pass_spp: int) -> None:
-        """Renders `pass_spp` more samples per pixel for each half; saves every few seconds."""
+        """Renders `pass_spp` more samples per pixel for each half. Saves every few seconds."""
         self.take(render_pass(self._sensor, self.camera, self._passes, pass_spp), pass_spp)
 
     def take(self, rendered: list[np.ndarray], pass_spp: int) -> None:
-        """Adds the next pass, wherever it was rendered; saves every few seconds."""
+        """Adds the next pass, from this machine or another. Saves every few seconds."""
         self._per_half, self._passes = self._per_half + pass_spp, self._passes + 1
         self._halves = [_mean(h, r, pass_spp / self._per_half) for h, r in zip(self._halves, rendered, strict=True)]
         if time.monotonic() - self._saved_at > SAVE_SECONDS:
             self.save()
 
     def save(self) -> None:
-        """Into the cache, where something is new. Raises OSError where the cache cannot be written."""
+        """Writes it to the cache if something is new. Raises OSError if the cache cannot be written."""
         if self._passes > self._saved_passes:
             self._cache.save(self._file, self._halves, self._per_half, self._passes)
             self._saved_passes, self._saved_at = self._passes, time.monotonic()
 
 
 def _mean(half: np.ndarray, rendered: np.ndarray, share: float) -> np.ndarray:
-    """Takes a pass, (H, W, 3), into the mean of those before it, with a `share` of the whole in [0, 1].
+    """The mean of earlier passes and this one, (H, W, 3). share: of this pass, in [0, 1].
 
-    A broken pixel, as from a sky with infinite texels, keeps the mean it has: NaN until there is a first one.
+    Where a pixel of the pass is broken, for example by a sky with infinite texels, the mean stays; at first it is NaN.
     """
     good = np.isfinite(rendered).all(axis=-1, keepdims=True)
     rendered = np.where(good, rendered, 0.0)
@@ -260,7 +263,7 @@ def _mean(half: np.ndarray, rendered: np.ndarray, share: float) -> np.ndarray:
 
 
 class CachedFile(NamedTuple):
-    """used: when it was last read or written, in seconds since 1970; size in bytes."""
+    """used: the time of the last read or write, in seconds since 1970. size: in bytes."""
 
     file: Path
     size: int
@@ -268,7 +271,7 @@ class CachedFile(NamedTuple):
 
 
 def _samples(file: Path) -> float:
-    """Of each half, as its file says; a file that does not say comes first, so that it is found and named."""
+    """Samples of each half by the file's metadata. A damaged file counts as most, so that it is found and named."""
     try:
         with safe_open(file, framework="numpy") as stored:
             return int(stored.metadata()["spp_per_half"])
@@ -279,7 +282,7 @@ def _samples(file: Path) -> float:
 
 
 def cached_files(folder: Path) -> list[CachedFile]:
-    """All files of a reference cache; other processes may delete some meanwhile."""
+    """All files of a reference cache. Other processes may delete some meanwhile."""
     found = []
     files: list[Path] = []
     with suppress(FileNotFoundError):
@@ -293,5 +296,5 @@ def cached_files(folder: Path) -> list[CachedFile]:
 
 
 def being_written(cached: CachedFile) -> bool:
-    """Whether another process may be writing this file at the moment, as far as clocks can tell."""
+    """Whether another process may be writing this file now, by its time."""
     return cached.file.suffix == ".tmp" and abs(time.time() - cached.used) < ABANDONED_SECONDS

@@ -36,8 +36,8 @@ class Scene:
     start:        the first of them, that of `sensor`.
     path:         the fly-through that the scene brings as path.json, or None.
     files:        the XML and all that it includes and names.
-    content_hash: of everything that decides the picture but the camera: those files, integrator.
-    warnings:     what Mitsuba would pass over in silence, one line each.
+    content_hash: of everything that decides the picture, except the camera: those files and the integrator.
+    warnings:     what Mitsuba does not say, one line each.
     """
 
     name: str
@@ -54,21 +54,22 @@ class Scene:
 
     @property
     def start(self) -> Camera:
+        """The view of the first sensor that can be flown."""
         return next(iter(self.views.values()))
 
 
 def open_scene(name: str, variant: str, max_depth: int | None = None) -> Scene:
     """Loads a scene for `variant`, which must be current in this thread.
 
-    The scene's own sensor, film crop, integrator and environment stay; only the reconstruction filter becomes `box`
-    (lobes would correlate pixels and can be negative) and the sampler `independent`. `max_depth` overrides the
+    The scene's own sensor, film crop, integrator and environment stay. The reconstruction filter becomes `box`, because
+    lobes correlate pixels and can be negative, and the sampler becomes `independent`. max_depth: replaces the
     integrator's. Raises SceneError.
     """
     import mitsuba as mi
 
     file = find_scene(name)
     config = mi.parser.ParserConfig(variant)
-    # Merging shapes renames and reorders them, so that two loads would not be bit-equal.
+    # Merging renames and reorders shapes. Two loads would not be equal bit by bit.
     config.merge_equivalent = config.merge_meshes = False
     config.unused_properties = mi.LogLevel.Warn
     try:
@@ -81,7 +82,7 @@ def open_scene(name: str, variant: str, max_depth: int | None = None) -> Scene:
             _replace_filter_and_sampler(file, state)
             files = (*(Path(str(f)) for f in state.files), *named_files(file, state, resolver))
             mi_scene = _first(mi.parser.instantiate(config, state))
-            # Afterwards: what is read here counts as known to the integrator.
+            # Last, because properties that are read here count as known to the integrator.
             integrator_settings, warnings = _integrator_settings(file, state, max_depth)
             integrator = _integrator(variant, integrator_settings)
     except RuntimeError as error:
@@ -132,7 +133,7 @@ def _flyable_sensors(file: Path, state: Any) -> list[int]:
         plugin = sensors[0].plugin_name()
         raise SceneError(f"{file}: a sensor of type '{plugin}' cannot be flown: {' or '.join(FLYABLE_SENSORS)} can")
     for props in (sensors[index] for index in flyable):
-        # Mitsuba checks the horizontal field of view only, and after wrapping it around.
+        # Mitsuba checks only the horizontal field of view, and wraps it around before.
         if "fov" in props and not 0 < float(props["fov"]) < 180:
             raise SceneError(f"{file}: a field of view of {props['fov']:g} degrees is not between 0 and 180")
     return flyable
@@ -146,7 +147,7 @@ def _replace_filter_and_sampler(file: Path, state: Any) -> None:
             if node.props.plugin_name() != "hdrfilm":
                 raise SceneError(f"{file}: a film of type '{node.props.plugin_name()}' is not supported: use hdrfilm")
             for key in list(node.props.keys()):
-                # The only child object that a film can have is its filter, whatever its name.
+                # A film has at most one child object, its filter. It can have any name.
                 if node.props.type(key) == mi.Properties.Type.ResolvedReference or key == "sample_border":
                     del node.props[key]
             node.props["rfilter"] = mi.load_dict({"type": "box"})
@@ -160,8 +161,8 @@ def _replace_filter_and_sampler(file: Path, state: Any) -> None:
 def _integrator_settings(file: Path, state: Any, max_depth: int | None) -> tuple[dict[str, Any], list[str]]:
     """The scene's integrator as a dictionary for `mi.load_dict`, and warnings about what it leaves out.
 
-    A wrapper such as `aov` gives way to the integrator inside it. One that is not made for a moving camera gives way to
-    `path`, which takes over the settings that both know.
+    The integrator inside a wrapper such as `aov` is taken. One that is not made for a moving camera becomes `path`,
+    with the settings that both know.
     """
     import mitsuba as mi
 
@@ -177,7 +178,7 @@ def _integrator_settings(file: Path, state: Any, max_depth: int | None) -> tuple
         for props in nodes:
             settings |= {k: props[k] for k in CARRIED_SETTINGS if k in props}
             warnings.append(f"{file}: integrator '{props.plugin_name()}' is replaced by 'path'")
-    # These decide nothing that is seen, but what spp and which random numbers of the scalar variant are possible.
+    # These do not change what is seen, only which spp are possible, and the random numbers of the scalar variant.
     settings = {key: value for key, value in settings.items() if key not in ("samples_per_pass", "block_size")}
     if max_depth is not None:
         settings["max_depth"] = max_depth
@@ -187,7 +188,7 @@ def _integrator_settings(file: Path, state: Any, max_depth: int | None) -> tuple
 
 
 def _camera(sensor: Any) -> Camera:
-    """The sensor's view of its film's crop window. Mitsuba counts the principal point's offset in sizes of the film."""
+    """The sensor's view of its film's crop window. Mitsuba counts the principal point's offset in film sizes."""
     import mitsuba as mi
 
     params = mi.traverse(sensor)
@@ -202,7 +203,7 @@ def _camera(sensor: Any) -> Camera:
 
 
 def _sensor_name(sensor: Any, index: int) -> str:
-    """The sensor's id, where the scene gives one."""
+    """The sensor's id, if the scene gives one."""
     given = sensor.id()
     return f"camera {index + 1}" if not given or given.startswith("_") or "__" in given else f"{index + 1}: {given}"
 

@@ -47,7 +47,7 @@ SAME_RUN = 0.2 if torch.cuda.is_available() else 1e-3
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """`--update-golden` writes the golden images again. Look at them before you commit them."""
-    parser.addoption("--update-golden", action="store_true", help="write the golden pictures anew")
+    parser.addoption("--update-golden", action="store_true", help="write the golden pictures again")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

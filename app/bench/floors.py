@@ -47,6 +47,7 @@ class Cost:
     bytes: float
 
     def times(self, factor: float) -> Cost:
+        """The cost of so many pixels or steps."""
         return Cost(self.flops * factor, self.bytes * factor)
 
 

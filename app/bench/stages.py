@@ -1,4 +1,4 @@
-"""The stages of a frame, each by itself, as `noisewalk bench` times them."""
+"""The stages of a frame, one by one, as `noisewalk bench` times them."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ LABELS = {
     "lockstep": "whole frame, lockstep",
     "overlapped": "whole frame, overlapped",
 }
-SUMMED = ("render", "input", "train", "denoise", "estimate")  # what a lockstep frame consists of
+SUMMED = ("render", "input", "train", "denoise", "estimate")  # the parts of a lockstep frame
 
 
 class Stages:
-    """Methods named as in LABELS do one stage of frame `index` of the session's path. Frames have numbers of their own,
-    since no two of a denoiser may share one.
+    """The methods in LABELS do one stage of frame `index` of the session's path. They may return before a GPU is done.
 
-    They may return before a GPU is done. `overlapped` comes last: `overlap` takes the session out of lockstep for good.
+    Each rendered frame has its own number, because two frames of a denoiser may not share one. `overlapped` comes last:
+    after `overlap` the session is no longer in lockstep.
     """
 
     def __init__(self, session: Session) -> None:
@@ -96,14 +96,14 @@ class Stages:
     overlapped = lockstep
 
     def overlap(self) -> None:
-        """From now on frames do not wait for their training."""
+        """Trains in a thread from now on: frames no longer wait for their training."""
         old = self._session.denoiser
         old.close()
         guided = self._session.options.guide == "oidn"
         self._session.denoiser = OnlineDenoiser(old.settings, str(old.device), "free", guided)
 
     def open_gl(self) -> str | None:
-        """Prepares `upload`; returns why that cannot be done here, or None."""
+        """Prepares `upload`. Returns why that is not possible here, or None."""
         if not (found := opengl()).startswith("works"):
             return found
         import moderngl
@@ -114,7 +114,7 @@ class Stages:
         self._gl = moderngl.create_context(standalone=True, require=330, **backend)  # type: ignore[arg-type]
         height, width = self._denoised.shown.shape[:2]
         texture = self._gl.texture((width, height), 3, dtype="f4")
-        synchronise()  # only what is computed already may be read there
+        synchronise()  # only computed tensors may be read there
         interop = try_interop(self._gl, self._denoised.shown) if self._denoised.shown.is_cuda else None
 
         def write(image: torch.Tensor) -> None:

@@ -19,10 +19,12 @@ class Link:
 
     @property
     def scale(self) -> float:
+        """The share of the frame's width and height to send."""
         return LEVELS[self._level][0]
 
     @property
     def quality(self) -> int:
+        """The JPEG quality, 0 to 100."""
         return LEVELS[self._level][1]
 
     def answered(self, seconds: float) -> None:

@@ -1,1 +1,1 @@
-"""`noisewalk denoise`: frames that another renderer has made, learned from and denoised."""
+"""`noisewalk denoise`: learns from frames that another renderer has made, and denoises them."""

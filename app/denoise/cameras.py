@@ -1,4 +1,4 @@
-"""The camera that saw a frame, from the positions in it: no renderer need write it down."""
+"""Finds the camera of a frame from its positions, so that renderers need not write it into the file."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from noisewalk.renderer.frame import Camera
 MOST_POINTS = 4000
 FEWEST_POINTS = 50
 ROUNDS = 4
-WELL = 0.5  # pixels that a camera's picture of a point may be away from where the point was seen, in the median
-FARTHEST = 1e8  # positions beyond are what renderers write for nothing
-AT_THE_CAMERA = 1e-4  # of the distance to what is seen
+WELL = 0.5  # pixels; the largest median distance between where the camera has the points and where they were seen
+FARTHEST = 1e8  # farther positions are what renderers write for the background
+AT_THE_CAMERA = 1e-4  # as a part of the distance to what is seen
 
 
 def fit_camera(position: np.ndarray) -> Camera | None:
-    """The pinhole camera that sees each point (H, W, 3) in its pixel; None where none does within half a pixel.
+    """The pinhole camera that sees each point (H, W, 3) in its pixel; None if there is none within half a pixel.
 
     A linear fit of a projection matrix (the direct linear transform: Hartley and Zisserman, "Multiple View Geometry",
-    algorithm 7.1), repeated without the points that it fits worst: on edges the mean of a pixel's positions is a point
-    of neither surface. It fails where all points lie in one plane, and for positions that are relative to the camera,
-    which say nothing of how it moves.
+    algorithm 7.1), repeated without the points that it fits worst: on edges the mean of a pixel's positions is on
+    neither surface. It fails if all points lie in one plane, and for positions relative to the camera, which do not say
+    how it moves.
     """
     height, width = position.shape[:2]
     points, pixels = _samples(position)
@@ -42,14 +42,14 @@ def fit_camera(position: np.ndarray) -> Camera | None:
 
 
 def _samples(position: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Points (N, 3) and where they were seen (N, 2): pixels' centers, from the top left corner."""
+    """Points (N, 3), and the centers (N, 2) of the pixels in which they were seen, from the top left corner."""
     seen = np.argwhere(position.any(axis=-1) & (np.abs(position) < FARTHEST).all(axis=-1))
     chosen = seen[:: max(1, len(seen) // MOST_POINTS)]
     return position[chosen[:, 0], chosen[:, 1]].astype(np.float64), chosen[:, ::-1] + 0.5
 
 
 def _projection(points: np.ndarray, pixels: np.ndarray) -> np.ndarray | None:
-    """(3, 4), up to scale, with which points in front come out positive; None where the points do not tell."""
+    """The projection (3, 4), up to scale, positive for points in front; None if the points do not determine it."""
     if len(points) < FEWEST_POINTS:
         return None
     to_unit, from_pixels = _normalizing(points), _normalizing(pixels)
@@ -58,13 +58,13 @@ def _projection(points: np.ndarray, pixels: np.ndarray) -> np.ndarray | None:
     rows = np.concatenate([np.hstack([p, zero, -q[:, :1] * p]), np.hstack([zero, p, -q[:, 1:2] * p])])
     _, values, vectors = np.linalg.svd(rows, full_matrices=False)
     if values[-2] < 1e-3 * values[0] / len(p) ** 0.5:
-        return None  # more than one camera would do
+        return None  # more than one camera fits
     matrix = np.linalg.inv(from_pixels) @ vectors[-1].reshape(3, 4) @ to_unit
     return np.asarray(matrix * np.sign(np.median(_homogeneous(points) @ matrix[2])))
 
 
 def _normalizing(points: np.ndarray) -> np.ndarray:
-    """The matrix that moves points to the origin and to unit size: without, the fit would drown in rounding."""
+    """The matrix that moves points to the origin and to unit size. Without it, rounding errors spoil the fit."""
     center, dimensions = points.mean(axis=0), points.shape[1]
     scale = 1.0 / max(float(np.linalg.norm(points - center, axis=1).mean()), 1e-30)
     matrix = np.diag([*[scale] * dimensions, 1.0])
@@ -82,7 +82,7 @@ def _project(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:
 
 
 def _pinhole(matrix: np.ndarray, width: int, height: int) -> Camera:
-    """The camera in Mitsuba's axes, which point left, up and forward."""
+    """The camera of a projection, in Mitsuba's axes (left, up, forward)."""
     calibration, rotation = scipy.linalg.rq(matrix[:, :3])
     signs = np.sign(np.diag(calibration))
     calibration, rotation = calibration * signs, rotation * signs[:, None]
@@ -96,7 +96,7 @@ def _pinhole(matrix: np.ndarray, width: int, height: int) -> Camera:
 
 
 def _error(camera: Camera, points: np.ndarray, pixels: np.ndarray) -> float:
-    """The median distance in pixels from where the camera has the points to where they were seen."""
+    """The median distance in pixels between where the camera has the points and where they were seen."""
     left, up, forward = ((points - camera.to_world[:3, 3]) @ camera.to_world[:3, :3]).T
     focal = camera.height / 2 / np.tan(np.radians(camera.fov_y) / 2)
     x = camera.width * camera.principal_point[0] - focal * left / forward

@@ -31,7 +31,7 @@ PROGRAM_BYTES = 2**30  # of the program and of a training step
 
 
 def denoise(options: DenoiseOptions, talk: Talk) -> int:
-    """Denoises a shot, or goes on with one; returns the exit code."""
+    """Begins or continues a shot. Returns the exit code. Raises UsageError for bad input."""
     choice = parse_choice(options.layers) if options.layers else {}
     frames = Frames(find_shot(options.frames, options.half), choice, options.also)
     with _output(options, frames) as output, _denoiser(options, frames) as denoiser:
@@ -52,7 +52,7 @@ class _Shot:
         self._written = 0
 
     def walk(self, stop: StopSignal) -> int:
-        """All passes; returns the exit code."""
+        """Makes all passes. Returns the exit code."""
         if not any(self._is_missing(index) for index in range(len(self._frames.shot))):
             return self._finish("complete")
         first_pass, first = self._go_on()
@@ -67,7 +67,7 @@ class _Shot:
         return self._finish("complete")
 
     def _pass(self, number: int, first: int, stop: StopSignal) -> None:
-        """One walk over the shot: the last one writes, and where there are several it learns no more."""
+        """One walk over the shot. The last one writes; if there are several, it no longer learns."""
         last = number == self._options.passes - 1
         learns = self._frames.has_halves and (not last or self._options.passes == 1)
         if first == 0:
@@ -85,7 +85,7 @@ class _Shot:
                 stop.check()
 
     def _frame(self, index: int, learns: bool, writes: bool) -> str:
-        """One frame; returns what to say of it."""
+        """Makes one frame. Returns the text for the progress."""
         watch = Stopwatch()
         loaded = self._frames.read(index)
         watch.lap("read")
@@ -106,7 +106,7 @@ class _Shot:
         file = self._output.picture(loaded.picture.file)
         if self._options.png:
             self._output.write_preview(file, made.shown)
-        # The EXR last: where it is, the frame is done.
+        # The EXR comes last: if it exists, the frame is done.
         self._frames.write(loaded, made.shown, made.also, file, self._options.noisy)
 
     def _row(self, loaded: Loaded, made: Made, milliseconds: Mapping[str, float]) -> dict[str, str]:
@@ -123,7 +123,7 @@ class _Shot:
         return not self._output.picture(self._frames.shot[index].file).exists()
 
     def _go_on(self) -> tuple[int, int]:
-        """The pass and the frame to begin with, with the state that a stopped run left there."""
+        """The pass and the frame to begin with. Reads the state that a stopped run left."""
         if not self._output.goes_on(self._settings):
             return 0, 0
         progress = self._denoiser.load_checkpoint(self._output.checkpoint)
@@ -151,7 +151,7 @@ class _Shot:
 
 
 def _tiles(options: DenoiseOptions, frames: Frames, device: torch.device, talk: Talk) -> list[Tile]:
-    """One where a frame fits into memory, else several. Raises UsageError where not even small ones do."""
+    """One tile if a frame fits into memory, else several. Raises UsageError if even small ones do not fit."""
     memory = options.memory * 2**30 if options.memory else _half_of_memory(device)
     needed = PROGRAM_BYTES + (frames.bytes_in_memory if device.type == "cpu" else 0)
     side = side_within(memory - needed, frames.height, frames.width)
@@ -212,7 +212,7 @@ def _introduce(options: DenoiseOptions, frames: Frames, talk: Talk) -> None:
 
 
 def _settings(options: DenoiseOptions, frames: Frames) -> dict[str, Any]:
-    """All that decides what comes out: only with the very same does a stopped run go on where it was."""
+    """All settings that decide the result. A stopped run continues only if they are equal."""
     kept = replace(options, output=Path(), device="auto", memory=None)
     return {name: str(value) for name, value in vars(kept).items()} | {
         "files": [str(frame.file) for frame in frames.shot],

@@ -1,4 +1,4 @@
-"""From files to pairs of frames and back: reads color and features, writes the picture in the color's place."""
+"""From files to pairs of frames, and back. It reads color and features, and replaces the color when it writes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from noisewalk.renderer.frame import Frame, NoisyPair
 FEATURES = ("albedo", "normal", "position")
 
 
-Three = tuple[np.ndarray, np.ndarray, np.ndarray]  # the channels of a layer, (H, W) each, as they are in the file
+Three = tuple[np.ndarray, np.ndarray, np.ndarray]  # the three channels of a layer, (H, W) each, in the file's type
 Window = tuple[slice, slice]  # rows and columns
 WHOLE = (slice(None), slice(None))
 COLOR = ""  # the layer to denoise, among further ones by name
@@ -31,13 +31,13 @@ COLOR = ""  # the layer to denoise, among further ones by name
 
 @dataclass(frozen=True, eq=False)
 class Half:
-    """What is needed of one half, in the pixel types of its file. colors: by name, COLOR and further layers."""
+    """The needed layers of one half, in the pixel types of its file. colors: by name, COLOR and further layers."""
 
     colors: Mapping[str, Three]
     features: Mapping[str, Three]
 
     def frame(self, window: Window, layer: str) -> Frame:
-        """A window of it as a frame with this layer as color; positions are of the color in whole frames only."""
+        """A window as a frame, with this layer as color. Only the color of whole frames has positions."""
         color = mended(_stacked(self.colors[layer], window))
         nothing = torch.zeros_like(color)
         albedo, normal = (
@@ -53,9 +53,9 @@ class Half:
 
 @dataclass(frozen=True, eq=False)
 class Loaded:
-    """One frame in memory: the file of its first half, to be written again, and what is needed of both halves.
+    """One frame in memory: the file of its first half, which is written again, and the layers of both halves.
 
-    Where there is one half only, it stands for both.
+    If there is only one half, it is used for both.
     """
 
     index: int
@@ -70,14 +70,14 @@ class Loaded:
         return height, width
 
     def pair(self) -> NoisyPair:
-        """The whole frame, with the camera that saw it where its positions tell."""
+        """The whole frame, with its camera if its positions tell it."""
         a, b = self.a.position, self.b.position
         camera = None if a is None or b is None else fit_camera(((a + b) / 2).numpy())
         pair = self.part(WHOLE)
         return replace(pair, a=replace(pair.a, position=a), b=replace(pair.b, position=b), camera=camera)
 
     def part(self, window: Window, layer: str = COLOR) -> NoisyPair:
-        """A window of it, without what history needs: that is of the color in whole frames alone."""
+        """A window, without what the history needs: only the color of whole frames has a history."""
         return NoisyPair(self.a.frame(window, layer), self.b.frame(window, layer), index=self.index)
 
     def noisy(self, layer: str = COLOR) -> torch.Tensor:
@@ -87,10 +87,10 @@ class Loaded:
 
 
 class Frames:
-    """The frames of a shot, checked: all have the layers and the size of the first. Reads one at a time.
+    """The frames of a shot. All have the layers and the size of the first; this is checked. Reads one at a time.
 
-    choice: layers by role, as a person named them; also: names of further color layers. Raises UsageError or
-    RendererError for the first file that does not fit.
+    choice: layers by role, named by a person. also: names of further color layers. Raises UsageError or RendererError
+    for the first file that does not fit.
     """
 
     def __init__(self, shot: Sequence[ShotFrame], choice: Mapping[str, str], also: Sequence[str]) -> None:
@@ -107,21 +107,21 @@ class Frames:
 
     @property
     def size(self) -> str:
-        """Width and height, to be shown."""
+        """Width and height as text."""
         return f"{self.width}x{self.height}"
 
     @property
     def bytes_in_memory(self) -> int:
-        """Of one frame at most, while it is read: both files, and the picture that is made of them."""
+        """The most bytes of one frame while it is read: both files, and the picture made of them."""
         return self.width * self.height * 4 * (2 * self._channels + 6)
 
     @property
     def features(self) -> list[str]:
-        """What there is beside color: of `FEATURES`."""
+        """The layers besides color: some of `FEATURES`."""
         return [name for name in FEATURES if name in self.roles.others or name in self.shot[0].features]
 
     def read(self, index: int) -> Loaded:
-        """Frame `index` of the shot. Raises ExrError where a file is cut short."""
+        """Frame `index` of the shot. Raises ExrError if a file is cut short."""
         frame = self.shot[index]
         picture = read_picture(frame.file)
         half = picture if frame.half is None else read_picture(frame.half)
@@ -133,9 +133,9 @@ class Frames:
     def write(
         self, loaded: Loaded, shown: torch.Tensor, also: Mapping[str, torch.Tensor], file: Path, keep_noisy: bool
     ) -> None:
-        """The file again with denoised layers in place of noisy ones; `noisy` has the mean of both halves then.
+        """Writes the file again, with denoised layers in place of noisy ones.
 
-        shown, also: (H, W, 3). Raises OSError.
+        shown, also: (H, W, 3). noisy: also write the mean of both halves, as layer `noisy`. Raises OSError.
         """
         picture, target = loaded.picture, self.roles.shown
         if keep_noisy:
@@ -179,19 +179,19 @@ class Frames:
 
 
 def header_of(file: Path) -> ExrHeader:
-    """Of an EXR or PFM file. Raises ExrError."""
+    """The header of an EXR or PFM file. Raises ExrError."""
     return read_pfm_header(file) if file.suffix.lower() == ".pfm" else read_header(file)
 
 
 def read_picture(file: Path) -> Exr:
-    """An EXR or PFM file. Raises ExrError."""
+    """Reads an EXR or PFM file. Raises ExrError."""
     return read_pfm(file) if file.suffix.lower() == ".pfm" else read_exr(file)
 
 
 def mended(color: torch.Tensor) -> torch.Tensor:
-    """The image (H, W, 3) with each pixel that is not finite as the mean of those that are, of 5x5 around it.
+    """The image (H, W, 3). Each pixel that is not finite becomes the mean of the finite pixels in 5x5 around it.
 
-    Half floats end at 65504: brighter pixels are infinite in such files, and black would be farther from the truth.
+    Half floats end at 65504. Brighter pixels are infinite in such files, and black would be farther from the truth.
     """
     good = torch.isfinite(color).all(dim=-1, keepdim=True)
     if good.all():

@@ -1,4 +1,4 @@
-"""Which layers of a file are color, albedo, normal, position and motion, by the names that renderers give them."""
+"""Which layers of a file are color, albedo, normal, position and motion. The names that renderers use tell it."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ NAMES: dict[str, tuple[str, ...]] = {
     "position": ("position", "pos", "p", "pp", "world position"),
     "motion": ("vector", "motionvector", "motion", "mvec"),
 }
-UNNAMED = "RGB"  # what a person calls the layer without a name
+UNNAMED = "RGB"  # the name for a person of the layer without a name
 NONE = "none"
-_DENOISED_ALREADY = ("noisy image", "combined")  # the noisy picture, and the one in whose place the result goes
+_DENOISED_ALREADY = ("noisy image", "combined")  # the noisy picture, and the picture that the result replaces
 _COMPONENTS = ("RGB", "XYZ")
 
 
@@ -39,18 +39,18 @@ class Layer:
 
     @property
     def kind(self) -> str:
-        """What a person has called it, without the view layer."""
+        """The name without the view layer, in lower case."""
         return self.name.rpartition(".")[2].lower().replace("_", " ").replace("-", " ")
 
     @property
     def three(self) -> tuple[str, str, str]:
-        """`triple` of a layer that has it."""
+        """`triple`, for layers that have one."""
         assert self.triple is not None
         return self.triple
 
     @property
     def triple(self) -> tuple[str, str, str] | None:
-        """The channels of its three components; one channel of grey thrice; None where it has neither."""
+        """The channels of its three components, or one grey channel three times; None if it has neither."""
         upper = {component.upper(): channel for component, channel in self.channels.items()}
         for components in _COMPONENTS:
             if all(component in upper for component in components):
@@ -61,7 +61,7 @@ class Layer:
 
 @dataclass(frozen=True)
 class Roles:
-    """The layers that were taken for something. `shown` is where the denoised picture goes: mostly `color` itself."""
+    """The layers and their roles. shown: the layer that the denoised picture replaces, mostly `color` itself."""
 
     color: Layer
     shown: Layer
@@ -94,9 +94,9 @@ def parse_choice(text: str) -> dict[str, str]:
 
 
 def find_roles(file: str, channels: Sequence[str], choice: Mapping[str, str], views: Sequence[str] = ()) -> Roles:
-    """What the layers of a file are taken for. choice: names by role that a person gave, "none" for none.
+    """The roles of the layers of a file. choice: names by role that a person gave, "none" for none.
 
-    Raises UsageError where no color is found, or several fit, or a name is not there.
+    Raises UsageError if no color is found, if several fit, or if a name is missing.
     """
     layers = layers_of(channels)
     if len(views) > 1 and "color" not in choice:
@@ -108,7 +108,7 @@ def find_roles(file: str, channels: Sequence[str], choice: Mapping[str, str], vi
 
 
 def named_layer(file: str, layers: Mapping[str, Layer], name: str) -> Layer:
-    """The layer of three components with this name, whole or without its view layer. Raises UsageError."""
+    """The layer of three components with this name, with or without its view layer. Raises UsageError."""
     wanted = name.lower()
     fitting = [one for one in layers.values() if wanted in (one.called.lower(), one.called.rpartition(".")[2].lower())]
     exact = [one for one in fitting if one.called == name]

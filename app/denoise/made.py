@@ -1,4 +1,4 @@
-"""What is made of a frame: learned from, denoised, in tiles where it is large, with further layers."""
+"""Learns from a frame and denoises it: large ones in tiles, and further layers too."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from noisewalk.denoiser.estimate import Estimate, estimate_error
 from noisewalk.denoiser.inputs import PreparedPair
 from noisewalk.denoiser.online import OnlineDenoiser
 
-SAME_SUM = 0.01  # layers add up to the color if they do so within this part of its mean
+SAME_SUM = 0.01  # layers count as adding up to the color if the difference is below this part of its mean
 TINY = 1e-6
 
 
 @dataclass(frozen=True, eq=False)
 class Made:
-    """The denoised picture and further layers, (H, W, 3) each on the CPU; the estimate needs two halves."""
+    """The denoised picture and further layers, (H, W, 3) each, on the CPU. The estimate needs two halves."""
 
     shown: torch.Tensor
     also: Mapping[str, torch.Tensor]
@@ -28,25 +28,25 @@ class Made:
 
 
 class Maker:
-    """Hands frames to a denoiser: whole, or in tiles. Tiles know no history, which is of whole frames."""
+    """Gives frames to a denoiser, whole or in tiles. Tiles have no history."""
 
     def __init__(self, denoiser: OnlineDenoiser, tiles: list[Tile], has_halves: bool) -> None:
         self._denoiser, self._tiles, self._has_halves = denoiser, tiles, has_halves
 
     def prepare(self, loaded: Loaded, learns: bool) -> PreparedPair | None:
-        """Learns from a frame, where it should. Returns it prepared, if it is one piece."""
+        """Learns from a frame if `learns`. Returns the prepared pair if the frame is one piece."""
         if len(self._tiles) == 1:
             prepared = self._denoiser.prepare(loaded.pair())
             if learns:
                 self._denoiser.submit(prepared)
             return prepared
-        # All tiles are learned from before the first is denoised: they must be denoised alike.
+        # All tiles are learned from before the first one is denoised, so that all are denoised by the same network.
         for tile in self._tiles if learns else []:
             self._denoiser.submit(self._part(loaded, tile, COLOR))
         return None
 
     def make(self, loaded: Loaded, prepared: PreparedPair | None, layers: Sequence[str]) -> Made:
-        """Denoises what `prepare` has returned, or the frame in tiles, and further layers of it."""
+        """Denoises what `prepare` returned, or the frame in tiles, and its further layers."""
         estimates: list[Estimate] = []
 
         def color(tile: Tile) -> torch.Tensor:
@@ -73,9 +73,9 @@ class Maker:
 def adding_up(
     layers: Mapping[str, torch.Tensor], noisy: Mapping[str, torch.Tensor], shown: torch.Tensor, color: torch.Tensor
 ) -> dict[str, torch.Tensor]:
-    """The denoised layers, scaled so that they add up to the picture, where the noisy ones add up to its color.
+    """The denoised layers, scaled so that they add up to the picture, if the noisy ones add up to its color.
 
-    Each was denoised by itself, and no network that divides and mixes keeps sums.
+    Each layer was denoised by itself, and the network does not keep sums.
     """
     difference = torch.stack(list(noisy.values())).sum(dim=0) - color
     if difference.abs().mean() > SAME_SUM * color.abs().mean():
@@ -85,7 +85,7 @@ def adding_up(
 
 
 def _mean(estimates: list[Estimate]) -> Estimate:
-    """That of a picture in tiles of nearly the same size."""
+    """The estimate of a picture from those of its tiles, which have nearly the same size."""
     count = len(estimates)
     if count == 1:
         return estimates[0]

@@ -1,4 +1,4 @@
-"""The folder that denoised frames go to: what is done already, a row for each frame, the state that lets it go on."""
+"""The folder of denoised frames: what is done, a row for each frame, and the state to continue from."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ COLUMNS = ("file", "psnr_estimate", "psnr_estimate_error", "loss", "read_ms", "t
 
 
 class OutputFolder:
-    """An open folder, locked against a second process. Close when done. Raises UsageError where it cannot be used."""
+    """An open folder. A lock keeps a second process out. Close when done. Raises UsageError if it cannot be used."""
 
     def __init__(self, folder: Path, inputs: set[Path]) -> None:
         if folder.resolve() in inputs:
@@ -38,20 +38,20 @@ class OutputFolder:
 
     @property
     def checkpoint(self) -> Path:
-        """Training's whole state, while frames are missing."""
+        """The file with training's whole state, while frames are missing."""
         return self.folder / "checkpoint.safetensors"
 
     @property
     def weights(self) -> Path:
-        """The trained network."""
+        """The file with the trained network."""
         return self.folder / "weights.safetensors"
 
     def picture(self, file: Path) -> Path:
-        """Where the denoised frame of a file goes: under the same name."""
+        """The file of the denoised frame, with the same name as `file`."""
         return self.folder / f"{file.stem}.exr"
 
     def add_row(self, row: Mapping[str, str]) -> None:
-        """Notes a frame in frames.csv, on disk at once; a row of the same file before it goes."""
+        """Writes the row of a frame to frames.csv at once. It replaces an earlier row of the same file."""
         self._rows[row["file"]] = dict(row)
         with written_aside(self.folder / "frames.csv") as temporary, open(temporary, "w", newline="") as stream:
             writer = csv.DictWriter(stream, COLUMNS)
@@ -59,17 +59,17 @@ class OutputFolder:
             writer.writerows(self._rows[file] for file in sorted(self._rows))
 
     def write_settings(self, settings: Mapping[str, Any]) -> None:
-        """Notes with what settings the checkpoint was made."""
+        """Writes the settings of the checkpoint."""
         write_json(self._settings, dict(settings))
 
     def goes_on(self, settings: Mapping[str, Any]) -> bool:
-        """Whether a run with the very same settings was stopped here."""
+        """Whether a run with the same settings was stopped here."""
         if not (self.checkpoint.exists() and self._settings.exists()):
             return False
         return read_json(self._settings) == json.loads(json.dumps(dict(settings)))
 
     def write_preview(self, picture: Path, image: torch.Tensor) -> None:
-        """The image (H, W, 3) beside its EXR as PNG: in sRGB, and what is brighter than 1 is white."""
+        """Writes the image (H, W, 3) as PNG beside its EXR, in sRGB. What is brighter than 1 is white."""
         linear = image.clamp(0.0, 1.0)
         srgb = torch.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear.pow(1 / 2.4) - 0.055)  # IEC 61966-2-1
         pixels = (255 * srgb).round().to(torch.uint8).numpy()
@@ -77,7 +77,7 @@ class OutputFolder:
             Image.fromarray(pixels).save(temporary, format="PNG")
 
     def close(self) -> None:
-        """Releases the folder."""
+        """Releases the lock."""
         self._lock.release()
 
     @property

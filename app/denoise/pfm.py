@@ -12,14 +12,14 @@ _CHANNELS = {b"PF": 3, b"Pf": 1}
 
 
 def read_pfm_header(file: Path) -> ExrHeader:
-    """As of an EXR file with the same picture. Raises ExrError."""
+    """The header of an EXR file with the same picture. Raises ExrError."""
     pixels = read_pfm(file).channels
     height, width = next(iter(pixels.values())).shape
     return ExrHeader(width, height, tuple(pixels), {})
 
 
 def read_pfm(file: Path) -> Exr:
-    """The picture as the EXR file that it becomes. Raises ExrError."""
+    """The picture as an EXR file. Raises ExrError."""
     try:
         kind, size, scale, data = file.read_bytes().split(b"\n", 3)
         width, height = map(int, size.split())

@@ -11,7 +11,7 @@ from pathlib import Path
 from noisewalk.app.errors import UsageError
 
 SUFFIXES = (".exr", ".pfm")
-# Words in file names, between . _ and -: that of a first half, and that of its second half.
+# Words in file names, between . _ and -: of a first half, and of its second half.
 HALF_WORDS = {
     "h0": "h1",
     "half0": "half1",
@@ -36,7 +36,7 @@ _NOT_COLOR = {word for words in FEATURE_WORDS.values() for word in words} | {"re
 
 @dataclass(frozen=True)
 class ShotFrame:
-    """One frame: the file of its first half (or of all of it), of the second, and of features in files of their own."""
+    """One frame: the file of its first half (or of all of it), of its second half, and of features in other files."""
 
     file: Path
     half: Path | None = None
@@ -44,7 +44,7 @@ class ShotFrame:
 
     @property
     def number(self) -> int | None:
-        """The frame's number, the last in the file's name."""
+        """The frame's number: the last one in the file's name."""
         digits = re.findall(r"\d+", self.file.stem)
         return int(digits[-1]) if digits else None
 
@@ -110,7 +110,7 @@ def _natural(file: Path) -> list[tuple[int, str]]:
 
 
 def _frames_among(files: Iterable[Path]) -> list[Path]:
-    """Of a folder's files those that are not features of others, nor the mean of two halves that are there."""
+    """The files of a folder without features of others, and without means of two halves that are there."""
     files = list(files)
     halves = {file for file in files if file.with_stem(file.stem + "A") in files}
     frames = [file for file in files if file not in halves and not _NOT_COLOR & set(_words(file))]
@@ -124,7 +124,7 @@ def _first_halves(files: list[Path]) -> list[Path]:
 
 
 def _paired(files: list[Path], halves: list[Path]) -> dict[Path, Path | None]:
-    """Each file's half: that with its number, or, where numbers do not tell, that in its place."""
+    """The second half of each file: the one with its number or, if numbers do not tell, the one at its place."""
     by_number = {ShotFrame(half).number: half for half in halves}
     numbers = [ShotFrame(file).number for file in files]
     if len(by_number) == len(halves) and len(set(numbers)) == len(files) and None not in numbers:
@@ -153,7 +153,7 @@ def _second_half(file: Path) -> Path | None:
 
 
 def features_beside(file: Path) -> dict[str, Path]:
-    """The files beside a color file that hold its features, by what they are."""
+    """The files beside a color file with its features, by role."""
     found = {}
     for feature, words in FEATURE_WORDS.items():
         candidates = (c for old in COLOR_WORDS for new in words for c in _with_word(file, old, new))
@@ -163,7 +163,7 @@ def features_beside(file: Path) -> dict[str, Path]:
 
 
 def _with_word(file: Path, old: str, new: str) -> list[Path]:
-    """The file under the names in which one word is another; a number or an A that ends the word stays."""
+    """The files whose names have another word instead of one. A number or an A at the end of the word stays."""
     parts = re.split(r"([._-])", file.stem)
     changed = []
     for index, part in enumerate(parts):

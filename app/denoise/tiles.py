@@ -1,4 +1,4 @@
-"""Large frames in tiles that overlap, so that memory stays bounded and no seam shows."""
+"""Cuts large frames into overlapping tiles, so that memory is bounded and no seam is visible."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from itertools import pairwise, product
 
 import torch
 
-# Pixels that a network looks around: 135 for five halvings and the kernels, 174 for Open Image Denoise's largest.
+# How far a network looks, in pixels: 135 with five halvings and the kernels, 174 in Open Image Denoise's largest.
 CONTEXT = 192
-RAMP = 32  # pixels in which one tile fades into the next
-ALIGNED = 32  # tiles begin at multiples: networks halve pictures five times
+RAMP = 32  # pixels over which one tile fades into the next
+ALIGNED = 32  # tiles begin at multiples of it, because networks halve pictures five times
 SMALLEST = 128
-# That denoising takes at its peak, beside what the program is: measured with the kernel model and Open Image Denoise.
+# Peak memory of denoising, without the program itself. Measured with the kernel model and Open Image Denoise.
 BYTES_A_PIXEL = 4000
 SMALLEST_BYTES = BYTES_A_PIXEL * (SMALLEST + 2 * CONTEXT) ** 2
 
 
 @dataclass(frozen=True)
 class Tile:
-    """A window of a frame with its surroundings.
+    """A window of a frame, with the pixels around it.
 
-    weight: (h, w, 1), how much of each pixel it decides; those of all tiles add up to 1.
+    weight: (h, w, 1), its share of each pixel. The shares of all tiles add up to 1.
     """
 
     rows: slice
@@ -36,7 +36,7 @@ class Tile:
 
 
 def cut(height: int, width: int, side: int) -> list[Tile]:
-    """Tiles of `side` pixels, a multiple of ALIGNED, with CONTEXT around each; one, without, where the frame fits."""
+    """Tiles of `side` pixels, a multiple of ALIGNED, with CONTEXT around each. If the frame fits, it is one tile."""
     return [
         Tile(rows, columns, down[:, None, None] * across[None, :, None])
         for (rows, down), (columns, across) in product(_spans(height, side), _spans(width, side))
@@ -44,7 +44,7 @@ def cut(height: int, width: int, side: int) -> list[Tile]:
 
 
 def side_within(memory: float, height: int, width: int) -> int | None:
-    """The largest side whose tiles, with what is around them, take no more bytes to denoise; None where none does."""
+    """The largest side of tiles that can be denoised within so many bytes; None if there is none."""
     pixels = max(memory, 0.0) / BYTES_A_PIXEL
     if height * width <= pixels:
         return -(-max(height, width) // ALIGNED) * ALIGNED
@@ -53,7 +53,7 @@ def side_within(memory: float, height: int, width: int) -> int | None:
 
 
 def in_tiles(tiles: list[Tile], shape: tuple[int, int], make: Callable[[Tile], torch.Tensor]) -> torch.Tensor:
-    """(H, W, 3): what `make` makes of each tile (h, w, 3), faded into each other, on the CPU."""
+    """(H, W, 3) on the CPU: the pictures (h, w, 3) that `make` gives for all tiles, faded into each other."""
     if len(tiles) == 1:
         return make(tiles[0]).cpu()
     picture = torch.zeros(*shape, 3)
@@ -63,7 +63,7 @@ def in_tiles(tiles: list[Tile], shape: tuple[int, int], make: Callable[[Tile], t
 
 
 def _spans(length: int, side: int) -> list[tuple[slice, torch.Tensor]]:
-    """Windows along one dimension, and how much of each pixel they decide."""
+    """Windows along one dimension, and their shares of each pixel."""
     even = -(-length // -(-length // side) // ALIGNED) * ALIGNED  # none much smaller than the others
     edges = [*range(0, length, even), length]
     spans = []

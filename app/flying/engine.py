@@ -80,6 +80,7 @@ class Engine:
 
     @property
     def status(self) -> Status:
+        """The present state of the session thread."""
         return self._status
 
     @property
@@ -292,6 +293,7 @@ class Engine:
             path_frame=wish.path_frame,
             decibels=decibels,
             noise_floor=measured.noise_floor if measured else None,
+            bounds=frozenset(n for n, value in decibels.items() if measured and measured.is_bound(value)),
             estimate=None if preview else estimate,
             reference_spp=opened.reference.spp,
             trained=training.trained,

@@ -35,6 +35,7 @@ class Flight:
 
     @property
     def recording(self) -> bool:
+        """Whether a flight is being recorded."""
         return self._recorded is not None
 
     @property

@@ -85,6 +85,7 @@ class Picture:
     """One frame to show. layers: (H, W, 3) float32 arrays or CUDA tensors by name, linear; `reference` may be absent.
 
     decibels: corrected PSNR of layers `noisy` and `denoised`, where a reference is good enough to measure with.
+    bounds:   those of them that are at least so much: the reference is too noisy to tell more.
     estimate: of the error of `denoised`; its map is the layer `estimated_error`. Both absent while the network is
               untrained; the number also from previews.
     trained:  whether the network has learned anything, here or before; `denoised` is the noisy average until then.
@@ -104,6 +105,11 @@ class Picture:
     steps: int
     skipped_pairs: int
     skipped_steps: int
+    bounds: frozenset[str] = frozenset()
+
+    def psnr_text(self, layer: str) -> str:
+        """A measured layer's PSNR, with a > where it is a bound."""
+        return f"{'> ' * (layer in self.bounds)}{self.decibels[layer]:.2f} dB"
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Denoisers that learn nothing, to compare with."""
+"""Denoisers without learning, to compare with."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ CLASSIC_PACKAGE = "bm3d"
 
 
 def classic_is_installed() -> bool:
-    """Whether BM3D is there, which all of this needs."""
+    """Whether BM3D is installed, which all of these need."""
     return find_spec(CLASSIC_PACKAGE) is not None
 
 
@@ -22,7 +22,7 @@ def bm3d(noisy: torch.Tensor, sigma: float) -> torch.Tensor:
 def anscombe_bm3d(noisy: torch.Tensor, photons: float) -> torch.Tensor:
     """Photon noise made Gaussian by Anscombe's transform, BM3D, and its exact unbiased inverse.
 
-    noisy: (1, 3, H, W), as of `corruptions.poisson`.
+    noisy: (1, 3, H, W), from `corruptions.poisson`.
     """
     stable = 2.0 * (noisy * photons + 3.0 / 8.0).clamp(min=0.0).sqrt()  # of variance 1
     top = float(stable.max())

@@ -36,7 +36,10 @@ def studies(talk: Talk) -> int:
 
 
 def study(options: StudyOptions, talk: Talk) -> int:
-    """Runs what the options name; leaves result.json, curves.png and strip.png, for several in a folder of each."""
+    """Runs the named studies. Writes result.json, curves.png and strip.png, for several into a folder of each.
+
+    Returns the exit code. Raises UsageError for wrong names and folders.
+    """
     rows = _rows(options)
     folder = new_folder(options.out, "studies")
     found, failed = _run(rows, folder, options, talk)
@@ -68,7 +71,7 @@ def _rows(options: StudyOptions) -> tuple[Study, ...]:
 
 
 def _run(rows: tuple[Study, ...], folder: Path, options: StudyOptions, talk: Talk) -> tuple[list[Measured], bool]:
-    """What was found, and whether one of several could not be run. Ends at the first that is stopped."""
+    """The results, and whether one of several studies could not run. Ends at the first one that is stopped."""
     found, failed = [], False
     with StopSignal("stopping; what is measured is kept") as stop:
         for row in rows:

@@ -1,4 +1,4 @@
-"""What a variant of a study trains on: (input, target), drawn anew at every step.
+"""What a variant of a study trains on: (input, target), drawn again at every step.
 
 Noise2Noise's condition: given the clean picture, the target's corruption is independent of the input's. Each call of a
 corruption draws new numbers, so that two calls are independent.
@@ -18,13 +18,13 @@ Draw = Callable[[Crops, torch.Generator], tuple[torch.Tensor, torch.Tensor]]
 
 
 def seeded(*numbers: int) -> torch.Generator:
-    """A generator of its own for each sequence of numbers, none negative."""
+    """A generator for each sequence of numbers, which are 0 or more."""
     (state,) = np.random.SeedSequence(numbers).generate_state(1, np.uint64)
     return torch.Generator().manual_seed(int(state >> np.uint64(1)))
 
 
 def noisy(corruption: Corruption, target: Corruption | None = None) -> Draw:
-    """Corrupted pictures, and the same pictures corrupted once more; `target`: in another way."""
+    """Corrupted pictures, and the same pictures corrupted a second time. target: another corruption for that."""
 
     def draw(crops: Crops, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
         picture = crops(generator)
@@ -34,7 +34,7 @@ def noisy(corruption: Corruption, target: Corruption | None = None) -> Draw:
 
 
 def clean(corruption: Corruption, target: Callable[[torch.Tensor], torch.Tensor] = lambda picture: picture) -> Draw:
-    """Corrupted pictures, and what they were before; `target`: what of them is clean, else all."""
+    """Corrupted pictures, and the clean ones. target: the part of them that is clean; by default all."""
 
     def draw(crops: Crops, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
         picture = crops(generator)
@@ -44,7 +44,7 @@ def clean(corruption: Corruption, target: Callable[[torch.Tensor], torch.Tensor]
 
 
 def itself(corruption: Corruption) -> Draw:
-    """Corrupted pictures, and again the same: for a network that does not see the pixel that it predicts."""
+    """Corrupted pictures, and the same ones again, for a network that does not see the pixel that it predicts."""
 
     def draw(crops: Crops, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
         corrupted = corruption(crops(generator), generator)
@@ -54,9 +54,9 @@ def itself(corruption: Corruption) -> Draw:
 
 
 def captured(corruption: Corruption, scenes: int, captures: int, fixed: bool = False) -> Draw:
-    """A limited budget of captured pictures, `captures` of each of `scenes`: always the same ones.
+    """A limited budget of captured pictures: always the same ones, `captures` of each of `scenes`.
 
-    Each is seen with any other of its scene as the target; fixed: the first one alone, with the mean of the others.
+    Each is an input, with any other of its scene as target. fixed: only the first, with the mean of the others.
     """
 
     def capture(crops: Crops, scene: int, number: int) -> torch.Tensor:

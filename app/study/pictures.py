@@ -1,4 +1,4 @@
-"""Pictures to train and to test on, never the same, and random crops of them."""
+"""Pictures to train on and others to test on, and random crops of them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from noisewalk.app.errors import UsageError
 from noisewalk.app.options import StudyOptions
 
 EXTRA_HINT = "run scripts/setup study"
-# Photographs in scikit-image's wheel. The two of the motorcycle are of one scene, and must be on one side.
+# Photographs in scikit-image's wheel. The two of the motorcycle show one scene, so both are in the same part.
 TO_TRAIN = (
     "coffee.png",
     "motorcycle_left.png",
@@ -31,15 +31,15 @@ TO_TRAIN = (
     "moon.png",
 )
 TO_TEST = ("astronaut.png", "chelsea.png", "camera.png")
-ONE_IN = 5  # of a folder's pictures is tested on
+ONE_IN = 5  # of a folder's pictures is for testing
 MOST_TESTED = 24  # as many as Kodak has
 MOST_BYTES = 4 * 2**30  # of pictures in memory
-TESTED_SIDE = 128  # pixels of the middle of a picture that is tested on; two crops where that is more
+TESTED_SIDE = 128  # pixels a side of the tested middle of a picture; or two crops, if that is more
 
 
 @dataclass(frozen=True, eq=False)
 class Pictures:
-    """(C, H, W) each, uint8 for 0..1, or float32 as they are; all at least as large as the crop."""
+    """Pictures (C, H, W): uint8, which means 0 to 1, or float32. All are at least as large as the crop."""
 
     train: Sequence[torch.Tensor]
     test: Sequence[torch.Tensor]
@@ -69,14 +69,14 @@ def to_float(picture: torch.Tensor) -> torch.Tensor:
 
 
 def middle(picture: torch.Tensor, side: int) -> torch.Tensor:
-    """(C, H, W) -> its middle, at most `side` pixels a side."""
+    """The middle of (C, H, W), at most `side` pixels a side."""
     height, width = picture.shape[-2:]
     top, left = max(0, height - side) // 2, max(0, width - side) // 2
     return picture[:, top : top + side, left : left + side]
 
 
 def photographs(options: StudyOptions, crop: int, talk: Talk, check: Callable[[], None]) -> Pictures:
-    """Those of `--images`, or else scikit-image's. Raises UsageError where there are too few."""
+    """Photographs of `--images`, or else scikit-image's. Raises UsageError if there are too few."""
     if options.images is not None:
         found = read_pictures(image_files(options.images), crop, talk)
         if len(found) < 2:
@@ -96,7 +96,7 @@ def photographs(options: StudyOptions, crop: int, talk: Talk, check: Callable[[]
 
 
 def split(found: Sequence[torch.Tensor], about: str) -> Pictures:
-    """Every fifth to test on, or fewer where there are many; the others to train on."""
+    """Every fifth is for testing, or fewer if there are many. The others are for training."""
     step = max(min(ONE_IN, len(found)), -(-len(found) // MOST_TESTED))
     test = found[step - 1 :: step]
     train = [picture for index, picture in enumerate(found) if index % step != step - 1]
@@ -104,7 +104,7 @@ def split(found: Sequence[torch.Tensor], about: str) -> Pictures:
 
 
 def image_files(folder: Path) -> list[Path]:
-    """The files in a folder and below that are named like pictures, in order. Raises UsageError without a folder."""
+    """The files in a folder and below it with names of pictures, in order. Raises UsageError without a folder."""
     from PIL import Image
 
     if not folder.is_dir():
@@ -114,9 +114,9 @@ def image_files(folder: Path) -> list[Path]:
 
 
 def read_pictures(files: Sequence[Path], crop: int, talk: Talk) -> list[torch.Tensor]:
-    """(3, H, W) uint8 each. Names those that cannot be read or are smaller than the crop, and leaves them out.
+    """Pictures (3, H, W) uint8. Those that cannot be read, or are smaller than the crop, are named and left out.
 
-    Of 16 bits the upper 8 are kept: what is lost is less than any of the noise. Ends, and says so, when memory is full.
+    Of 16 bits the upper 8 are kept: the noise is larger than the loss. It ends, and says so, when memory is full.
     """
     from PIL import Image
 
@@ -141,7 +141,7 @@ def read_pictures(files: Sequence[Path], crop: int, talk: Talk) -> list[torch.Te
 
 
 def _eight_bits(image: object) -> np.ndarray:
-    """(H, W, 3) uint8 of a Pillow image; it would cut 16-bit gray off at 255."""
+    """(H, W, 3) uint8 of a Pillow image. Pillow itself would clip 16-bit grey at 255."""
     mode = image.mode  # type: ignore[attr-defined]
     if mode.startswith("I"):
         gray = (np.asarray(image).astype(np.int64) // 257).clip(0, 255).astype(np.uint8)

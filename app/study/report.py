@@ -1,4 +1,4 @@
-"""What a study leaves: a table beside the paper's numbers, result.json, curves.png and strip.png."""
+"""The results of a study: a table with the paper's numbers, result.json, curves.png and strip.png."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ FORMULA = "PSNR = -10 log10 mean (shown - truth)^2 in [0, 1] (offline: tone mapp
 
 
 def table(done: Measured) -> str:
-    """Our dB beside the paper's, what must come out, and what the paper's scale would take here."""
+    """Our dB beside the paper's, the expected order, and how long the paper's scale would take here."""
     about, psnr = done.settings, done.psnr
     scale = "{steps} steps of {batch} x {crop}x{crop} pixels, seed {seed}".format(**about)
     lines = [f"{done.study.name}: {done.study.about} ({done.state}: {scale})", f"  {done.pictures}"]
@@ -37,7 +37,7 @@ def table(done: Measured) -> str:
 
 
 def page(found: Sequence[Measured]) -> str:
-    """All studies in a line each: our dB, and the paper's in brackets."""
+    """One line for each study: our dB, and the paper's in brackets."""
     lines = ["PSNR in dB, the paper's in brackets"]
     for done in found:
         paper = {name: f" ({value:.2f})" for name, value in done.study.paper.items()}
@@ -47,7 +47,7 @@ def page(found: Sequence[Measured]) -> str:
 
 
 def paper_seconds(done: Measured) -> float:
-    """What training all variants at the paper's scale would take at the speed of this one; NaN before it began."""
+    """Seconds that all variants would take at the paper's scale and at this speed; NaN before training began."""
     steps = max((points[-1][0] for points in done.curves.values()), default=0)
     pixels = steps * done.settings["batch"] * done.settings["crop"] ** 2
     paper_steps, batch, side = done.study.scale
@@ -55,7 +55,7 @@ def paper_seconds(done: Measured) -> float:
 
 
 def result(done: Measured) -> dict[str, Any]:
-    """What result.json holds."""
+    """The content of result.json."""
     seconds = paper_seconds(done)
     return {
         "study": done.study.name,
@@ -75,13 +75,13 @@ def result(done: Measured) -> dict[str, Any]:
 
 
 def write_result(folder: Path, done: Measured) -> None:
-    """result.json, of a study that may still go on."""
+    """Writes result.json, also of a study that is not finished."""
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / "result.json", result(done))
 
 
 def write_study(folder: Path, done: Measured) -> None:
-    """result.json, curves.png and strip.png; no pictures where it was stopped before there were any."""
+    """Writes result.json, curves.png and strip.png. If it was stopped early, there are no pictures."""
     write_result(folder, done)
     if not done.curves:
         return
@@ -96,7 +96,7 @@ def write_study(folder: Path, done: Measured) -> None:
 
 
 def sweep_table(found: Sequence[Measured]) -> str:
-    """Figure 5: dB less that of clean targets, for each share of corrupted pixels."""
+    """Figure 5: dB minus the dB of clean targets, for each share of corrupted pixels."""
     names = [variant.name for variant in found[0].study.variants if variant.name != "clean"]
     lines = ["dB beyond clean targets (figure 5)", "  " + 16 * " " + "".join(f"{name:>8}" for name in names)]
     for done in found:
@@ -107,7 +107,7 @@ def sweep_table(found: Sequence[Measured]) -> str:
 
 
 def write_sweep(file: Path, found: Sequence[Measured], shares: Sequence[float]) -> None:
-    """The dB of each variant over the percentage of corrupted pixels."""
+    """Plots the dB of each variant over the percentage of corrupted pixels."""
     curves = {
         variant.name: [
             (round(100 * share), done.psnr[variant.name])

@@ -1,4 +1,4 @@
-"""Rendered rooms for the study of Monte Carlo noise: planes of one half, and what it may be compared with."""
+"""Rendered rooms for the study of Monte Carlo noise: planes of one half, and its possible targets."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from noisewalk.renderer.scene import Scene, open_scene
 from noisewalk.scenes.rooms import write_room
 
 SPP = 64  # of each half
-CLEAN_PAIRS = 4  # whose mean is the clean picture, none of them the noisy pair
+CLEAN_PAIRS = 4  # their mean is the clean picture; the noisy pair is not among them
 TRAINED, TESTED = 10, 3  # rooms
-SIZE = 64  # pixels a side, or the crop where that is larger
-ROOM_SEED = 10_000  # none of those that the kernel model was pretrained on
+SIZE = 64  # pixels a side, or the crop if that is larger
+ROOM_SEED = 10_000  # the kernel model was not pretrained on these
 
 
 def rendered_rooms(options: StudyOptions, crop: int, talk: Talk, check: Callable[[], None]) -> Pictures:
@@ -43,7 +43,7 @@ def rendered_rooms(options: StudyOptions, crop: int, talk: Talk, check: Callable
 
 
 def render_room(scene: Scene, size: int, seed: int, number: int) -> torch.Tensor:
-    """Room `number` as of `rendered_rooms`, from where its camera stands."""
+    """Room `number` for `rendered_rooms`, seen by its own camera."""
     tracer = PathTracer(scene, size, size, SPP, seed)
     camera = replace(scene.start, width=size, height=size)
     first = number * (CLEAN_PAIRS + 1)  # no two frames of a run have the same index
@@ -70,5 +70,5 @@ def clean(room: torch.Tensor) -> torch.Tensor:
 
 
 def displayed(radiance: torch.Tensor) -> torch.Tensor:
-    """As it is shown and measured."""
+    """Radiance as it is shown and measured."""
     return tone_map(radiance.nan_to_num(0.0))

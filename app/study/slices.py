@@ -17,9 +17,9 @@ from noisewalk.app.options import StudyOptions
 from noisewalk.app.study.pictures import EXTRA_HINT, Pictures, split
 
 NIFTI = (".nii", ".nii.gz", ".mgz")
-MIDDLE = (0.25, 0.72)  # of a volume's slices, from below: the others show little
-TESTED = (0.45, 0.6)  # where there is one volume only
-GAP = 0.04  # between those slices and the others, which would show nearly the same
+MIDDLE = (0.25, 0.72)  # of a volume's slices, from below; the others show little
+TESTED = (0.45, 0.6)  # if there is only one volume
+GAP = 0.04  # between those slices and the others, because neighbours show nearly the same
 PHANTOMS, PHANTOM_SLICES = 12, 24
 ELLIPSOIDS = 24
 
@@ -55,7 +55,7 @@ def phantom(seed: int, side: int) -> list[torch.Tensor]:
 
 
 def _of_volumes(volumes: Sequence[Sequence[torch.Tensor]], about: str) -> Pictures:
-    """Whole volumes to test on where there are several; of a single one, slices from its middle."""
+    """If there are several volumes, whole ones are for testing. Of a single one, slices from its middle are."""
     if len(volumes) == 1:
         (only,) = volumes
         low, high = (int(share * len(only)) for share in TESTED)
@@ -87,7 +87,7 @@ def _read_volumes(folder: Path, talk: Talk) -> list[np.ndarray]:
 
 
 def _array(image: Any) -> np.ndarray:
-    """(X, Y, Z) float32 in [0, 1], the last axis upwards where the file says so."""
+    """(X, Y, Z) float32 in [0, 1]. The last axis points up, if the file says so."""
     import nibabel
 
     volume = np.asarray(nibabel.as_closest_canonical(image).dataobj, np.float32)

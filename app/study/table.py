@@ -1,7 +1,7 @@
-"""The table of the studies: a study is a row, and says what is corrupted how, and which variants learn from it.
+"""The table of the studies. Each row says how pictures are corrupted, and which variants learn from them.
 
-The papers' numbers: Lehtinen et al. 2018 (Noise2Noise), of Kodak where not said otherwise; for the blind spot
-Laine et al. 2019.
+The papers' numbers are from Lehtinen et al. 2018 (Noise2Noise), for Kodak unless it says otherwise; for the blind spot
+from Laine et al. 2019.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ IMAGENET_STEPS = 300_000  # of the authors' published program
 
 @dataclass(frozen=True)
 class Variant:
-    """One network of a study: `build` makes it, with its loss; `draw` gives what it learns from."""
+    """One network of a study. build: makes it, with its loss. draw: gives what it learns from."""
 
     name: str
     build: Callable[[], Any]
@@ -47,9 +47,9 @@ class Study:
 
     test:    the corruption that all variants are tested on.
     paper:   the paper's dB of `input`, variants and classic methods.
-    expected: what must come out, in words.
+    expected: the expected order of the results, in words.
     classic: other methods, from the corrupted (1, C, H, W) to the picture.
-    truth, shown: what is clean of the pictures, and how pictures are shown and measured, in [0, 1].
+    truth, shown: the clean part of the pictures, and how pictures are shown and measured, in [0, 1].
     steps, crop: the defaults. scale: the paper's (steps, pictures a step, pixels a side); more: its other options.
     """
 
@@ -130,7 +130,7 @@ _HALF_SEEN = rooms.seen
 
 
 def budget(captures: int) -> Study:
-    """Figure 1c: what is learned from so many noisy pictures in all, at least 40."""
+    """Figure 1c: what is learned from a fixed number of noisy pictures, at least 40."""
     few, many = captures // 20, captures // 2
     return Study(
         name="budget",
@@ -243,7 +243,7 @@ ROWS = (
             Variant("clean", PaperModel, clean(_HALF_SEEN, rooms.clean)),
         ),
         test=_HALF_SEEN,
-        paper={"input": 22.31, "noisy": 31.33, "clean": 31.83},  # of the noisy ones it says: 0.5 dB less
+        paper={"input": 22.31, "noisy": 31.33, "clean": 31.83},  # for noisy targets the paper says: 0.5 dB less
         expected="noisy targets 0.5 dB behind after as many steps",
         pictures=rooms.rendered_rooms,
         truth=rooms.clean,

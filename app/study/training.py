@@ -26,16 +26,18 @@ from noisewalk.renderer import RenderCancelled
 QUIET = Talk(Output(quiet=True))
 NEVER = StopSignal("")
 MEASUREMENTS = 6  # along a study
-RAMP_DOWN = 0.3  # of the steps at the end, as in the authors' program: the learning rate goes smoothly to zero
+RAMP_DOWN = 0.3  # of the steps, at the end: the learning rate goes smoothly to zero, as in the authors' program
 
 
 @dataclass(eq=False)
 class Measured:
-    """What a study found so far. curves: (step, dB) of each variant, the mean over the pictures that are tested on.
+    """What a study has found so far.
 
-    input, classic: dB of what is given, and of methods that learn nothing. strip: the first of these pictures as it is
-    shown, by name: its own dB, (H, W, C). seconds: of training, without measuring. state: complete, interrupted or
-    failed.
+    curves:         (step, dB) of each variant, the mean over the tested pictures.
+    input, classic: dB of the corrupted pictures, and of methods without learning.
+    strip:          by name, the first tested picture as it is shown: its dB, (H, W, C).
+    seconds:        of training, without measuring.
+    state:          complete, interrupted or failed.
     """
 
     study: Study
@@ -70,7 +72,7 @@ def measure(
     stop: StopSignal = NEVER,
     measured: Callable[[Measured], None] = lambda done: None,
 ) -> Measured:
-    """Runs a study, and returns what it found, also where it is stopped. `measured` is called with it now and then.
+    """Runs a study, and returns what it found, also if it is stopped. Calls `measured` with that now and then.
 
     From Python: `measure(STUDIES["gaussian"], StudyOptions("gaussian"))`.
 
@@ -134,7 +136,7 @@ def _measure_learners(done: Measured, learners: _Learners, tests: list[_Test], s
 
 
 def _measure(done: Measured, name: str, method: Callable[[torch.Tensor], torch.Tensor], tests: list[_Test]) -> float:
-    """The mean dB of a method; keeps its first picture for the strip."""
+    """The mean dB of a method. Keeps its first picture for the strip."""
     pictures = [done.study.shown(method(test.seen)).clamp(0.0, 1.0).cpu() for test in tests]
     values = [
         decibels((picture - test.truth).double().square().mean().item())
@@ -145,30 +147,30 @@ def _measure(done: Measured, name: str, method: Callable[[torch.Tensor], torch.T
 
 
 class _Learners:
-    """The variants of a study as they learn, each with a trainer."""
+    """The variants of a study, each with a trainer."""
 
     def __init__(self, study: Study, options: StudyOptions, crops: Crops) -> None:
         device = choose_device(options.device)
         settings = TrainingSettings(pretrained=False, learning_rate=study.learning_rate, seed=options.seed)
-        # Not recorded for a GPU: Cholesky factors (the blind spot's) wait for the device, which no recording can.
+        # Not recorded on a GPU: the blind spot's Cholesky factors wait for the device, which a recording cannot do.
         self.trainers = {variant.name: Trainer(settings, device, None, variant.build) for variant in study.variants}
         self._draws = {variant.name: variant.draw for variant in study.variants}
         self._crops, self._seed = crops, options.seed
 
     def learn(self, step: int, progress: float) -> None:
-        """One training step of each; progress: of the training, from 0 to 1."""
+        """One training step of each variant. progress: of the training, from 0 to 1."""
         for name, trainer in self.trainers.items():
             for module in trainer.network.modules():
                 if isinstance(module, AnnealedL0):
                     module.progress.fill_(progress)
             trainer.set_learning_rate(trainer.settings.learning_rate * ramp(progress))
-            # A generator for each step: a variant that draws more numbers than another sees the same crops later on.
+            # Each step has its own generator, so that variants that draw more numbers still see the same crops later.
             image, target = self._draws[name](self._crops, seeded(self._seed, 3, step))
             trainer.step(image.to(trainer.device), target.to(trainer.device))
 
     @torch.no_grad()
     def denoise(self, name: str, seen: torch.Tensor) -> torch.Tensor:
-        """What a variant makes of a corrupted picture, (1, planes, H, W) -> (1, C, H, W)."""
+        """A variant's picture of a corrupted one, (1, planes, H, W) -> (1, C, H, W)."""
         trainer = self.trainers[name]
         network: torch.nn.Module = trainer.network
         output: torch.Tensor = network(seen.to(trainer.device))
@@ -176,6 +178,6 @@ class _Learners:
 
 
 def ramp(progress: float) -> float:
-    """What the learning rate is multiplied with: 1, and in the last part of the training smoothly down to 0."""
+    """The factor of the learning rate: 1, and in the last part of the training smoothly down to 0."""
     left = min(1.0, (1.0 - progress) / RAMP_DOWN)
     return (0.5 - 0.5 * math.cos(math.pi * left)) ** 2

@@ -48,7 +48,7 @@ def _numbers(viewer: Viewer, picture: Picture | None) -> None:
     decibels, estimate = (current.decibels, current.estimate) if current else ({}, None)
     for layer, label, color in (("denoised", "denoised", DENOISED), ("noisy", "noisy average", NOISY)):
         estimated = estimate is not None and layer == "denoised"
-        value = f"{decibels[layer]:.2f} dB" if layer in decibels else "- dB"
+        value = current.psnr_text(layer) if current and layer in decibels else "- dB"
         if estimated and layer not in decibels:
             value, label, color = str(estimate), "denoised: an estimate", ESTIMATE
         imgui.push_font(None, LARGE)

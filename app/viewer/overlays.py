@@ -82,7 +82,7 @@ def _captions(viewer: Viewer, picture: Picture, area: Area) -> None:
     for mode, x in sides:
         text = MODES[mode]
         if mode in picture.decibels and viewer.is_current(picture):
-            text += f"  {picture.decibels[mode]:.2f} dB"
+            text += f"  {picture.psnr_text(mode)}"
         elif mode in ("denoised", "estimated_error") and picture.estimate and viewer.is_current(picture):
             text += f"  {picture.estimate}" if mode == "estimated_error" else f"  estimate {picture.estimate}"
         elif mode == "reference" and picture.noise_floor is not None:

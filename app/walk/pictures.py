@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from noisewalk.app.pictures import side_by_side
-from noisewalk.app.session import Result
+from noisewalk.app.session import Measurement, Result
 from noisewalk.denoiser.features import finite, tone_map
 from noisewalk.renderer.exr import write_layers
 from noisewalk.renderer.files import written_aside
@@ -17,8 +17,8 @@ def write_comparison(folder: Path, result: Result) -> None:
     measured = result.measurement
     albedo, normal = (finite(result.pair.mean(feature)) for feature in ("albedo", "normal"))
     tiles = [
-        ("noisy", f"{measured.psnr_noisy_corrected:.2f} dB", tone_map(finite(result.noisy))),
-        ("denoised", f"{measured.psnr_shown_corrected:.2f} dB", tone_map(result.shown)),
+        ("noisy", _decibels(measured, measured.psnr_noisy_corrected), tone_map(finite(result.noisy))),
+        ("denoised", _decibels(measured, measured.psnr_shown_corrected), tone_map(result.shown)),
         ("reference", f"{measured.reference_spp} spp", tone_map(measured.reference)),
         ("albedo", "", albedo.pow(1 / 2.2)),
         ("normal", "", (normal + 1) / 2),
@@ -35,3 +35,7 @@ def write_comparison(folder: Path, result: Result) -> None:
         "sh_normal": normal,
     }
     write_layers(folder / "layers.exr", {name: image.cpu().numpy() for name, image in layers.items()})
+
+
+def _decibels(measured: Measurement, corrected: float) -> str:
+    return f"{'> ' * measured.is_bound(corrected)}{corrected:.2f} dB"

@@ -88,7 +88,7 @@ def test_a_worker_that_dies_costs_no_bit(session: Session, machines: Machines) -
     cluster = Cluster(machines.address)
     render(session, cluster, all_passes(there), done)
     cluster.close()
-    # Each view's passes are added in their order, whatever came first.
+    # Passes of each view are added in their order, not in the order in which they arrive.
     assert all([n for v, n in order if v == view] == list(range(PASSES)) for view in (0, 1))
     for accumulation in here:
         for _ in range(PASSES):

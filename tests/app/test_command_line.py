@@ -86,12 +86,7 @@ def test_the_same_command_gives_the_same_numbers_on_any_cache(
         assert main([*words, "--json", "--cache-dir", str(cache), "--out", str(cache / "run")]) == 0
     assert same(numbers(full / "run"), numbers(empty / "run"))
     result = json.loads(capsys.readouterr().out.splitlines()[-1])
-    # A reference of eight samples is noisier than the denoised picture, so that the correction is large.
-    last = result["last_measured"]
-    assert last["psnr_shown_corrected"] > last["psnr_shown"]
-    assert result["estimate_minus_psnr_db"] == pytest.approx(
-        sum(float(r["psnr_estimate"]) - float(r["psnr_shown_corrected"]) for r in rows(empty / "run")) / 2, abs=0.01
-    )
+    assert result["last_measured"]["psnr_shown_corrected"] > result["last_measured"]["psnr_shown"]
 
 
 @pytest.mark.parametrize("seconds", [0.0, 1e6])

@@ -11,8 +11,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from noisewalk.app.flying.engine import Engine
 from noisewalk.app.options import WalkOptions
-from noisewalk.app.viewer.engine import Engine
 from noisewalk.renderer.backend import Backend
 from tests.app.test_command_line import start
 
@@ -76,7 +76,7 @@ def test_the_windows_engine_holds_no_more_after_many_frames(tiny_xml: Path, back
             new.wait(1.0)
             new.clear()
             engine.messages()
-            engine.history.curves()
+            engine.series.curves()
         seen[count] = held(psutil.Process())
     assert engine.close()
     assert_constant(*seen.values())

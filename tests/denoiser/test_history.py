@@ -61,6 +61,26 @@ def test_a_step_to_the_left_moves_the_picture_to_the_right() -> None:
     assert not seen[:, :3].any()  # this part was not in view before
 
 
+@pytest.mark.parametrize("shift", [(0.1, 0.0), (0.0, -0.2), (-0.3, 0.2)])
+def test_a_shifted_lens_moves_the_whole_picture(shift: tuple[float, float]) -> None:
+    """By `shift` of its width and height; what was seen then is found in a frame of the lens without a shift."""
+    color = torch.rand(HEIGHT, WIDTH, 3)
+    right, down = round(shift[0] * WIDTH), round(shift[1] * HEIGHT)
+    frame = wall(camera(), color)
+    old, moved = history(color), {"shifts": (down, right), "dims": (0, 1)}
+    shifted = replace(
+        old,
+        camera=replace(old.camera, principal_point=(0.5 + shift[0], 0.5 + shift[1])),
+        radiance=torch.roll(old.radiance, **moved),
+        position=torch.roll(old.position, **moved),
+    )
+    assert not old.reproject(frame)[..., 3].eq(0).any()
+    seen = shifted.reproject(frame)
+    inside = seen[..., 3] > 0
+    assert inside.float().mean() >= (1 - abs(shift[0])) * (1 - abs(shift[1])) - 0.1
+    torch.testing.assert_close(seen[inside][:, :3], color[inside], atol=1e-3, rtol=0)
+
+
 def test_what_is_not_the_same_point_was_not_seen() -> None:
     color = torch.rand(HEIGHT, WIDTH, 3)
     frame = wall(camera(), color)
@@ -189,10 +209,12 @@ def test_the_guide_of_both_is_made_of_both_and_only_when_it_is_asked_for(guided:
 
 
 def test_a_history_survives_a_file() -> None:
-    old = replace(history(torch.rand(HEIGHT, WIDTH, 3)), camera=camera(1.5))
+    shifted = replace(camera(1.5), principal_point=(0.4, 0.7))
+    old = replace(history(torch.rand(HEIGHT, WIDTH, 3)), camera=shifted)
     new = from_tensors(to_tensors(old))
     assert new.index == old.index and torch.equal(new.radiance, old.radiance) and torch.equal(new.age, old.age)
-    assert new.camera.fov_y == FOV and np.array_equal(new.camera.to_world, old.camera.to_world)
+    assert new.camera.fov_y == FOV and new.camera.principal_point == (0.4, 0.7)
+    assert np.array_equal(new.camera.to_world, old.camera.to_world)
     frame = wall(camera(), old.radiance)
     torch.testing.assert_close(new.reproject(frame), old.reproject(frame))
 

@@ -24,7 +24,7 @@ def test_a_proof_that_a_busy_machine_cut_short_is_tried_again(
         busy.setattr(module, "PROBE_SECONDS", 0.01)
         assert choose_backend("llvm_ad_rgb", tmp_path).llvm == llvm_backend.llvm  # what worked is remembered
         assert not any(proof.works for proof in survey(tmp_path) if proof.variant == "llvm_ad_rgb")
-        with pytest.raises(BackendError):  # the survey was anew
+        with pytest.raises(BackendError):  # the survey tried again
             choose_backend("llvm_ad_rgb", tmp_path)
     assert choose_backend("llvm_ad_rgb", tmp_path).llvm == llvm_backend.llvm
 

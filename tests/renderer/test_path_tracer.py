@@ -119,7 +119,7 @@ def test_recorded_pictures_are_those_that_are_traced_anew(
             path, other = (scene.integrator, index), (features, index + 1)
             for passes, spp in (([path], 4), ([path], 1), ([other], 4), ([path, other], 4), ([path, other, path], 1)):
                 recorded = [np.array(image) for image in sensor.render(camera, passes, spp)]
-                # Not every time: what is traced anew also sets the film's size right.
+                # Not every time, because a new trace also sets the right size of the film.
                 if index % 2:
                     for picture, (renders, seed) in zip(recorded, passes, strict=True):
                         assert np.array_equal(picture, np.array(sensor.render_bare(camera, renders, spp, seed)))

@@ -62,7 +62,7 @@ def test_solids_are_closed_with_normals_outwards() -> None:
     for solid in SOLIDS:
         mesh = standing(solid(rng), 1.0)
         corners = mesh.points[mesh.faces]
-        # The divergence theorem: the volume, and no net area but for a pinhole at the poles.
+        # The divergence theorem: the volume, and no net area, except a pinhole at the poles.
         volume = np.einsum("ij,ij->", corners[:, 0], np.cross(corners[:, 1], corners[:, 2])) / 6
         area = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]) / 2
         assert volume > 0, solid.__name__

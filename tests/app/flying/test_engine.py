@@ -331,7 +331,7 @@ def test_the_viewer_flies_plays_and_records_over_the_engine(start: Start, tmp_pa
     wait_for(three_frames, "three frames of the path")
     assert frames == {0, 1, 2}
     viewer.tick(Steering(1.0, 0.0, 0.0, False, 0.1))
-    assert not viewer.flight.playing  # whoever takes the camera has it
+    assert not viewer.flight.playing  # moving the camera stops the path
     (tmp_path / "broken.json").write_text("{}")
     viewer.save_path(tmp_path / "p.json")
     viewer.load_path(tmp_path / "broken.json")

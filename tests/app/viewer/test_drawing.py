@@ -1,6 +1,6 @@
 """What the viewer draws, off screen: the shader against float64 formulas, and whole frames against golden images.
 
-Golden images are made by Mesa's llvmpipe. `scripts/test --update-golden` writes them anew; look at them before you
+Golden images are made by Mesa's llvmpipe. `scripts/test --update-golden` writes them again; look at them before you
 commit. Tolerance: at most 1 in 200 pixels may differ by more than 24 of 255 in any channel, which leaves room for the
 antialiasing of another Mesa version and none for anything that a person would notice.
 """

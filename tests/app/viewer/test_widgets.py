@@ -1,4 +1,4 @@
-"""Whatever is typed into a field, or stands in the preferences, the window goes on."""
+"""The window goes on with any text in its fields, and any values in the preferences."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_no_value_that_a_field_may_return_ends_the_window(
 
 @contextmanager
 def drawn(gl: Any) -> Iterator[Any]:
-    """A function that draws one more turn of the main loop, but for the pixels."""
+    """A function that makes one turn of the main loop, without the pixels."""
     interface = Interface(1.0, layout="")
     imgui.backends.opengl3_init("#version 330")
 

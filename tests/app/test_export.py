@@ -1,0 +1,71 @@
+"""`noisewalk export`: weights for other programs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+
+from noisewalk.app.__main__ import main
+from noisewalk.denoiser.online import OnlineDenoiser
+from noisewalk.denoiser.onnx_file import INPUTS
+from noisewalk.denoiser.precision import full_precision
+from noisewalk.denoiser.trainer import TrainingSettings
+from noisewalk.renderer.frame import Frame, NoisyPair
+
+
+def noise(height: int, width: int) -> list[torch.Tensor]:
+    random = torch.Generator().manual_seed(height)
+    return [3.0 * torch.rand(height, width, 3, generator=random) ** 2 for _ in range(3)]
+
+
+def test_onnx_gives_what_we_give_at_any_size(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with OnlineDenoiser(TrainingSettings(iterations=2), "cpu", "lockstep") as denoiser:
+        frame = Frame(*noise(40, 48))
+        denoiser.submit(denoiser.prepare(NoisyPair(frame, Frame(*noise(40, 48)[::-1]))))
+        denoiser.save(tmp_path / "weights.safetensors", {"scene": "noise"})
+        assert main(["export", str(tmp_path), "-o", str(tmp_path / "scene.onnx")]) == 0
+        said = capsys.readouterr().err
+        assert "opset 17" in said and "history are not in it" in said
+        session = onnxruntime.InferenceSession(tmp_path / "scene.onnx", providers=["CPUExecutionProvider"])
+        for height, width in ((40, 48), (33, 57), (1, 2)):
+            images = noise(height, width)
+            planes = dict(zip(INPUTS, (image.permute(2, 0, 1)[None].numpy() for image in images), strict=True))
+            (theirs,) = session.run(None, planes)
+            frame = Frame(*images)
+            with full_precision():
+                ours = denoiser.denoise(denoiser.prepare(NoisyPair(frame, frame), remember=False))
+            np.testing.assert_allclose(theirs[0].transpose(1, 2, 0), ours.numpy(), atol=1e-4)
+    properties = {one.key: one.value for one in onnx.load(tmp_path / "scene.onnx").metadata_props}
+    assert json.loads(properties["noisewalk"])["scene"] == "noise"
+
+
+def test_a_weights_file_says_what_it_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with OnlineDenoiser(TrainingSettings("paper"), "cpu", "lockstep") as denoiser:
+        denoiser.save(tmp_path / "w.safetensors", {"scene": "kitchen", "scene_hash": "abc"})
+    assert main(["export", "--about", str(tmp_path / "w.safetensors"), "--json"]) == 0
+    known = json.loads(capsys.readouterr().out)
+    assert known["model"] == "paper" and known["scene"] == "kitchen" and known["steps"] == 0 and known["licence"]
+    assert len(known["sha256"]) == 64
+    assert main(["export", "--about", str(tmp_path / "w.safetensors")]) == 0
+    assert "scene:          kitchen" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "cause"),
+    [
+        (["export"], "needs RUN and -o FILE"),
+        (["export", "nowhere", "-o", "w.onnx"], "nowhere: no such file"),
+        (["export", "nowhere", "-o", "w.pt"], "w.pt: can be .safetensors, .onnx"),
+        (["export", "--about", "nowhere"], "nowhere: no such file"),
+    ],
+)
+def test_what_cannot_be_exported_is_one_line(words: list[str], cause: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(words) == 2
+    printed = capsys.readouterr().err
+    assert cause in printed and printed.count("\n") == 1
