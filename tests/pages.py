@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import tempfile
 import time
@@ -15,11 +16,13 @@ import psutil
 import viser
 import zstandard
 from PIL import Image
+from selenium.common.exceptions import TimeoutException
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from websockets.sync.client import connect
 
 from tests.browser import open_chromium
+from tests.desktop import wait_for
 
 
 class Page:
@@ -29,6 +32,7 @@ class Page:
         self._folder = tempfile.TemporaryDirectory(prefix="noisewalk-chromium-", ignore_cleanup_errors=True)
         self.downloads = Path(self._folder.name) / "downloads"
         self.driver = open_chromium(Path(self._folder.name) / "profile")
+        self.driver.set_window_size(900, 700)  # drawn by the processor: the fewer pixels the better
         allowed = {"behavior": "allow", "downloadPath": str(self.downloads)}
         self.driver.execute_cdp_cmd("Browser.setDownloadBehavior", allowed)
         self.driver.get(address)
@@ -77,8 +81,15 @@ class Page:
 
     def picture(self) -> np.ndarray:
         """(H, W, 3): the left half of the page, without the panel and below notifications."""
-        shot = np.asarray(Image.open(io.BytesIO(self.driver.get_screenshot_as_png())).convert("RGB")).astype(int)
+        shot = np.asarray(wait_for(self._screenshot, "a screenshot")).astype(int)
         return shot[shot.shape[0] // 3 :, : shot.shape[1] // 2]
+
+    def _screenshot(self) -> Image.Image | None:
+        """None if the browser is too busy, which Chromium's driver does not wait for."""
+        with contextlib.suppress(TimeoutException):
+            png = self.driver.get_screenshot_as_png()
+            return Image.open(io.BytesIO(png)).convert("RGB")
+        return None
 
 
 class BareClient:
