@@ -256,7 +256,7 @@ def _path(words: list[str]) -> int:
 def _export(words: list[str]) -> int:
     parser = with_talk(Parser("noisewalk export"))
     parser.add_argument("run", type=Path, nargs="?", metavar="RUN", help="folder of a run, or weights.safetensors")
-    output = "what to write: .safetensors, or .onnx for other programs"
+    output = "what to write: .safetensors; .onnx for other programs, .tza for Open Image Denoise"
     parser.add_argument("-o", "--output", type=Path, metavar="FILE", help=output)
     parser.add_argument("--about", type=Path, metavar="FILE", help="print what is in a weights file")
     given = parser.parse_args(words)

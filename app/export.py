@@ -12,11 +12,13 @@ import torch
 from noisewalk.app.console import Talk
 from noisewalk.app.errors import UsageError
 from noisewalk.app.files import read_json, require_folder
+from noisewalk.denoiser.adaptive_oidn import library_part
 from noisewalk.denoiser.onnx_file import INPUTS, OPSET, OUTPUT, write_onnx
+from noisewalk.denoiser.tza import write_tza
 from noisewalk.denoiser.weights import load_weights, save_weights
 from noisewalk.renderer.files import written_aside
 
-# file to write, name of the model, parameters, about them; returns what to say of it.
+# Takes a file to write, the model's name, parameters and metadata. Returns the message to show.
 Writer = Callable[[Path, str, Mapping[str, torch.Tensor], dict[str, Any]], str]
 
 
@@ -45,7 +47,7 @@ def about(file: Path, talk: Talk) -> int:
     """Prints what a weights file is. Raises WeightsError."""
     _, known = load_weights(file)
     digest = hashlib.sha256(file.read_bytes()).hexdigest()
-    facts = {"file": str(file), **known, "sha256": digest, "licence": LICENCE}
+    facts = {"file": str(file), **known, "sha256": digest, "licence": LICENCES.get(str(known["model"]), LICENCE)}
     if talk.output.json:
         talk.result(facts)
     else:
@@ -54,7 +56,9 @@ def about(file: Path, talk: Talk) -> int:
     return 0
 
 
-LICENCE = "MIT, as the weights that it started from"
+OIDN_MODEL = "adaptive-oidn"  # has the layers of Open Image Denoise's own network
+LICENCES = {OIDN_MODEL: "Apache 2.0, as the weights of Open Image Denoise that it started from"}
+LICENCE = "MIT, as the program"
 
 
 def _safetensors(file: Path, model: str, parameters: Mapping[str, torch.Tensor], about: dict[str, Any]) -> str:
@@ -65,11 +69,20 @@ def _safetensors(file: Path, model: str, parameters: Mapping[str, torch.Tensor],
 def _onnx(file: Path, model: str, parameters: Mapping[str, torch.Tensor], about: dict[str, Any]) -> str:
     with written_aside(file) as temporary:
         difference = write_onnx(temporary, model, parameters, about)
-    without = "; the guide and the history are not in it" if model == "kernel" else ""
+    without = WITHOUT.get(model, "")
     return (
         f"; ONNX opset {OPSET}, {', '.join(INPUTS)} in, {OUTPUT} out, (1, 3, height, width) each"
         f"; onnxruntime differs from torch by {difference:.1g}{without}"
     )
 
 
-WRITERS: dict[str, Writer] = {".safetensors": _safetensors, ".onnx": _onnx}
+def _tza(file: Path, model: str, parameters: Mapping[str, torch.Tensor], about: dict[str, Any]) -> str:
+    if model != OIDN_MODEL:
+        raise UsageError(f"{file}: Open Image Denoise cannot run model '{model}': learn with --model {OIDN_MODEL}")
+    with written_aside(file) as temporary:
+        write_tza(temporary, library_part(parameters))
+    return f"; for oidnDenoise --hdr --alb --nrm -w, as float16{WITHOUT[model]}"
+
+
+WITHOUT = {"kernel": "; the guide and the history are not in it", OIDN_MODEL: "; the history is not in it"}
+WRITERS: dict[str, Writer] = {".safetensors": _safetensors, ".onnx": _onnx, ".tza": _tza}

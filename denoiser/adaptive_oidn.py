@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import nn
 
@@ -69,6 +71,11 @@ class AdaptiveOidn(OidnUNet):
     def loss(self, planes: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         """L_HDR, a scalar. target: (N, 3, H, W) linear radiance."""
         return hdr_loss(self(planes), target)
+
+
+def library_part(parameters: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Those of the model's parameters that Open Image Denoise has a place for: all but what reads the history."""
+    return {name: tensor for name, tensor in parameters.items() if not name.startswith("past.")}
 
 
 def library_start() -> dict[str, torch.Tensor]:

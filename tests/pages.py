@@ -1,4 +1,4 @@
-"""The page of `--browser` in Chromium, with hands, and a bare client that speaks viser's protocol as it likes."""
+"""The page of `--browser` in Chromium, and a bare client that can send any message of viser's protocol."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.browser import open_chromium
 
 
 class Page:
-    """One Chromium of its own, with a fresh profile, at the page. `downloads` is where its files go."""
+    """A Chromium with a fresh profile at the page. downloads: the folder of its files."""
 
     def __init__(self, address: str) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="noisewalk-chromium-", ignore_cleanup_errors=True)
@@ -34,12 +34,12 @@ class Page:
         self.driver.get(address)
 
     def close(self) -> None:
-        """Ends it."""
+        """Closes the browser."""
         self.driver.quit()
         self._folder.cleanup()
 
     def kill(self) -> None:
-        """Takes it away without a word to the server."""
+        """Kills the browser. The server gets no message."""
         for process in psutil.Process(self.driver.service.process.pid).children(recursive=True):
             process.kill()
         self.driver.service.stop()
@@ -47,7 +47,7 @@ class Page:
 
     @property
     def text(self) -> str:
-        """All that can be read."""
+        """All text of the page."""
         return self.driver.find_element(By.TAG_NAME, "body").text
 
     def press(self, label: str) -> None:
@@ -68,7 +68,7 @@ class Page:
         field.send_keys(str(file))
 
     def drag(self, right: int, down: int) -> None:
-        """With the left button, from the middle of the picture."""
+        """Drags with the left button from the middle of the picture."""
         canvas = self.driver.find_element(By.TAG_NAME, "canvas")
         hands = ActionChains(self.driver, duration=50).move_to_element_with_offset(canvas, -200, 0).click_and_hold()
         for _ in range(5):
@@ -76,13 +76,13 @@ class Page:
         hands.release().perform()
 
     def picture(self) -> np.ndarray:
-        """The left half of what is seen, beside the panel and below what pops up: (H, W, 3)."""
+        """(H, W, 3): the left half of the page, without the panel and below notifications."""
         shot = np.asarray(Image.open(io.BytesIO(self.driver.get_screenshot_as_png())).convert("RGB")).astype(int)
         return shot[shot.shape[0] // 3 :, : shot.shape[1] // 2]
 
 
 class BareClient:
-    """Connects as a page would, reads all that it is sent, and answers nothing by itself."""
+    """Connects like a page, and reads all messages. It answers nothing by itself."""
 
     def __init__(self, port: int, **settings: Any) -> None:
         protocol = f"viser-v{viser.__version__}"
@@ -95,11 +95,11 @@ class BareClient:
         self.seen: list[dict[str, Any]] = []
 
     def send(self, kind: str, **fields: Any) -> None:
-        """One message."""
+        """Sends one message."""
         self._socket.send(msgspec.msgpack.encode({"type": kind, **fields}))
 
     def read(self, seconds: float) -> Counter[str]:
-        """Reads for a while; how many messages of each kind there were in all."""
+        """Reads for some time. Returns how many messages of each kind have come so far."""
         end = time.monotonic() + seconds
         while (left := end - time.monotonic()) > 0:
             try:
@@ -111,7 +111,7 @@ class BareClient:
         return Counter(message["type"] for message in self.seen)
 
     def answer(self) -> None:
-        """Says that all pictures so far have been seen."""
+        """Tells the server that all pictures so far have been seen."""
         for message in self.seen:
             if message["type"] == "LocalStorageGetItemRequestMessage":
                 self.send(
@@ -119,5 +119,5 @@ class BareClient:
                 )
 
     def close(self) -> None:
-        """Goes away, in good order."""
+        """Closes the connection."""
         self._socket.close()

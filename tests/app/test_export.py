@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +15,8 @@ import pytest
 import torch
 
 from noisewalk.app.__main__ import main
+from noisewalk.app.denoise.pfm import read_pfm
+from noisewalk.denoiser.features import tone_map
 from noisewalk.denoiser.online import OnlineDenoiser
 from noisewalk.denoiser.onnx_file import INPUTS
 from noisewalk.denoiser.precision import full_precision
@@ -61,7 +66,7 @@ def test_a_weights_file_says_what_it_is(tmp_path: Path, capsys: pytest.CaptureFi
     [
         (["export"], "needs RUN and -o FILE"),
         (["export", "nowhere", "-o", "w.onnx"], "nowhere: no such file"),
-        (["export", "nowhere", "-o", "w.pt"], "w.pt: can be .safetensors, .onnx"),
+        (["export", "nowhere", "-o", "w.pt"], "w.pt: can be .safetensors, .onnx, .tza"),
         (["export", "--about", "nowhere"], "nowhere: no such file"),
     ],
 )
@@ -69,3 +74,39 @@ def test_what_cannot_be_exported_is_one_line(words: list[str], cause: str, capsy
     assert main(words) == 2
     printed = capsys.readouterr().err
     assert cause in printed and printed.count("\n") == 1
+
+
+def write_pfm(file: Path, image: torch.Tensor) -> None:
+    height, width = image.shape[:2]
+    file.write_bytes(f"PF\n{width} {height}\n-1.0\n".encode() + image.flip(0).contiguous().numpy().tobytes())
+
+
+def test_open_image_denoise_runs_what_was_learned(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Its own program, with our weights, makes the same picture; with its own weights, another one."""
+    import pyoidn
+
+    library = Path(pyoidn.__file__).parent / "oidn"
+    program = library / "bin" / "oidnDenoise"
+    color, albedo, normal = noise(40, 56)
+    frame = Frame(color, albedo.clamp(0, 1), normal.clamp(0, 1))
+    for name, image in (("c", frame.color), ("a", frame.albedo), ("n", frame.normal)):
+        write_pfm(tmp_path / f"{name}.pfm", image)
+    settings = TrainingSettings("adaptive-oidn", iterations=4, learning_rate=1e-3)
+    with OnlineDenoiser(settings, "cpu", "lockstep") as denoiser, full_precision():
+        prepared = denoiser.prepare(NoisyPair(frame, replace(frame, color=color.flip(0))), remember=False)
+        denoiser.submit(prepared)
+        denoiser.save(tmp_path / "weights.safetensors", {"scene": "noise"})
+        ours = denoiser.denoise(denoiser.prepare(NoisyPair(frame, frame), remember=False))
+    assert main(["export", str(tmp_path), "-o", str(tmp_path / "scene.tza")]) == 0
+    assert "history is not in it" in capsys.readouterr().err
+    pictures = []
+    for weights in (["-w", tmp_path / "scene.tza"], []):
+        files = ("--hdr", "c.pfm", "--alb", "a.pfm", "--nrm", "n.pfm", "-o", "out.pfm")
+        environment = os.environ | {"LD_LIBRARY_PATH": str(library / "lib")}
+        subprocess.run([program, *files, *weights], cwd=tmp_path, env=environment, check=True, capture_output=True)
+        pictures.append(read_pfm(tmp_path / "out.pfm").channels)
+    theirs, untrained = (torch.from_numpy(np.stack([one[c] for c in "RGB"], axis=-1)) for one in pictures)
+    difference = (tone_map(theirs) - tone_map(ours)).abs()
+    print(f"largest {difference.max():.2g}, mean {difference.mean():.2g}")
+    # Weights in the archive are float16.
+    assert difference.max() < 0.01 and difference.mean() < 0.1 * (tone_map(untrained) - tone_map(ours)).abs().mean()
