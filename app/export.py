@@ -18,7 +18,7 @@ from noisewalk.denoiser.tza import write_tza
 from noisewalk.denoiser.weights import load_weights, save_weights
 from noisewalk.renderer.files import written_aside
 
-# file to write, name of the model, parameters, about them; returns what to say of it.
+# Takes a file to write, the model's name, parameters and metadata. Returns the message to show.
 Writer = Callable[[Path, str, Mapping[str, torch.Tensor], dict[str, Any]], str]
 
 

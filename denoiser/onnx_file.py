@@ -1,4 +1,4 @@
-"""A trained network as an ONNX file, with all that it does before and after inside. Needs the packages of extra `onnx`.
+"""A trained network as an ONNX file, with its pre- and postprocessing inside. Needs the packages of the extra `onnx`.
 
 Inputs `color`, `albedo` and `normal`, output `radiance`: (1, 3, height, width) float32 of any height and width, linear
 radiance, albedo in [0, 1], normal in world space. Operators of opset OPSET.
@@ -26,11 +26,11 @@ OPSET = 17
 INPUTS = ("color", "albedo", "normal")
 OUTPUT = "radiance"
 INSTALL_HINT = "scripts/setup onnx"
-LARGEST_DIFFERENCE = 1e-3  # of outputs around 1
+LARGEST_DIFFERENCE = 1e-3  # largest allowed one, for outputs around 1
 
 
 class _Standalone(nn.Module):
-    """A model of one picture, without guide and history: they are not in the file."""
+    """The model for a single picture. Guide and history are not in the file."""
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
@@ -45,8 +45,8 @@ class _Standalone(nn.Module):
 def write_onnx(file: Path, name: str, parameters: Mapping[str, torch.Tensor], about: Mapping[str, object]) -> float:
     """Writes the model, `about` (JSON values) in its metadata, as `noisewalk`.
 
-    Returns the largest difference between what onnxruntime and torch make of a picture. Raises DenoiserError where a
-    package is missing or that is too large, OSError where the file cannot be written.
+    Returns the largest difference between the pictures of onnxruntime and torch. Raises DenoiserError if a package is
+    missing or the difference is too large, OSError if the file cannot be written.
     """
     try:
         import onnx
@@ -87,7 +87,7 @@ def _traced(standalone: nn.Module) -> bytes:
 
 
 def _difference(standalone: nn.Module, session: Any) -> float:
-    picture = _picture(65, 97)  # of another size than was traced
+    picture = _picture(65, 97)  # another size than the traced one
     (theirs,) = session.run(None, {one: image.numpy() for one, image in zip(INPUTS, picture, strict=True)})
     with full_precision(), torch.no_grad():
         return float((standalone(*picture) - torch.from_numpy(theirs)).abs().max())

@@ -92,9 +92,9 @@ class CameraPath:
 
     @cached_property
     def _narrowest_and_widest(self) -> tuple[float, float]:
-        """The limits of the field of view in degrees. A spline overshoots a little, but must not go below zero."""
+        """The limits of the field of view in degrees. A spline overshoots a little, but must not reach 0 or 180."""
         given = [k.fov_y for k in self.keyframes]
-        return min(given), max(given)
+        return min(0.1, *given), max(179.0, *given)
 
     @cached_property
     def _splines(self) -> tuple[Akima1DInterpolator, RotationSpline, Akima1DInterpolator, np.ndarray]:

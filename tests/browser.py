@@ -1,8 +1,14 @@
 """A real browser without a screen: Debian's Chromium, driven by Selenium."""
 
+import shutil
 from pathlib import Path
 
 from selenium import webdriver
+
+
+def chromium_is_missing() -> bool:
+    """Whether there is no Chromium to drive."""
+    return shutil.which("chromium") is None or shutil.which("chromedriver") is None
 
 
 def open_chromium(profile: Path) -> webdriver.Chrome:

@@ -149,9 +149,9 @@ def desktop(request: pytest.FixtureRequest) -> Iterator[Any]:
 @pytest.fixture(scope="session")
 def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """A headless Chromium, a selenium driver."""
-    needed(shutil.which("chromium") is None or shutil.which("chromedriver") is None, "Chromium")
-    from tests.browser import open_chromium
+    from tests.browser import chromium_is_missing, open_chromium
 
+    needed(chromium_is_missing(), "Chromium")
     started = open_chromium(tmp_path_factory.mktemp("profile"))
     yield started
     started.quit()

@@ -13,7 +13,7 @@ from noisewalk.app.console import Talk
 from noisewalk.app.options import StudyOptions
 from noisewalk.app.study.pictures import Pictures
 from noisewalk.denoiser.features import tone_map
-from noisewalk.denoiser.planes import CHANNELS, frame_planes
+from noisewalk.denoiser.planes import CHANNELS, COLOR, frame_planes
 from noisewalk.renderer.backend import choose_backend
 from noisewalk.renderer.path_tracer import PathTracer
 from noisewalk.renderer.scene import Scene, open_scene
@@ -23,6 +23,8 @@ SPP = 64  # of each half
 CLEAN_PAIRS = 4  # their mean is the clean picture; the noisy pair is not among them
 TRAINED, TESTED = 10, 3  # rooms
 SIZE = 64  # pixels a side, or the crop if that is larger
+EXPOSED = 0.3  # the median radiance of a room, so that dark and bright ones count alike in the PSNR
+OTHER, CLEAN = slice(CHANNELS, CHANNELS + 3), slice(CHANNELS + 3, CHANNELS + 6)  # of a room's planes
 ROOM_SEED = 10_000  # the kernel model was not pretrained on these
 
 
@@ -51,7 +53,11 @@ def render_room(scene: Scene, size: int, seed: int, number: int) -> torch.Tensor
     others = [tracer.render_pair(camera, first + 1 + index).mean("color") for index in range(CLEAN_PAIRS)]
     radiance = torch.stack([pair.b.color, torch.stack(others).mean(0)])
     planes = [frame_planes(pair.a), *radiance.permute(0, 3, 1, 2).split(1)]
-    return torch.cat(planes, dim=1)[0].cpu().nan_to_num(0.0, 0.0, 0.0)
+    room = torch.cat(planes, dim=1)[0].cpu().nan_to_num(0.0, 0.0, 0.0)
+    exposure = EXPOSED / room[CLEAN].median().clamp(min=1e-4)
+    for radiant in (COLOR, OTHER, CLEAN):
+        room[radiant] *= exposure
+    return room
 
 
 def seen(room: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
@@ -61,12 +67,12 @@ def seen(room: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
 
 def other_half(room: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
     """The noisy target: (N, 3, H, W)."""
-    return room[:, CHANNELS : CHANNELS + 3]
+    return room[:, OTHER]
 
 
 def clean(room: torch.Tensor) -> torch.Tensor:
     """The clean picture: (N, 3, H, W)."""
-    return room[:, CHANNELS + 3 :]
+    return room[:, CLEAN]
 
 
 def displayed(radiance: torch.Tensor) -> torch.Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import itertools
+import os
 import subprocess
 import sys
 import threading
@@ -38,6 +39,9 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory, cache_dir: Path) -> li
 def table(file: Path, columns: tuple[str, ...]) -> list[str]:
     with open(file, newline="") as stream:
         return [row[column] for row in csv.DictReader(stream) for column in columns]
+
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="kills, mounts and forks are POSIX's")
 
 
 def kill(times: int, seed: int, folder: Path, cache_dir: Path, *words: str) -> list[Path]:

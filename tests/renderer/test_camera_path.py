@@ -174,7 +174,7 @@ def test_what_is_written_reads_back_to_a_hundredth_of_a_pixel_at_any_scale(
     assert changed.digest() != written.digest()
 
 
-def test_fields_of_view_never_leave_what_the_keyframes_have() -> None:
+def test_fields_of_view_never_reach_zero_or_180_degrees() -> None:
     fovs = 170.0, 0.001, 0.001, 0.001, 179.9
     keys = tuple(replace(k, fov_y=fov) for k, fov in zip(keyframes(5), fovs, strict=True))
     path = CameraPath(keys, 10, 10)

@@ -18,9 +18,10 @@ from websockets.exceptions import ConnectionClosed
 
 from noisewalk.app.browser.guard import MAX_UPLOAD_BYTES
 from noisewalk.denoiser.weights import load_weights
-from tests.chromium import BareClient, Page, installed
-from tests.conftest import TINY_XML, _needed, child_environment
+from tests.browser import chromium_is_missing
+from tests.conftest import TINY_XML, child_environment, needed
 from tests.desktop import wait_for
+from tests.pages import BareClient, Page
 
 
 class Served:
@@ -60,7 +61,7 @@ def served(tmp_path_factory: pytest.TempPathFactory, cache_dir: Path) -> Iterato
 @pytest.fixture(scope="module")
 def page(served: Served) -> Iterator[Page]:
     """The first visitor, who flies."""
-    _needed(not installed(), "Chromium")
+    needed(chromium_is_missing(), "Chromium")
     opened = Page(served.address)
     wait_for(lambda: "You fly" in opened.text and "training steps" in opened.text, "the page")
     yield opened

@@ -1,9 +1,8 @@
-"""A browser for tests: headless Chromium with hands, and a bare client that speaks viser's protocol as it likes."""
+"""The page of `--browser` in Chromium, and a bare client that can send any message of viser's protocol."""
 
 from __future__ import annotations
 
 import io
-import shutil
 import tempfile
 import time
 from collections import Counter
@@ -16,45 +15,31 @@ import psutil
 import viser
 import zstandard
 from PIL import Image
-from selenium import webdriver
-from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from websockets.sync.client import connect
 
-SWITCHES = (
-    "headless=new", "no-sandbox", "disable-gpu", "disable-background-networking", "disable-dev-shm-usage",
-    "disable-component-update", "disable-sync", "disable-default-apps", "no-first-run", "window-size=900,700",
-    "use-gl=angle", "use-angle=swiftshader", "enable-unsafe-swiftshader",
-)  # fmt: skip
-
-
-def installed() -> bool:
-    """Whether there is a Chromium to be driven."""
-    return bool(shutil.which("chromium") and shutil.which("chromedriver"))
+from tests.browser import open_chromium
 
 
 class Page:
-    """One Chromium of its own, with a fresh profile, at the page. `downloads` is where its files go."""
+    """A Chromium with a fresh profile at the page. downloads: the folder of its files."""
 
     def __init__(self, address: str) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="noisewalk-chromium-", ignore_cleanup_errors=True)
         self.downloads = Path(self._folder.name) / "downloads"
-        options = webdriver.ChromeOptions()
-        options.binary_location = shutil.which("chromium") or ""
-        for switch in (*SWITCHES, f"user-data-dir={self._folder.name}/profile"):
-            options.add_argument(f"--{switch}")
-        options.add_experimental_option("prefs", {"download.default_directory": str(self.downloads)})
-        self.driver = webdriver.Chrome(options, Service(shutil.which("chromedriver")))
+        self.driver = open_chromium(Path(self._folder.name) / "profile")
+        allowed = {"behavior": "allow", "downloadPath": str(self.downloads)}
+        self.driver.execute_cdp_cmd("Browser.setDownloadBehavior", allowed)
         self.driver.get(address)
 
     def close(self) -> None:
-        """Ends it."""
+        """Closes the browser."""
         self.driver.quit()
         self._folder.cleanup()
 
     def kill(self) -> None:
-        """Takes it away without a word to the server."""
+        """Kills the browser. The server gets no message."""
         for process in psutil.Process(self.driver.service.process.pid).children(recursive=True):
             process.kill()
         self.driver.service.stop()
@@ -62,7 +47,7 @@ class Page:
 
     @property
     def text(self) -> str:
-        """All that can be read."""
+        """All text of the page."""
         return self.driver.find_element(By.TAG_NAME, "body").text
 
     def press(self, label: str) -> None:
@@ -83,7 +68,7 @@ class Page:
         field.send_keys(str(file))
 
     def drag(self, right: int, down: int) -> None:
-        """With the left button, from the middle of the picture."""
+        """Drags with the left button from the middle of the picture."""
         canvas = self.driver.find_element(By.TAG_NAME, "canvas")
         hands = ActionChains(self.driver, duration=50).move_to_element_with_offset(canvas, -200, 0).click_and_hold()
         for _ in range(5):
@@ -91,13 +76,13 @@ class Page:
         hands.release().perform()
 
     def picture(self) -> np.ndarray:
-        """The left half of what is seen, beside the panel and below what pops up: (H, W, 3)."""
+        """(H, W, 3): the left half of the page, without the panel and below notifications."""
         shot = np.asarray(Image.open(io.BytesIO(self.driver.get_screenshot_as_png())).convert("RGB")).astype(int)
         return shot[shot.shape[0] // 3 :, : shot.shape[1] // 2]
 
 
 class BareClient:
-    """Connects as a page would, reads all that it is sent, and answers nothing by itself."""
+    """Connects like a page, and reads all messages. It answers nothing by itself."""
 
     def __init__(self, port: int, **settings: Any) -> None:
         protocol = f"viser-v{viser.__version__}"
@@ -110,11 +95,11 @@ class BareClient:
         self.seen: list[dict[str, Any]] = []
 
     def send(self, kind: str, **fields: Any) -> None:
-        """One message."""
+        """Sends one message."""
         self._socket.send(msgspec.msgpack.encode({"type": kind, **fields}))
 
     def read(self, seconds: float) -> Counter[str]:
-        """Reads for a while; how many messages of each kind there were in all."""
+        """Reads for some time. Returns how many messages of each kind have come so far."""
         end = time.monotonic() + seconds
         while (left := end - time.monotonic()) > 0:
             try:
@@ -126,7 +111,7 @@ class BareClient:
         return Counter(message["type"] for message in self.seen)
 
     def answer(self) -> None:
-        """Says that all pictures so far have been seen."""
+        """Tells the server that all pictures so far have been seen."""
         for message in self.seen:
             if message["type"] == "LocalStorageGetItemRequestMessage":
                 self.send(
@@ -134,5 +119,5 @@ class BareClient:
                 )
 
     def close(self) -> None:
-        """Goes away, in good order."""
+        """Closes the connection."""
         self._socket.close()
