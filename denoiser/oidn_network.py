@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from functools import cache
-from itertools import pairwise
 from pathlib import Path
 
 import torch
@@ -142,15 +141,20 @@ def exposure(color: torch.Tensor) -> torch.Tensor:
     rows, columns = (-(-size // BIN) for size in color.shape[-2:])
     bins = _bin_means(_bin_means(luminance, rows, -2), columns, -1).flatten(1)
     bright = bins > DARKEST_BIN
-    mean = torch.where(bright, bins.clamp(min=DARKEST_BIN).log2(), 0.0).sum(dim=1) / bright.sum(dim=1).clamp(min=1)
-    return torch.where(bright.any(dim=1), KEY / mean.exp2(), 1.0)[:, None, None, None]
+    mean = torch.where(bright, bins.clamp(min=DARKEST_BIN).log(), 0.0).sum(dim=1) / bright.sum(dim=1).clamp(min=1)
+    return torch.where(bright.any(dim=1), KEY / mean.exp(), 1.0)[:, None, None, None]
 
 
 def _bin_means(image: torch.Tensor, count: int, dim: int) -> torch.Tensor:
+    """Means of `count` bins along a dimension, -2 or -1. Bin i begins at floor(i size / count).
+
+    As a product of matrices: then a recording of it holds for any size.
+    """
     size = image.shape[dim]
-    edges = [i * size // count for i in range(count + 1)]
-    parts = image.split([end - begin for begin, end in pairwise(edges)], dim)
-    return torch.cat([part.mean(dim, keepdim=True) for part in parts], dim)
+    bin_of_pixel = ((torch.arange(size, device=image.device) + 1) * count - 1) // size
+    share = (bin_of_pixel == torch.arange(count, device=image.device)[:, None]).to(image.dtype)
+    share = share / share.sum(dim=1, keepdim=True)
+    return share @ image if dim == -2 else image @ share.T
 
 
 def pad(image: torch.Tensor) -> torch.Tensor:

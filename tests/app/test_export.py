@@ -29,14 +29,15 @@ def noise(height: int, width: int) -> list[torch.Tensor]:
     return [3.0 * torch.rand(height, width, 3, generator=random) ** 2 for _ in range(3)]
 
 
-def test_onnx_gives_what_we_give_at_any_size(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with OnlineDenoiser(TrainingSettings(iterations=2), "cpu", "lockstep") as denoiser:
+@pytest.mark.parametrize("model", ["kernel", "adaptive-oidn"])
+def test_onnx_gives_what_we_give_at_any_size(model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with OnlineDenoiser(TrainingSettings(model, iterations=2), "cpu", "lockstep") as denoiser:
         frame = Frame(*noise(40, 48))
         denoiser.submit(denoiser.prepare(NoisyPair(frame, Frame(*noise(40, 48)[::-1]))))
         denoiser.save(tmp_path / "weights.safetensors", {"scene": "noise"})
         assert main(["export", str(tmp_path), "-o", str(tmp_path / "scene.onnx")]) == 0
         said = capsys.readouterr().err
-        assert "opset 17" in said and "history are not in it" in said
+        assert "opset 17" in said and "not in it" in said
         session = onnxruntime.InferenceSession(tmp_path / "scene.onnx", providers=["CPUExecutionProvider"])
         for height, width in ((40, 48), (33, 57), (1, 2)):
             images = noise(height, width)
@@ -45,7 +46,7 @@ def test_onnx_gives_what_we_give_at_any_size(tmp_path: Path, capsys: pytest.Capt
             frame = Frame(*images)
             with full_precision():
                 ours = denoiser.denoise(denoiser.prepare(NoisyPair(frame, frame), remember=False))
-            np.testing.assert_allclose(theirs[0].transpose(1, 2, 0), ours.numpy(), atol=1e-4)
+            np.testing.assert_allclose(theirs[0].transpose(1, 2, 0), ours.numpy(), rtol=1e-3, atol=1e-4)
     properties = {one.key: one.value for one in onnx.load(tmp_path / "scene.onnx").metadata_props}
     assert json.loads(properties["noisewalk"])["scene"] == "noise"
 
