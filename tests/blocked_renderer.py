@@ -37,7 +37,7 @@ def main(scene: str, cache_dir: str) -> None:
 
     PathTracer.render_pair = blocked  # type: ignore[method-assign]
     window = Window(Preferences())
-    options = WalkOptions(scene, width=32, height=24, spp=1, cache_dir=Path(cache_dir))
+    options = WalkOptions(scene=scene, width=32, height=24, spp=1, cache_dir=Path(cache_dir))
     viewer = Viewer(Engine(options), Preferences())
     viewer.engine.start()
     try:

@@ -130,7 +130,7 @@ def test_where_time_is_short_there_are_fewer_rounds_but_one(seconds_left: float,
 
 
 def test_a_first_picture_that_fails_says_why(backend: Backend, tmp_path: Path, cache_dir: Path) -> None:
-    options = WalkOptions("nosuch.xml", variant=backend.variant, cache_dir=cache_dir)
+    options = WalkOptions(scene="nosuch.xml", variant=backend.variant, cache_dir=cache_dir)
     seconds, problem = time_first_picture(options, child_environment(cache_dir))
     assert seconds is None and problem is not None
     assert problem.startswith("failed: ") and "nosuch.xml: no such scene" in problem
@@ -151,7 +151,7 @@ class InterruptedTalk(Talk):
 def test_ctrl_c_leaves_what_was_measured(
     backend: Backend, tiny_xml: Path, cache_dir: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    options = WalkOptions(str(tiny_xml), spp=1, iterations=1, variant=backend.variant)
+    options = WalkOptions(scene=str(tiny_xml), spp=1, iterations=1, variant=backend.variant)
     talk = InterruptedTalk(Output(quiet=True))
     code = bench(replace(options, cache_dir=cache_dir), [(32, 32)], repeats=10**6, minutes=1.0, talk=talk)
     printed = capsys.readouterr().out
@@ -161,7 +161,7 @@ def test_ctrl_c_leaves_what_was_measured(
 def test_minutes_that_run_out_before_the_timeline_are_told(
     backend: Backend, tiny_xml: Path, cache_dir: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    options = WalkOptions(str(tiny_xml), spp=1, iterations=1, variant=backend.variant, cache_dir=cache_dir)
+    options = WalkOptions(scene=str(tiny_xml), spp=1, iterations=1, variant=backend.variant, cache_dir=cache_dir)
     trace = tmp_path / "trace.json"
     assert bench(options, [(32, 32)], repeats=1, minutes=0.0, talk=Talk(Output(quiet=True)), trace=trace) == 0
     printed = capsys.readouterr()

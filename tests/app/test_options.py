@@ -43,7 +43,7 @@ def test_one_side_alone_keeps_the_films_aspect() -> None:
 def test_a_session_takes_the_aspect_of_what_the_film_shows(tmp_path: Path, backend: Backend, cache_dir: Path) -> None:
     crop = '<integer name="crop_width" value="16"/><integer name="crop_height" value="32"/></film>'
     (tmp_path / "cropped.xml").write_text(TINY_XML.replace("</film>", crop))
-    options = WalkOptions(str(tmp_path / "cropped.xml"), width=10, variant=backend.variant, cache_dir=cache_dir)
+    options = WalkOptions(scene=str(tmp_path / "cropped.xml"), width=10, variant=backend.variant, cache_dir=cache_dir)
     session = Session(options, "lockstep")
     session.close()
     assert (session.options.width, session.options.height) == (10, 20)

@@ -65,7 +65,7 @@ def test_a_headless_walk_holds_no_more_at_its_end_than_at_its_beginning(
 
 @pytest.mark.slow
 def test_the_windows_engine_holds_no_more_after_many_frames(tiny_xml: Path, backend: Backend, tmp_path: Path) -> None:
-    options = WalkOptions(str(tiny_xml), width=16, height=16, spp=1, iterations=1, crop=16, reference_spp=64)
+    options = WalkOptions(scene=str(tiny_xml), width=16, height=16, spp=1, iterations=1, crop=16, reference_spp=64)
     new = threading.Event()
     engine = Engine(WalkOptions(**vars(options) | {"variant": backend.variant, "cache_dir": tmp_path}), new.set)
     engine.start()

@@ -32,8 +32,8 @@ WARM_UP, FRAMES = 3, 6
 def session(request: pytest.FixtureRequest, tiny_xml: Path, cache_dir: Path) -> Iterator[Session]:
     """A session that has shown its first frames and previews."""
     variant = request.getfixturevalue(request.param).variant
-    options = WalkOptions(str(tiny_xml), width=WIDTH, height=HEIGHT, spp=2, iterations=2, crop=32, variant=variant)
-    opened = Session(replace(options, cache_dir=cache_dir), "lockstep")
+    small = WalkOptions(scene=str(tiny_xml), width=WIDTH, height=HEIGHT, spp=2, iterations=2, crop=32)
+    opened = Session(replace(small, variant=variant, cache_dir=cache_dir), "lockstep")
     walk(opened, range(WARM_UP))
     yield opened
     opened.close()
