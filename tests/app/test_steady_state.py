@@ -21,7 +21,8 @@ from noisewalk.app.session import Session
 from noisewalk.denoiser.inputs import PreparedPair
 from noisewalk.denoiser.planes import CHANNELS
 from noisewalk.denoiser.trainer import Trainer, TrainingSettings
-from noisewalk.renderer.path_tracer import Pass, View
+from noisewalk.renderer.frame import Camera
+from noisewalk.renderer.path_tracer import Pass, Sensor
 
 WIDTH, HEIGHT = 64, 32
 PICTURE_BYTES = WIDTH * HEIGHT * 3 * 4
@@ -65,14 +66,14 @@ def test_pictures_reach_the_denoiser_in_the_memory_they_were_rendered_to(
     session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rendered: list[Any] = []
-    render = View.render
+    render = Sensor.render
 
-    def watched(self: View, passes: Sequence[Pass], spp: int) -> list[Any]:
-        images = render(self, passes, spp)
+    def watched(self: Sensor, camera: Camera, passes: Sequence[Pass], spp: int) -> list[Any]:
+        images = render(self, camera, passes, spp)
         rendered.extend(images)
         return images
 
-    monkeypatch.setattr(View, "render", watched)
+    monkeypatch.setattr(Sensor, "render", watched)
     pair = session.advance(session.camera(0), 0, None).pair
     places = [image.torch().data_ptr() for image in rendered]
     normals = [frame.normal.data_ptr() - 3 * 4 for frame in (pair.a, pair.b)]  # after the albedo, in the same pixels
