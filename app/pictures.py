@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw, ImageFont
 from noisewalk.renderer.files import written_aside
 
 CURVE_COLORS = ("#1b6ca8", "#b8621b", "#5b8c3a", "#8a4fa0", "#a83232", "#40404a", "#2a8f8f", "#8c7326")
-ESTIMATE_LABEL = "estimate"  # drawn as a thin, dashed curve
+ESTIMATE_LABEL = "estimated: at least"  # drawn as a thin, dashed curve
 FONTS = (  # with characters that Matplotlib's own font does not have: Chinese, Japanese, Korean
     "Noto Sans CJK SC",
     "Noto Sans CJK JP",

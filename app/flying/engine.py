@@ -304,7 +304,7 @@ class Engine:
         if not preview:
             stages = result.milliseconds | {"train": training.milliseconds}
             numbers = (*psnr, measured.noise_floor) if psnr and measured else None
-            estimated = estimate.psnr if estimate else None
+            estimated = estimate.at_least if estimate else None
             self.series.append(Sample(pair.index, numbers, estimated, training.report.loss, stages))
         self._wake()
 

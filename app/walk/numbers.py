@@ -22,7 +22,7 @@ MEASURED = {
     "psnr_noisy_corrected": "noisy average",
     "psnr_clean_targets_corrected": "clean targets",
 }
-CURVES = MEASURED | {"psnr_estimate": ESTIMATE_LABEL}
+CURVES = MEASURED | {"psnr_at_least": ESTIMATE_LABEL}
 PLAIN = ("psnr_noisy", "psnr_shown", "psnr_clean_targets")
 LAST_FRAMES = 50
 STAGES = ("render", "train", "denoise", "measure")
@@ -46,6 +46,7 @@ def row_of(result: Result, memory_mb: float) -> dict[str, str]:
         "noise_floor": f"{measured.noise_floor:.4f}" if measured else "",
         "psnr_estimate": f"{estimate.psnr:.4f}" if known else "",
         "psnr_estimate_error": f"{estimate.psnr_error:.4f}" if known else "",
+        "psnr_at_least": f"{estimate.at_least:.4f}",
         "loss": f"{result.training.report.loss:.6g}",
         **{f"{stage}_ms": f"{result.milliseconds[stage]:.1f}" for stage in STAGES},
         "skipped_steps": str(result.training.report.skipped),

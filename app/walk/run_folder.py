@@ -27,6 +27,7 @@ COLUMNS = (
     "noise_floor",
     "psnr_estimate",
     "psnr_estimate_error",
+    "psnr_at_least",
     "loss",
     "render_ms",
     "train_ms",
