@@ -138,7 +138,8 @@ def exposure(color: torch.Tensor) -> torch.Tensor:
     """
     red, green, blue = (weight * color[:, i : i + 1] for i, weight in enumerate(LUMINANCE))
     luminance = red + green + blue
-    rows, columns = (-(-size // BIN) for size in color.shape[-2:])
+    # Rounded up without negative numbers, which ONNX divides otherwise.
+    rows, columns = ((size + BIN - 1) // BIN for size in color.shape[-2:])
     bins = _bin_means(_bin_means(luminance, rows, -2), columns, -1).flatten(1)
     bright = bins > DARKEST_BIN
     mean = torch.where(bright, bins.clamp(min=DARKEST_BIN).log(), 0.0).sum(dim=1) / bright.sum(dim=1).clamp(min=1)
