@@ -52,9 +52,9 @@ def test_a_moving_camera_compiles_and_traces_nothing(session: Session) -> None:
     import drjit as dr
 
     with dr.scoped_set_flag(dr.JitFlag.KernelHistory, True):
-        walk(session, range(WARM_UP))  # a change of flags makes recordings invalid
+        walk(session, range(WARM_UP, 2 * WARM_UP))  # a change of flags makes recordings invalid
         dr.kernel_history_clear()
-        walk(session, range(WARM_UP, WARM_UP + FRAMES))
+        walk(session, range(2 * WARM_UP, 2 * WARM_UP + FRAMES))
         kernels = [kernel for kernel in dr.kernel_history() if kernel["type"] == dr.KernelType.JIT]
     assert all(kernel["cache_hit"] for kernel in kernels)
     samples = [kernel for kernel in kernels if kernel["size"] >= WIDTH * HEIGHT // 16]
@@ -74,7 +74,7 @@ def test_pictures_reach_the_denoiser_in_the_memory_they_were_rendered_to(
         return images
 
     monkeypatch.setattr(Sensor, "render", watched)
-    pair = session.advance(session.camera(0), 0, None).pair
+    pair = session.advance(session.camera(0), WARM_UP, None).pair
     places = [image.torch().data_ptr() for image in rendered]
     normals = [frame.normal.data_ptr() - 3 * 4 for frame in (pair.a, pair.b)]  # after the albedo, in the same pixels
     assert places == [pair.a.color.data_ptr(), normals[0], pair.b.color.data_ptr(), normals[1]]
