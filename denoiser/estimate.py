@@ -49,8 +49,8 @@ ESTIMATE_FORMULA = (
     " and f(b) what is made of them, D the slope of T around the shown picture"
 )
 SIGNIFICANT = 2.0  # how many standard errors above zero a number must be, to be shown
-# With glass, caustics and surviving fireflies the true squared error is up to 2.4 times the estimate. With this factor and
-# SIGNIFICANT standard errors the bound held in all of 13 views: bundled scenes and random rooms, 96x96, 2 x 8 spp.
+# With glass, caustics and surviving fireflies the true squared error is up to 2.4 times the estimate. With this factor
+# and SIGNIFICANT standard errors the bound held in all of 11 views: bundled scenes and random rooms, 96x96, 2 x 8 spp.
 CALIBRATION = 2.25
 GUESS_WINDOW = 5
 MAP_WINDOW = 9  # used twice, which gives a triangle of 17 pixels: fireflies do not look like squares
@@ -87,7 +87,7 @@ class Estimate:
 
     @property
     def at_least(self) -> float:
-        """The PSNR in dB that the shown picture has at least, in more than nine of ten views (see CALIBRATION)."""
+        """The PSNR in dB that the shown picture has at least, in nine of ten views (see CALIBRATION)."""
         return decibels(CALIBRATION * max(self.mse, 0.0) + SIGNIFICANT * self.error)
 
     def __str__(self) -> str:

@@ -13,8 +13,8 @@ DENOISED, NOISY, FLOOR = (0.42, 0.72, 1.0), (1.0, 0.66, 0.3), (0.55, 0.57, 0.6)
 ESTIMATE = (0.62, 0.78, 0.92)
 STAGE_COLORS = ((0.36, 0.6, 0.84), (0.47, 0.76, 0.56), (0.62, 0.64, 0.68), (0.9, 0.55, 0.4))
 ESTIMATE_HINT = (
-    "the denoised picture's PSNR, worked out from its two noisy halves without a reference;\n"
-    "± is one standard error of the noise, and it errs to the side of praise by another 1 to 2 dB"
+    "a bound of the denoised picture's PSNR, worked out from its two noisy halves without a reference;\n"
+    "it holds in nine of ten views, and the truth is often some dB better"
 )
 LARGE = 27.0
 MARKED = 200  # up to so many measured frames, each has a dot
