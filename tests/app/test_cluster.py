@@ -56,7 +56,9 @@ def machines(tmp_path: Path) -> Iterator[Machines]:
 
 @pytest.fixture
 def session(tiny_xml: Path, backend: Backend, tmp_path: Path) -> Iterator[Session]:
-    options = WalkOptions(str(tiny_xml), width=24, height=16, variant=backend.variant, cache_dir=tmp_path / "cache")
+    options = WalkOptions(
+        scene=str(tiny_xml), width=24, height=16, variant=backend.variant, cache_dir=tmp_path / "cache"
+    )
     opened = Session(options, pacing="lockstep")
     yield opened
     opened.close()
