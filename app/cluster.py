@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import islice
+from uuid import uuid4
 
 import numpy as np
 from distributed import Client, Future, LocalCluster, wait
@@ -110,7 +111,6 @@ class _Jobs:
         self._out: dict[Future, Task] = {}
         self._early: dict[tuple[Accumulation, int], tuple[Task, bytes]] = {}
         self._refused: dict[str, str] = {}
-        self._number = 0
 
     def fill(self, tasks: Iterator[Task]) -> bool:
         """Hands out as many tasks as the cluster can take. Returns False if there is nothing left to wait for."""
@@ -158,7 +158,6 @@ class _Jobs:
                 workers = [address for address in self._client.nthreads() if address not in self._refused]
             if not workers:
                 raise UsageError(f"cluster {self._address}: no worker can be used: {'; '.join(self._refused.values())}")
-        self._number += 1
         name = self._session.references.file(task.accumulation.camera).stem
         future = self._client.submit(
             render_pass,
@@ -167,7 +166,7 @@ class _Jobs:
             task.accumulation.camera,
             task.number,
             task.spp,
-            key=f"{name}-{task.number}-{self._number}",
+            key=f"{name}-{task.number}-{uuid4().hex}",  # nobody else's, since cancelling takes it from all
             workers=workers,
         )
         self._out[future] = task
