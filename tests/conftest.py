@@ -17,6 +17,8 @@ import torch
 from noisewalk.renderer.backend import Backend, BackendError, choose_backend
 from noisewalk.renderer.scene import Scene, open_scene
 
+ROOT = Path(__file__).resolve().parent.parent  # of the clone, where child processes find `tests`
+
 TINY_XML = """\
 <scene version="3.0.0">
   <integrator type="path"><integer name="max_depth" value="4"/></integrator>

@@ -19,7 +19,7 @@ from noisewalk.app.console import Talk
 from noisewalk.app.options import Output
 from noisewalk.app.tools import cache
 from tests.app.test_command_line import NUMBERS, numbers, same, start
-from tests.conftest import TINY_XML, child_environment, needed
+from tests.conftest import ROOT, TINY_XML, child_environment, needed
 
 TINY = ("--width", "24", "--height", "16", "--spp", "1", "--iterations", "1", "--crop", "16", "--reference-spp", "64")
 WALK = ("scene.xml", "--headless", "--frames", "8", "--reference-every", "2", *TINY)
@@ -48,7 +48,7 @@ def kill(times: int, seed: int, folder: Path, cache_dir: Path, *words: str) -> l
     """Runs the command in peace and killed; returns the folders where it did, the one in peace first."""
     (folder / "scene.xml").write_text(TINY_XML)
     command = [sys.executable, "-m", "tests.killed", str(times), str(seed), *words]
-    environment = child_environment(cache_dir) | {"PYTHONPATH": str(Path(__file__).parents[2])}
+    environment = child_environment(cache_dir) | {"PYTHONPATH": str(ROOT)}
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert f"{times} kills" in done.stdout

@@ -97,7 +97,7 @@ def test_a_step_that_takes_very_long_holds_nobody_up(monkeypatch: pytest.MonkeyP
             pair = frame(denoiser, index)
             denoiser.submit(pair)
             assert denoiser.denoise(pair).isfinite().all()
-        denoiser.configure(replace(QUICK, learning_rate=1e-4))
+        denoiser.configure(iterations=QUICK.iterations, crop=QUICK.crop, learning_rate=1e-4)
         denoiser.save(tmp_path / "meanwhile.safetensors")
         assert denoiser.weights().steps == 0 and denoiser.skipped_pairs == 4
         go_on.set()

@@ -6,8 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 from PIL import Image
 
 from noisewalk.renderer.backend import Backend
@@ -150,18 +148,13 @@ def test_properties_that_mitsuba_does_not_know_are_left_out_and_said_once(
     assert len(open_scene(str(known), backend.variant).warnings) == 1
 
 
-@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(changes=st.lists(st.tuples(st.floats(0, 1), st.integers(0, 255)), max_size=5), kept=st.floats(0, 1))
-def test_a_damaged_exr_is_read_or_named(
-    tmp_path: Path, backend: Backend, changes: list[tuple[float, int]], kept: float
-) -> None:
+@pytest.mark.parametrize("kept", [0.0, 0.02, 0.3, 0.9, 0.999])
+def test_an_exr_that_is_cut_short_is_read_or_named(tmp_path: Path, backend: Backend, kept: float) -> None:
     file = tmp_path / "main.xml"
     file.write_text(XML.replace("BODY", ENVMAP).replace('<path value="sub"/>', ""))
     write_numbers(tmp_path / "sky.exr", 1)
-    bad = bytearray((tmp_path / "sky.exr").read_bytes())
-    for at, value in changes:
-        bad[int(at * (len(bad) - 1))] = value
-    (tmp_path / "sky.exr").write_bytes(bad if changes else bad[: int(kept * len(bad))])
+    whole = (tmp_path / "sky.exr").read_bytes()
+    (tmp_path / "sky.exr").write_bytes(whole[: int(kept * len(whole))])
     try:
         scene = open_scene(str(file), backend.variant)
     except SceneError as error:

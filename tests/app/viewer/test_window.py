@@ -17,7 +17,7 @@ from PIL import Image
 
 from noisewalk.denoiser.weights import load_weights
 from noisewalk.renderer.camera_path import load_path
-from tests.conftest import TINY_XML, child_environment
+from tests.conftest import ROOT, TINY_XML, child_environment
 from tests.desktop import Desktop, wait_for
 
 ARTEFACTS = Path(os.environ.get("NOISEWALK_TEST_ARTEFACTS", "/tmp/noisewalk-tests"))
@@ -252,7 +252,8 @@ def test_the_loop_goes_on_while_the_renderer_blocks(desktop: Desktop, cache_dir:
     child = subprocess.run(
         [sys.executable, "-m", "tests.blocked_renderer", "tiny.xml", str(cache_dir)],
         cwd=tmp_path,
-        env=child_environment(cache_dir) | {"DISPLAY": desktop.name, "XDG_CONFIG_HOME": str(tmp_path / "config")},
+        env=child_environment(cache_dir)
+        | {"DISPLAY": desktop.name, "XDG_CONFIG_HOME": str(tmp_path / "config"), "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
         timeout=300,
