@@ -8,7 +8,7 @@ from noisewalk.app.walk.numbers import STAGES, decibels, numbers_of, psnr_curves
 
 
 def row(frame: int, **measured: float) -> dict[str, str]:
-    columns = ("psnr_noisy", "psnr_shown", "psnr_clean_targets", "noise_floor", "psnr_estimate")
+    columns = ("psnr_noisy", "psnr_shown", "psnr_clean_targets", "noise_floor", "psnr_estimate", "psnr_at_least")
     names = (*columns, "psnr_noisy_corrected", "psnr_shown_corrected", "psnr_clean_targets_corrected")
     known: dict[str, Any] = {"frame": frame, "skipped_steps": 1} | {f"{stage}_ms": 10.0 for stage in STAGES}
     return {name: str(value) for name, value in (dict.fromkeys(names, "") | known | measured).items()}
@@ -16,7 +16,15 @@ def row(frame: int, **measured: float) -> dict[str, str]:
 
 def measured(frame: int, corrected: float, floor: float, **more: float) -> dict[str, str]:
     noisy = {"psnr_noisy": 18.0, "psnr_noisy_corrected": 18.5, "psnr_shown": corrected - 1}
-    return row(frame, **noisy, psnr_shown_corrected=corrected, noise_floor=floor, psnr_estimate=26.0, **more)
+    return row(
+        frame,
+        **noisy,
+        psnr_shown_corrected=corrected,
+        noise_floor=floor,
+        psnr_estimate=26.0,
+        psnr_at_least=22.0,
+        **more,
+    )
 
 
 def test_a_bound_is_marked_and_left_out_of_means() -> None:
@@ -24,10 +32,10 @@ def test_a_bound_is_marked_and_left_out_of_means() -> None:
     numbers = numbers_of(rows)
     assert numbers["estimate_minus_psnr_db"] == 1.0 and numbers["skipped_steps"] == 3
     told = summary({"run": "r", "state": "complete"} | numbers)
-    assert "denoised > 35.00 dB, noisy average 18.50 dB, estimate 26.00 dB" in told
+    assert "denoised > 35.00 dB, noisy average 18.50 dB, estimated: at least 22.00 dB" in told
     assert "good to 30.0 dB, noisier than the denoised picture" in told
     assert psnr_curves(rows)["denoised, at least"] == [(0, 25.0), (2, 35.0)]
-    assert decibels(rows[0]) == "denoised 25.00 dB, noisy average 18.50 dB, estimate 26.00 dB"
+    assert decibels(rows[0]) == "denoised 25.00 dB, noisy average 18.50 dB, estimated: at least 22.00 dB"
     assert "noisier" not in summary({"run": "r", "state": "complete"} | numbers_of(rows[:2]))
 
 
