@@ -312,7 +312,6 @@ NO_LAMP = edited(('<emitter type="area"><rgb name="radiance" value="12"/></emitt
         ("<scene", "bad.xml"),
         ('<bsdf version="3.0.0" type="diffuse"/>', "not <scene>"),
         (edited((BALL, 'type="blob" id="ball"')), '"blob" not found'),
-        (edited(('name="alpha"', 'name="alfa"')), '"alfa"'),
         ('<scene version="3.0.0"><shape type="sphere"/></scene>', "no sensor"),
         (edited(('"perspective"', '"orthographic"'), (FOV, "")), "cannot be flown"),
         (edited(('value="50"', 'value="400"')), "field of view"),
