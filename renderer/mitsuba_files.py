@@ -29,9 +29,14 @@ _UNREFERENCED = re.compile(
 
 def one_line(file: Path, error: Exception) -> str:
     """Mitsuba's message in one line: the file's name, the message without source positions, and a hint."""
-    text = re.sub(r"\[[\w]+\.(cpp|h):\d+\]\s*", "", str(innermost(error)))
+    text = re.sub(r"\[[\w]+\.(cpp|h):\d+\]\s*", "", _message(innermost(error)))
     text = re.sub(r"\s+", " ", text).strip()
     return (text if str(file) in text else f"{file}: {text}") + _hint(text)
+
+
+def _message(error: BaseException) -> str:
+    # Mitsuba quotes damaged files as they are. Its message is then no UTF-8, and Python raises this instead of it.
+    return error.object.decode("utf-8", "replace") if isinstance(error, UnicodeDecodeError) else str(error)
 
 
 def innermost(error: BaseException) -> BaseException:

@@ -11,6 +11,7 @@ import numpy as np
 
 from noisewalk.renderer.bundled import SceneError, find_scene, scene_name
 from noisewalk.renderer.camera_path import CameraPath, load_path
+from noisewalk.renderer.damaged import refuse_damaged
 from noisewalk.renderer.frame import Camera
 from noisewalk.renderer.mitsuba_files import (
     content_hash,
@@ -81,11 +82,13 @@ def open_scene(name: str, variant: str, max_depth: int | None = None) -> Scene:
             flyable = _flyable_sensors(file, state)
             _replace_filter_and_sampler(file, state)
             files = (*(Path(str(f)) for f in state.files), *named_files(file, state, resolver))
+            for named in dict.fromkeys(files):
+                refuse_damaged(file, named)
             mi_scene = _first(mi.parser.instantiate(config, state))
             # Last, because properties that are read here count as known to the integrator.
             integrator_settings, warnings = _integrator_settings(file, state, max_depth)
             integrator = _integrator(variant, integrator_settings)
-    except RuntimeError as error:
+    except (RuntimeError, UnicodeDecodeError) as error:
         raise SceneError(one_line(file, error)) from error
     warnings += unreferenced_properties(heard)
     if not mi_scene.emitters() and not any(n.type == mi.ObjectType.Emitter for n in state.nodes):
