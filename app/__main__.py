@@ -40,6 +40,7 @@ from noisewalk.app.options import (
     CAPTURES,
     COMPARED_FRAMES,
     CONTENDERS,
+    SAVED_FRAMES,
     SPLITS,
     DenoiseOptions,
     PretrainOptions,
@@ -115,7 +116,9 @@ def _walk(words: list[str]) -> int:
     parser.add_argument("--browser", action="store_true", help="fly in a browser instead of a window")
     parser.add_argument("--host", help=f"that --browser listens on; default: {BROWSER_HOST}: this machine only")
     parser.add_argument("--port", type=whole(0, 65535), help=f"default: {BROWSER_PORT}; 0: any free one")
-    parser.add_argument("--out", type=Path, metavar="DIR", help="run folder; default: runs/SCENE, numbered")
+    out = "run folder; default: runs/SCENE, numbered; a finished run there is extended by more --frames"
+    parser.add_argument("--out", type=Path, metavar="DIR", help=out)
+    parser.add_argument("--save-frames", choices=SAVED_FRAMES, help="keep every denoised frame in the run folder")
     given = parser.parse_args(words)
     options, talk = walk_options(given), talk_of(given)
     if given.browser and given.headless:
@@ -125,6 +128,8 @@ def _walk(words: list[str]) -> int:
     if not given.headless:
         if given.out is not None:
             raise UsageError("--out is for --headless: the viewer leaves no run folder")
+        if options.save_frames is not None:
+            raise UsageError("--save-frames is for --headless: the viewer leaves no run folder")
         if options.targets != DEFAULTS.targets:
             raise UsageError("--targets is for --headless: the viewer has no references to train on")
         if given.browser:

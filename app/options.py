@@ -20,6 +20,7 @@ SIDE_STEP = 8
 REFERENCE_SPP = (2048, 512)
 COMPARED_FRAMES = 200
 TARGETS = ("noisy", "clean")
+SAVED_FRAMES = ("exr", "png")
 FILMS = (".mp4", ".png", ".exr")
 SPLITS = ("noisy", "oidn")
 CAPTURES = 200  # noisy pictures in all, in the study budget
@@ -56,6 +57,7 @@ class _Walk:
     path: Path | None = None
     reference_every: int = 50
     weights: Path | None = None
+    save_frames: str | None = None  # exr or png
     out: Path | None = None
     cache_dir: Path = CACHE_DIR
 

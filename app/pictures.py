@@ -27,7 +27,7 @@ FONTS = (  # with characters that Matplotlib's own font does not have: Chinese, 
     "Arial Unicode MS",
 )
 MOST_DOTS = 60  # a curve with more points has no dots
-SMALLEST_TILE = 128  # pixels; a caption does not fit on a smaller one
+SMALLEST_TILE = 256  # pixels; on a smaller one there is little to see, and no place for a caption
 LABEL_HEIGHT = 0.055  # as a part of the height of the plot
 
 
@@ -86,6 +86,11 @@ def _fonts() -> list[str]:
     return ["DejaVu Sans", *(font for font in FONTS if font in installed)]
 
 
+def to_image(image: torch.Tensor) -> Image.Image:
+    """A picture (H, W, 3) in [0, 1] with 8 bits a channel."""
+    return Image.fromarray(np.ascontiguousarray((image.clamp(0, 1) * 255).round().to(torch.uint8).cpu().numpy()))
+
+
 def side_by_side(heading: str, tiles: Sequence[tuple[str, str, torch.Tensor]]) -> Image.Image:
     """One row of tiles, each under its caption. tiles: (name, note, (H, W, 3) in [0, 1]); small ones are enlarged."""
     zoom = -(-SMALLEST_TILE // tiles[0][2].shape[1])
@@ -97,8 +102,7 @@ def side_by_side(heading: str, tiles: Sequence[tuple[str, str, torch.Tensor]]) -
     draw.text((2, 1), heading, fill="black", font=font)
     for i, (name, note, image) in enumerate(tiles):
         left = i * (width + 4)
-        pixels = (image.clamp(0, 1) * 255).round().to(torch.uint8).cpu().numpy()
-        tile = Image.fromarray(np.ascontiguousarray(pixels)).resize((width, height), Image.Resampling.NEAREST)
+        tile = to_image(image).resize((width, height), Image.Resampling.NEAREST)
         sheet.paste(tile, (left, 2 * line))
         draw.text((left + 2, line), f"{name}  {note}", fill="black", font=font)
     return sheet

@@ -59,12 +59,14 @@ class Measurement:
 class Result:
     """One frame. noisy, shown: (H, W, 3) linear radiance on the training device.
 
+    prepared:     the pair as the denoiser took it.
     estimate:     the estimated error of the shown picture, without a reference.
     milliseconds: of each stage: render, train (the wait for it, in lockstep), denoise, measure.
     training:     the state of training with which this frame was denoised.
     """
 
     pair: NoisyPair
+    prepared: PreparedPair
     noisy: torch.Tensor
     shown: torch.Tensor
     measurement: Measurement | None
@@ -95,6 +97,7 @@ class Session:
     """A scene, its renderer, its denoiser and its references. To be used from one thread. Close when done.
 
     machine: what decided `options` where the person left them open.
+    first_weights: those with which it began, before it learned.
     warn:    gets each warning about the scene's pictures once.
 
     Raises UsageError, RendererError or DenoiserError if something named in the options cannot be used.
@@ -133,6 +136,7 @@ class Session:
             except BaseException:
                 self.close()
                 raise
+        self.first_weights = self.denoiser.weights()
 
     def close(self) -> None:
         """Stops training after the current iterations."""
@@ -234,6 +238,7 @@ class Session:
         watch.lap("measure")
         return Result(
             pair=pair,
+            prepared=prepared,
             noisy=noisy,
             shown=shown,
             measurement=measurement,

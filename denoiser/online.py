@@ -150,15 +150,18 @@ class OnlineDenoiser:
         """The weights that `denoise` would use now."""
         return self._worker.latest()
 
-    def denoise(self, prepared: PreparedPair) -> torch.Tensor:
-        """The picture of both denoised halves: (H, W, 3) float32 linear radiance >= 0 on the training device."""
-        return self.denoise_both(prepared).shown
+    def denoise(self, prepared: PreparedPair, weights: PublishedWeights | None = None) -> torch.Tensor:
+        """The picture of both denoised halves: (H, W, 3) float32 linear radiance >= 0 on the training device.
 
-    def denoise_both(self, prepared: PreparedPair) -> Denoised:
+        weights: earlier ones, instead of the present ones.
+        """
+        return self.denoise_both(prepared, weights).shown
+
+    def denoise_both(self, prepared: PreparedPair, weights: PublishedWeights | None = None) -> Denoised:
         """Like `denoise`, with each denoised half too."""
         planes = prepared.both
         with torch.no_grad():
-            self._load(self.weights().parameters)
+            self._load((weights or self.weights()).parameters)
             denoised, share = self._recorded(planes)
         shown, guide, guides = denoised, prepared.guide_of_both, part(planes, GUIDE)
         if guide is not None:

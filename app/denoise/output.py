@@ -10,10 +10,10 @@ from typing import Any
 
 import torch
 from filelock import FileLock, Timeout
-from PIL import Image
 
 from noisewalk.app.errors import UsageError
 from noisewalk.app.files import read_json, write_json
+from noisewalk.app.pictures import to_image
 from noisewalk.renderer.files import written_aside
 
 COLUMNS = ("file", "psnr_estimate", "psnr_estimate_error", "loss", "read_ms", "train_ms", "denoise_ms", "write_ms")
@@ -72,9 +72,8 @@ class OutputFolder:
         """Writes the image (H, W, 3) as PNG beside its EXR, in sRGB. What is brighter than 1 is white."""
         linear = image.clamp(0.0, 1.0)
         srgb = torch.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear.pow(1 / 2.4) - 0.055)  # IEC 61966-2-1
-        pixels = (255 * srgb).round().to(torch.uint8).numpy()
         with written_aside(picture.with_suffix(".png")) as temporary:
-            Image.fromarray(pixels).save(temporary, format="PNG")
+            to_image(srgb).save(temporary, format="PNG")
 
     def close(self) -> None:
         """Releases the lock."""

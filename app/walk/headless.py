@@ -16,10 +16,10 @@ from noisewalk.app.options import WalkOptions
 from noisewalk.app.pictures import write_psnr_plot
 from noisewalk.app.references import measured_frames, pictured_frames, render_references
 from noisewalk.app.session import Measurement, Session, open_session
+from noisewalk.app.walk.beside import OIDN, columns_of, pictures_beside
 from noisewalk.app.walk.numbers import FORMULAS, MEASURED, decibels, numbers_of, psnr_curves, row_of, summary
-from noisewalk.app.walk.pictures import write_comparison
+from noisewalk.app.walk.pictures import write_comparison, write_frame
 from noisewalk.app.walk.run_folder import RunFolder, open_run
-from noisewalk.denoiser.metrics import psnr
 from noisewalk.renderer.frame import NoisyPair
 
 CHECKPOINT_SECONDS = 20.0
@@ -89,9 +89,13 @@ def _frames(session: Session, twin: CleanTwin | None, run: RunFolder, talk: Talk
                 _save(session, twin, run, index)
                 raise
             row = row_of(result, process.memory_info().rss / 2**20)
+            if session.options.save_frames:
+                write_frame(run.folder / "frames", session.options.save_frames, result)
             if result.measurement is not None:
                 if index in pictured:
-                    write_comparison(run.folder / "images", result)
+                    beside = pictures_beside(session, result)
+                    row |= columns_of(beside, result.measurement)
+                    write_comparison(run.folder / "images", result, beside.get(OIDN), row)
                 if twin is not None:
                     # After the frame's stages, so that their milliseconds are those of a walk without a twin.
                     row |= _twin_columns(twin, result.pair, result.measurement)
@@ -104,13 +108,12 @@ def _frames(session: Session, twin: CleanTwin | None, run: RunFolder, talk: Talk
                 saved_at = time.monotonic()
             if index + 1 < frames:
                 stop.check()
+    _save(session, twin, run, frames)
 
 
 def _twin_columns(twin: CleanTwin, pair: NoisyPair, measured: Measurement) -> dict[str, str]:
     twin.learn(pair)
-    image, reference = twin.show(pair).image, measured.reference.cpu()
-    corrections = {"psnr_clean_targets": 0.0, "psnr_clean_targets_corrected": measured.reference_noise}
-    return {column: f"{psnr(image, reference, noise):.4f}" for column, noise in corrections.items()}
+    return columns_of({"clean_targets": twin.show(pair).image}, measured)
 
 
 def _save(session: Session, twin: CleanTwin | None, run: RunFolder, frames: int) -> None:
@@ -118,7 +121,7 @@ def _save(session: Session, twin: CleanTwin | None, run: RunFolder, frames: int)
     if twin is not None:
         twin.denoiser.save_checkpoint(run.twin_checkpoint(frames), {"frames": frames})
     session.denoiser.save_checkpoint(run.checkpoint, {"frames": frames})
-    run.drop_checkpoints(but=frames)
+    run.drop_twin_checkpoints(but=frames)
 
 
 def _finish(session: Session, run: RunFolder, state: str, about: dict[str, Any]) -> dict[str, Any]:
@@ -130,6 +133,4 @@ def _finish(session: Session, run: RunFolder, state: str, about: dict[str, Any])
         write_psnr_plot(run.folder / "psnr.png", curves, title)
     result = {"run": str(run.folder), "state": state} | numbers_of(run.rows)
     run.write_state(state, result=result, **FORMULAS, **about)
-    if state == "complete":
-        run.drop_checkpoints()
     return result

@@ -21,9 +21,12 @@ MEASURED = {
     "psnr_shown_corrected": "denoised",
     "psnr_noisy_corrected": "noisy average",
     "psnr_clean_targets_corrected": "clean targets",
+    "psnr_untrained_corrected": "before this walk",
+    "psnr_oidn_corrected": "Open Image Denoise",
 }
 CURVES = MEASURED | {"psnr_at_least": ESTIMATE_LABEL}
-PLAIN = ("psnr_noisy", "psnr_shown", "psnr_clean_targets")
+PLAIN = ("psnr_noisy", "psnr_shown", "psnr_clean_targets", "psnr_untrained", "psnr_oidn")
+EMPTY = dict.fromkeys((*PLAIN, *MEASURED), "")
 LAST_FRAMES = 50
 STAGES = ("render", "train", "denoise", "measure")
 ROUNDED = 1e-3  # dB; the largest rounding error in a row
@@ -32,17 +35,15 @@ Row = Mapping[str, Any]  # numbers, or numbers as text; "" or no column where th
 
 
 def row_of(result: Result, memory_mb: float) -> dict[str, str]:
-    """The row of a frame. The columns of a twin are still empty."""
+    """The row of a frame. The columns of a twin, and of what stands beside, are still empty."""
     measured, estimate = result.measurement, result.estimate
     known = estimate.psnr is not None
-    return {
+    return EMPTY | {
         "frame": str(result.pair.index),
         "psnr_noisy": f"{measured.psnr_noisy:.4f}" if measured else "",
         "psnr_shown": f"{measured.psnr_shown:.4f}" if measured else "",
-        "psnr_clean_targets": "",
         "psnr_noisy_corrected": f"{measured.psnr_noisy_corrected:.4f}" if measured else "",
         "psnr_shown_corrected": f"{measured.psnr_shown_corrected:.4f}" if measured else "",
-        "psnr_clean_targets_corrected": "",
         "noise_floor": f"{measured.noise_floor:.4f}" if measured else "",
         "psnr_estimate": f"{estimate.psnr:.4f}" if known else "",
         "psnr_estimate_error": f"{estimate.psnr_error:.4f}" if known else "",

@@ -24,6 +24,10 @@ COLUMNS = (
     "psnr_noisy_corrected",
     "psnr_shown_corrected",
     "psnr_clean_targets_corrected",
+    "psnr_untrained",
+    "psnr_untrained_corrected",
+    "psnr_oidn",
+    "psnr_oidn_corrected",
     "noise_floor",
     "psnr_estimate",
     "psnr_estimate_error",
@@ -37,7 +41,7 @@ COLUMNS = (
     "memory_mb",
 )
 # These options say where files are. They do not change what is computed.
-_NOT_IDENTITY = ("out", "cache_dir")
+_NOT_IDENTITY = ("out", "cache_dir", "save_frames")
 MAX_SIBLINGS = 1000
 
 
@@ -53,7 +57,7 @@ class RunFolder:
 
     @property
     def checkpoint(self) -> Path:
-        """The file with the whole state of training, while the run is not complete."""
+        """The file with the whole state of training. From it a stopped run goes on, and a complete one is extended."""
         return self.folder / "checkpoint.safetensors"
 
     def twin_checkpoint(self, frames: int) -> Path:
@@ -63,14 +67,11 @@ class RunFolder:
         """
         return self.folder / f"checkpoint-clean-{frames}.safetensors"
 
-    def drop_checkpoints(self, but: int | None = None) -> None:
-        """Deletes the twin's checkpoints, except the one of `but` frames. None: deletes all checkpoints."""
-        keep = None if but is None else self.twin_checkpoint(but)
+    def drop_twin_checkpoints(self, but: int) -> None:
+        """Deletes the twin's checkpoints, except the one of `but` frames."""
         for file in self.folder.glob("checkpoint-clean-*.safetensors"):
-            if file != keep:
+            if file != self.twin_checkpoint(but):
                 file.unlink()
-        if but is None:
-            self.checkpoint.unlink(missing_ok=True)
 
     @property
     def weights(self) -> Path:
@@ -107,16 +108,18 @@ class RunFolder:
 def open_run(options: ResolvedOptions, scene_name: str, content: dict[str, str]) -> RunFolder:
     """The folder to run in: a stopped run of the same settings, else a new one (runs/SCENE, runs/SCENE-2, ...).
 
-    content: hashes of the scene and the path, which the options only name. A finished run is never overwritten.
+    content: hashes of the scene and the path, which the options only name. A finished run is never overwritten, but the
+    one that `--out` names can be extended by more frames.
     Raises UsageError if `--out` names a folder that cannot be used.
     """
     settings = {k: str(v) if isinstance(v, Path) else v for k, v in asdict(options).items() if k not in _NOT_IDENTITY}
     identity = settings | content | {"scene": scene_name}
     if options.out is not None:
-        return _claim(options.out, identity)
+        return _claim(options.out, identity, extends=True)
     for number in range(1, MAX_SIBLINGS):
         try:
-            return _claim(Path("runs") / (scene_name if number == 1 else f"{scene_name}-{number}"), identity)
+            folder = Path("runs") / (scene_name if number == 1 else f"{scene_name}-{number}")
+            return _claim(folder, identity, extends=False)
         except _Taken:
             continue
     raise UsageError(f"runs: more than {MAX_SIBLINGS} runs of {scene_name}: delete some, or name a folder with --out")
@@ -126,9 +129,9 @@ class _Taken(UsageError):
     pass
 
 
-def _claim(folder: Path, identity: dict[str, Any]) -> RunFolder:
+def _claim(folder: Path, identity: dict[str, Any], extends: bool) -> RunFolder:
     try:
-        _check_usable(folder, identity)  # a folder that is not ours stays as it is
+        _check_usable(folder, identity, extends)  # a folder that is not ours stays as it is
         folder.mkdir(parents=True, exist_ok=True)
         lock = FileLock(folder / ".lock")
         lock.acquire(timeout=0)
@@ -137,7 +140,7 @@ def _claim(folder: Path, identity: dict[str, Any]) -> RunFolder:
     except OSError as error:
         raise UsageError(f"{folder}: cannot write the run there: {error.strerror or error}") from error
     try:
-        _check_usable(folder, identity)  # another process may have finished it just now
+        _check_usable(folder, identity, extends)  # another process may have finished it just now
         return RunFolder(folder, identity, lock)
     except BaseException:
         _release(lock)
@@ -151,16 +154,26 @@ def _release(lock: FileLock) -> None:
     lock.release()
 
 
-def _check_usable(folder: Path, identity: dict[str, Any]) -> None:
+def _check_usable(folder: Path, identity: dict[str, Any], extends: bool) -> None:
     if not (folder / "run.json").exists():
         if folder.exists() and any(not _left_by_a_start(file) for file in folder.iterdir()):
             raise _Taken(f"{folder}: not empty, and not a run: choose another folder with --out")
         return
     stored = read_json(folder / "run.json")
+    wanted = json.loads(json.dumps(identity))
+    if extends and _has_fewer_frames(stored.get("settings"), wanted):
+        return
     if stored.get("state") == "complete":
-        raise _Taken(f"{folder}: holds a finished run: choose another folder with --out, or delete it")
-    if stored.get("settings") != json.loads(json.dumps(identity)):
+        hint = "choose another folder with --out, delete it, or extend it: the same settings with more --frames"
+        raise _Taken(f"{folder}: holds a finished run: {hint}")
+    if stored.get("settings") != wanted:
         raise _Taken(f"{folder}: holds an unfinished run of other settings: choose another folder, or delete it")
+
+
+def _has_fewer_frames(settings: Any, wanted: dict[str, Any]) -> bool:
+    """Whether the settings are those that are wanted, except for the number of frames, and that is lower."""
+    same = isinstance(settings, dict) and settings | {"frames": wanted["frames"]} == wanted
+    return same and isinstance(settings.get("frames"), int) and settings["frames"] < wanted["frames"]
 
 
 def _left_by_a_start(file: Path) -> bool:

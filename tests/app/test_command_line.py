@@ -69,7 +69,9 @@ def test_a_walk_leaves_a_complete_run_folder(noisewalk: Run, tiny_xml: Path, tmp
     assert Image.open(run / "images" / "comparison.png").width > 5 * 32
     assert b"estimated_error.R" in (run / "images" / "layers.exr").read_bytes()
     assert load_weights(run / "weights.safetensors")[1]["scene"] == "tiny"
-    assert not (run / "checkpoint.safetensors").exists() and not list(run.rglob("*.tmp"))
+    assert not list(run.rglob("*.tmp"))
+    beside = [(row["psnr_untrained"], row["psnr_oidn_corrected"]) for row in frames]
+    assert [all(pair) for pair in beside] == [True, False, False, False, True, True]
     # The same command again makes a new run with the same numbers.
     again = noisewalk(*walk_words(tiny_xml, 6, "--json", "--quiet"))
     assert again.stderr == "" and last_json(again)["run"] == str(Path("runs/tiny-2"))
@@ -162,7 +164,7 @@ def test_clean_targets_leave_a_third_curve(straight: Path) -> None:
     assert result["last_measured"]["psnr_clean_targets"] == both[1][-1]
     assert result["mean_of_last_measured"]["psnr_clean_targets"] == pytest.approx(sum(both[1]) / len(frames), abs=1e-3)
     assert Image.open(straight / "psnr.png").width > 500
-    assert not list(straight.glob("checkpoint*"))
+    assert len(list(straight.glob("checkpoint-clean-*"))) == 1
 
 
 @pytest.mark.parametrize(("kill", "targets"), [(signal.SIGINT, ()), (signal.SIGKILL, CLEAN)])
@@ -194,6 +196,28 @@ def test_a_stopped_walk_goes_on_to_the_same_numbers(
     for row, expected in zip(rows(stopped), rows(straight), strict=True):
         compared = [c for c in NUMBERS if row[c] or targets]
         assert "loss" in compared and same([row[c] for c in compared], [expected[c] for c in compared])
+
+
+def test_a_finished_run_is_extended_to_the_numbers_of_a_longer_one(
+    noisewalk: Run, straight: Path, tiny_xml: Path, tmp_path: Path
+) -> None:
+    short = noisewalk(*walk_words(tiny_xml, 6, *CLEAN, "--out", "run"))
+    assert short.returncode == 0, short.stderr
+    more = (*walk_words(tiny_xml, STOPPED_FRAMES, *CLEAN, "--out", "run", "--json"), "--save-frames", "png")
+    extended = noisewalk(*more)
+    assert extended.returncode == 0 and "going on at frame 6" in extended.stderr, extended.stderr
+    assert same(numbers(tmp_path / "run"), numbers(straight))
+    saved = sorted(file.name for file in (tmp_path / "run" / "frames").iterdir())
+    assert saved == [f"{index:06d}.png" for index in range(6, STOPPED_FRAMES)]
+    for words in (more, walk_words(tiny_xml, 4, *CLEAN, "--out", "run")):
+        refused_again = noisewalk(*words)
+        refused(
+            refused_again.returncode,
+            refused_again.stdout,
+            refused_again.stderr,
+            "run: holds a finished run",
+            "--frames",
+        )
 
 
 def test_a_walk_killed_after_its_last_frame_knows_all_that_it_measured(
