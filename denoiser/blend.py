@@ -31,6 +31,7 @@ from torch.nn import functional
 from noisewalk.denoiser.features import finite, tone_map
 
 WINDOW = 9  # used twice, which gives a triangle of 17 pixels
+NEIGHBOURS = 180  # so many pixels with equal weights have a mean as noisy as that of the triangle
 PRIOR = 1.0  # weight of the share of the whole picture, in units of a mean neighbourhood
 # Limit of a single pixel's w, in both directions, because a firefly must not decide. A lower one prefers our picture.
 LARGEST_SHARE = 10.0
@@ -74,29 +75,34 @@ def cross_validated_share(noisy: torch.Tensor, denoised: torch.Tensor, guides: t
     noisy, denoised = finite(noisy, channels=1), finite(denoised, channels=1).clamp(min=0.0)
     slope = tone_map_slope((denoised + guides).mean(dim=0, keepdim=True) / 2)
     step = slope * (guides - denoised)
-    return _share(_per_pixel(slope * (noisy.flip(0) - denoised) * step), _per_pixel(step.square()))
-
-
-def noisy_share(noisy: torch.Tensor, denoised: torch.Tensor) -> torch.Tensor:
-    """The share of the noisy mean of both halves in what is shown, (1, 1, H, W) in [0, 1].
-
-    noisy, denoised: (2, 3, H, W) linear radiance of both halves, in the same order. Broken pixels are black.
-    """
-    noisy, denoised = finite(noisy, channels=1), finite(denoised, channels=1).clamp(min=0.0)
-    slope = tone_map_slope(denoised.mean(dim=0, keepdim=True))
-    a, b = (slope * (noisy - denoised)).split(1)
-    from_a, from_b = (slope * denoised).split(1)
-    return _share(_per_pixel(a * b - (from_a - from_b) * (a - b) / 4), _per_pixel(((a + b) / 2).square()))
-
-
-def _share(gain: torch.Tensor, size: torch.Tensor) -> torch.Tensor:
-    """The quotient of both over neighbourhoods, (1, 1, H, W) each."""
+    gain = _per_pixel(slope * (noisy.flip(0) - denoised) * step)
+    size = _per_pixel(step.square())
     limit = LARGEST_SHARE * size + NEGLIGIBLE
     gain = gain.clamp(-limit, limit)
     mean = size.mean().clamp(min=torch.finfo(size.dtype).tiny)
     everywhere = (gain.mean() / mean).clamp(0.0, 1.0)
     prior = PRIOR * mean
     return ((_blurred(gain) + prior * everywhere) / (_blurred(size) + prior)).clamp(0.0, 1.0)
+
+
+def noisy_share(noisy: torch.Tensor, denoised: torch.Tensor) -> torch.Tensor:
+    """The share of the noisy mean of both halves in what is shown, (1, 1, H, W) in [0, 1].
+
+    noisy, denoised: (2, 3, H, W) linear radiance of both halves, in the same order. Broken pixels are black.
+
+    Where noise hides the bias, the quotient is anything. So it is as low as one standard error allows: with the
+    variance v of the noise in x, that of x_a x_b is v^2 + 2 v (E x)^2. It vanishes with many samples.
+    """
+    noisy, denoised = finite(noisy, channels=1), finite(denoised, channels=1).clamp(min=0.0)
+    slope = tone_map_slope(denoised.mean(dim=0, keepdim=True))
+    a, b = (slope * (noisy - denoised)).split(1)
+    from_a, from_b = (slope * denoised).split(1)
+    bias, variance = _per_pixel(a * b), _per_pixel((a - b).square() / 2)
+    gain = _per_pixel(a * b - (from_a - from_b) * (a - b) / 4)
+    doubt = variance * (variance + 2.0 * bias.clamp(min=0.0))
+    surely = _blurred(gain) - (_blurred(doubt) / NEIGHBOURS).sqrt()
+    size = _blurred(_per_pixel(((a + b) / 2).square()))
+    return (surely / size.clamp(min=torch.finfo(size.dtype).tiny)).clamp(0.0, 1.0)
 
 
 def tone_map_slope(radiance: torch.Tensor) -> torch.Tensor:

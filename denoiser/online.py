@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -24,6 +24,7 @@ from noisewalk.denoiser.worker import PublishedWeights, TrainerInPlace, TrainerT
 from noisewalk.renderer.frame import NoisyPair
 
 Pacing = Literal["lockstep", "free"]
+Opinion = tuple[torch.Tensor, torch.Tensor]  # of each half (2, 3, H, W), and of both (1, 3, H, W)
 
 
 class DeviceError(DenoiserError):
@@ -190,20 +191,26 @@ class OnlineDenoiser:
 
     def denoise_both(self, prepared: PreparedPair) -> Denoised:
         """Like `denoise`, with each denoised half too."""
-        denoised, shown, _ = self._denoised(prepared)
+        denoised, shown, _ = self._denoised(prepared, lambda: [prepared.second_opinion])
         return Denoised(from_planes(denoised), _picture(shown))
 
     def denoise_gathered(self, prepared: PreparedPair) -> Denoised:
         """Like `denoise_both`, for all samples of a view: where their noisy mean is better, that is shown.
 
-        Its halves are those of what is shown, with all that is mixed into it.
+        Its halves are those of what is shown, with all that is mixed into it. There is no second opinion: of many
+        samples features have no noise, and the guide is made for those.
         """
-        _, shown, halves = self._denoised(prepared)
+        _, shown, halves = self._denoised(prepared, list)
         shown, halves = converging(shown, halves, part(prepared.both, COLOR))
         return Denoised(from_planes(halves), _picture(shown))
 
-    def _denoised(self, prepared: PreparedPair) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Our network's halves (2, 3, H, W), the picture to show (1, 3, H, W), and the halves that go with it."""
+    def _denoised(
+        self, prepared: PreparedPair, others: Callable[[], list[Opinion]]
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Our network's halves (2, 3, H, W), the picture to show (1, 3, H, W), and the halves that go with it.
+
+        others: makes opinions besides that of the guide. It is called if there is one.
+        """
         planes = prepared.both
         with torch.no_grad():
             self._load(self.weights().parameters)
@@ -211,7 +218,7 @@ class OnlineDenoiser:
         shown, halves, guide, guides = denoised, denoised, prepared.guide_of_both, part(planes, GUIDE)
         if guide is not None:
             shown = denoised + share * (guide - guides)
-            opinions = ((guides, guide), prepared.second_opinion)
+            opinions = [(guides, guide), *others()]
             shown, halves = blended(shown.mean(dim=0, keepdim=True), denoised, part(planes, COLOR), opinions)
         return denoised, shown.mean(dim=0, keepdim=True), halves
 
