@@ -61,6 +61,8 @@ def draw_menu(viewer: Viewer) -> bool:
             _item(name, str(key), partial(viewer.set_mode, mode), viewer.view.left == mode)
         imgui.separator()
         _item("Whole picture", "F", viewer.view.fit)
+        smooth = viewer.view.smooth
+        _item("Interpolate magnified pixels", "", lambda: setattr(viewer.view, "smooth", not smooth), smooth)
         _item("Only the picture", "Tab", lambda: setattr(viewer, "panels_shown", False))
         arrange = imgui.menu_item_simple("Default layout")
         imgui.end_menu()
@@ -121,9 +123,6 @@ def _picture(viewer: Viewer) -> None:
     imgui.same_line()
     if imgui.small_button("screenshot"):
         viewer.ask_screenshot()
-    imgui.same_line()
-    _, view.smooth = imgui.checkbox("smooth", view.smooth)
-    imgui.set_item_tooltip("interpolates a magnified picture; without it, single pixels are seen")
 
 
 def _camera(viewer: Viewer) -> None:
