@@ -29,8 +29,8 @@ class Gathering:
             joined = pair
         else:
             spp = before.spp + pair.spp
-            halves = (_joined(*frames, pair.spp / spp) for frames in ((before.a, pair.a), (before.b, pair.b)))
-            joined = replace(pair, **dict(zip("ab", halves, strict=True)), spp=spp)
+            a, b = (_joined(*frames, pair.spp / spp) for frames in ((before.a, pair.a), (before.b, pair.b)))
+            joined = replace(pair, a=a, b=b, spp=spp)
         self.pair = joined
         return joined
 
