@@ -10,7 +10,6 @@ COLOR, ALBEDO, NORMAL, GUIDE, HISTORY = (slice(first, first + 3) for first in ra
 AGE = slice(15, 16)
 CHANNELS = 16
 
-RENDERED = slice(COLOR.start, NORMAL.stop)  # what comes from the renderer: color, albedo and normal
 PAST = slice(HISTORY.start, AGE.stop)  # what comes from earlier frames: history and its age
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -66,20 +67,20 @@ def _vertices_and_triangles(whole: bytes, header: str) -> tuple[int, np.ndarray]
     body, place, byte_order = whole, len(header), ">" if "binary_big_endian" in header else "<"
     if is_text := "format ascii" in header:
         body, place = np.array(whole[place:].split(), np.float64).tobytes(), 0
-    rows = {"vertex": np.zeros(0), "face": np.zeros(0)}
+    rows: dict[str, Any] = {}
     for element, count, properties in _ELEMENT.findall(header):
-        row = []
-        for length_kind, kind, name in _PROPERTY.findall(properties):
-            if length_kind:  # Mitsuba takes lists of three only
-                row += [(f"{name} length", _kind(length_kind, byte_order, is_text))]
-            row += [(name, _kind(kind, byte_order, is_text), (3,) if length_kind else ())]
+        row = _row(properties, "" if is_text else byte_order)
         rows[element] = np.frombuffer(body, row, int(count), place) if int(count) else np.zeros(0, row)
         place += rows[element].nbytes
     faces = rows["face"]
-    return len(rows["vertex"]), faces[
-        "vertex_indices" if "vertex_indices" in (faces.dtype.names or ()) else "vertex_index"
-    ]
+    newer = "vertex_indices" in (faces.dtype.names or ())
+    return len(rows["vertex"]), faces["vertex_indices" if newer else "vertex_index"]
 
 
-def _kind(name: str, byte_order: str, is_text: bool) -> str:
-    return "f8" if is_text else byte_order + _PLY_TYPES[name]
+def _row(properties: str, byte_order: str) -> np.dtype:
+    """The type of one row of an element. Without a byte order it is text, read as float64."""
+    fields: list[Any] = []
+    for length_kind, kind, name in _PROPERTY.findall(properties):
+        own, length = ((byte_order + _PLY_TYPES[one]) if byte_order else "f8" for one in (kind, length_kind or kind))
+        fields += [(f"{name} length", length), (name, own, (3,))] if length_kind else [(name, own)]
+    return np.dtype(fields)  # lists have three members: Mitsuba takes triangles only

@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ import torch
 
 from noisewalk.renderer.backend import Backend, BackendError, choose_backend
 from noisewalk.renderer.scene import Scene, open_scene
+from tests.children import Child, Parent
 
 ROOT = Path(__file__).resolve().parent.parent  # of the clone, where child processes find `tests`
 
@@ -160,17 +160,35 @@ def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
+Start = Callable[..., Child]
+
+
+@pytest.fixture(scope="session")
+def parent() -> Iterator[Parent]:
+    """Where command lines are started from."""
+    started = Parent()
+    yield started
+    started.close()
 
 
 @pytest.fixture
-def noisewalk(cache_dir: Path, tmp_path: Path) -> Run:
-    """Runs the real command line in a child process, in a folder of its own."""
+def start(parent: Parent, cache_dir: Path, tmp_path: Path) -> Start:
+    """Starts the command line in a child process, in a folder of its own."""
+
+    def begin(*words: str | Path, cwd: Path = tmp_path) -> Child:
+        return parent.start(words, cwd, child_environment(cache_dir))
+
+    return begin
+
+
+@pytest.fixture
+def noisewalk(start: Start, tmp_path: Path) -> Run:
+    """Runs the command line in a child process, in a folder of its own."""
 
     def run(*words: str | Path, timeout: float = 300, cwd: Path = tmp_path) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "noisewalk", *map(str, words)]
-        return subprocess.run(
-            command, cwd=cwd, env=child_environment(cache_dir), capture_output=True, text=True, timeout=timeout
-        )
+        child = start(*words, cwd=cwd)
+        out, err = child.communicate(timeout)
+        return subprocess.CompletedProcess(words, child.wait(0), out, err)
 
     return run
 

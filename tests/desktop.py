@@ -6,11 +6,13 @@ import os
 import subprocess
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
 from Xlib import XK, X, Xatom, display
+from Xlib.error import ConnectionClosedError
 from Xlib.ext import xtest
 from Xlib.protocol import event
 
@@ -48,6 +50,8 @@ class Desktop:
 
     def close(self) -> None:
         """Takes the display away."""
+        with suppress(ConnectionClosedError):
+            self.display.close()
         self.server.terminate()
         self.server.wait()
 

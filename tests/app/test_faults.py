@@ -18,8 +18,8 @@ from noisewalk.app.__main__ import main
 from noisewalk.app.console import Talk
 from noisewalk.app.options import Output
 from noisewalk.app.tools import cache
-from tests.app.test_command_line import NUMBERS, numbers, same, start
-from tests.conftest import ROOT, TINY_XML, child_environment, needed
+from tests.app.test_command_line import NUMBERS, numbers, same
+from tests.conftest import ROOT, TINY_XML, Start, child_environment, needed
 
 TINY = ("--width", "24", "--height", "16", "--spp", "1", "--iterations", "1", "--crop", "16", "--reference-spp", "64")
 WALK = ("scene.xml", "--headless", "--frames", "8", "--reference-every", "2", *TINY)
@@ -183,9 +183,9 @@ def test_a_cache_that_others_clear_and_a_clock_that_jumps_change_no_number(
     assert same(numbers(tmp_path / "disturbed"), undisturbed)
 
 
-def test_two_processes_with_one_cache_measure_the_same(undisturbed: list[str], tmp_path: Path, cache_dir: Path) -> None:
+def test_two_processes_with_one_cache_measure_the_same(undisturbed: list[str], tmp_path: Path, start: Start) -> None:
     (tmp_path / "scene.xml").write_text(TINY_XML)
-    both = [start(cache_dir, tmp_path, *WALK, "--cache-dir", "both", "--out", name) for name in ("one", "two")]
+    both = [start(*WALK, "--cache-dir", "both", "--out", name) for name in ("one", "two")]
     assert [child.wait(timeout=300) for child in both] == [0, 0]
     assert all(same(numbers(tmp_path / name), undisturbed) for name in ("one", "two"))
     assert not list(tmp_path.rglob("*.tmp"))

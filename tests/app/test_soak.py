@@ -14,7 +14,7 @@ import pytest
 from noisewalk.app.flying.engine import Engine
 from noisewalk.app.options import WalkOptions
 from noisewalk.renderer.backend import Backend
-from tests.app.test_command_line import start
+from tests.conftest import Start
 
 FRAMES, SETTLED = 10_000, 1_000  # by then, everything that is needed is there
 GROWTH = 0.03
@@ -46,10 +46,10 @@ def lines_of(file: Path) -> int:
 
 @pytest.mark.slow
 def test_a_headless_walk_holds_no_more_at_its_end_than_at_its_beginning(
-    tiny_xml: Path, tmp_path: Path, cache_dir: Path
+    tiny_xml: Path, tmp_path: Path, start: Start
 ) -> None:
     words = (tiny_xml, "--headless", "--frames", str(FRAMES), "--reference-every", "1000", *TINY, "--out", "run")
-    child = start(cache_dir, tmp_path, *words, "--quiet")
+    child = start(*words, "--quiet")
     process, seen = psutil.Process(child.pid), {}
     for count in (SETTLED, FRAMES - 10):  # soon after the last one, the process is gone
         while lines_of(tmp_path / "run" / "frames.csv") <= count:

@@ -47,10 +47,10 @@ def constant_pair(index: int, clean: torch.Tensor | None = None) -> NoisyPair:
 
 
 def trained_brightness(model: str, clean: torch.Tensor | None = None) -> float:
-    """Mean radiance that a model shows for constant pairs, after it was trained on 40 of them."""
+    """Mean radiance that a model shows for constant pairs, after it was trained on a dozen of them."""
     settings = TrainingSettings(model, crop=32, learning_rate=1e-3)
     with OnlineDenoiser(settings, "cpu", "lockstep") as denoiser:
-        for index in range(40):
+        for index in range(12):
             denoiser.submit(denoiser.prepare(constant_pair(index, clean)))
             denoiser.weights()
         return denoiser.denoise(denoiser.prepare(constant_pair(1000))).mean().item()

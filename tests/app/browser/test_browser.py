@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import re
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +17,7 @@ from websockets.exceptions import ConnectionClosed
 from noisewalk.app.browser.guard import MAX_UPLOAD_BYTES
 from noisewalk.denoiser.weights import load_weights
 from tests.browser import chromium_is_missing
+from tests.children import Parent
 from tests.conftest import TINY_XML, child_environment, needed
 from tests.desktop import wait_for
 from tests.pages import BareClient, Page
@@ -27,16 +26,12 @@ from tests.pages import BareClient, Page
 class Served:
     """The program, serving the tiny scene."""
 
-    def __init__(self, folder: Path, cache: Path, *words: str) -> None:
+    def __init__(self, parent: Parent, folder: Path, cache: Path, *words: str) -> None:
         self.cache = cache
         (folder / "tiny.xml").write_text(TINY_XML)
-        command = [sys.executable, "-m", "noisewalk", "tiny.xml", "--browser", "--port", "0", "--cache-dir", str(cache)]
+        command = ["tiny.xml", "--browser", "--port", "0", "--cache-dir", str(cache)]
         size = ["--width", "48", "--height", "32", "--spp", "2", "--iterations", "1", "--crop", "32", *words]
-        self.process = subprocess.Popen(
-            command + size, cwd=folder, env=child_environment(cache) | {"PYTHONUNBUFFERED": "1"},
-            stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-        )  # fmt: skip
-        assert self.process.stderr
+        self.process = parent.start(command + size, folder, child_environment(cache))
         self.said = [self.process.stderr.readline() for _ in range(2)]
         found = re.search(r"open (http://127\.0\.0\.1:(\d+))", self.said[0])
         assert found, self.said
@@ -46,13 +41,13 @@ class Served:
         """Ctrl-C; the exit code, and what else was said."""
         self.process.send_signal(signal.SIGINT)
         _, errors = self.process.communicate(timeout=120)
-        return self.process.returncode, errors
+        return self.process.wait(0), errors
 
 
 @pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory, cache_dir: Path) -> Iterator[Served]:
+def served(tmp_path_factory: pytest.TempPathFactory, parent: Parent, cache_dir: Path) -> Iterator[Served]:
     """One for all tests of this file."""
-    started = Served(tmp_path_factory.mktemp("served"), cache_dir)
+    started = Served(parent, tmp_path_factory.mktemp("served"), cache_dir)
     yield started
     code, errors = started.end()
     assert code == 130 and "Traceback" not in errors, errors

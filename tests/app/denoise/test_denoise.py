@@ -18,7 +18,7 @@ import torch
 
 from noisewalk.denoiser.weights import load_weights
 from tests.app.denoise.conftest import RenderedShot, Run, channels, color, layers, pixels, write, write_mitsuba
-from tests.conftest import child_environment
+from tests.conftest import Start, child_environment
 
 QUICK = ("--iterations", "1", "--guide", "none")
 
@@ -137,11 +137,10 @@ def long_shot(shot: RenderedShot, tmp_path: Path) -> list[str]:
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
 def test_a_stopped_shot_goes_on(
-    how: signal.Signals, denoise: Run, long_shot: list[str], cache_dir: Path, tmp_path: Path
+    how: signal.Signals, denoise: Run, start: Start, long_shot: list[str], tmp_path: Path
 ) -> None:
     words = [*map(str, long_shot), *QUICK, "-o"]
-    command = [sys.executable, "-m", "noisewalk", "denoise", *words, str(tmp_path / "out")]
-    child = subprocess.Popen(command, env=child_environment(cache_dir), stderr=subprocess.PIPE, text=True)
+    child = start("denoise", *words, tmp_path / "out")
     deadline = time.monotonic() + 240
     while len(exrs(tmp_path / "out")) < 2:
         assert child.poll() is None and time.monotonic() < deadline

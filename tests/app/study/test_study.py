@@ -28,8 +28,8 @@ from noisewalk.app.study.table import ROWS, STUDIES, Study, impulses
 from noisewalk.app.study.training import NEVER, measure
 from noisewalk.denoiser.corruptions import gaussian
 from noisewalk.renderer.scene import Scene
-from tests.app.test_command_line import refused, start
-from tests.conftest import Run, last_json
+from tests.app.test_command_line import refused
+from tests.conftest import Run, Start, last_json
 
 QUIET = Talk(Output(quiet=True))
 TINY = ("--steps", "2", "--crop", "32")
@@ -212,9 +212,9 @@ def test_a_sweep_trains_for_each_share(
     assert Image.open(tmp_path / "studies" / "001" / "curves.png").width > 500
 
 
-def test_ctrl_c_keeps_what_is_measured(tmp_path: Path, cache_dir: Path) -> None:
+def test_ctrl_c_keeps_what_is_measured(tmp_path: Path, start: Start) -> None:
     words = ("study", "mri", "--steps", "180", "--crop", "32", "--out", "stopped", "--json")
-    child = start(cache_dir, tmp_path, *words)
+    child = start(*words)
     file, deadline = tmp_path / "stopped" / "result.json", time.monotonic() + 240
     while not file.exists():
         assert child.poll() is None and time.monotonic() < deadline

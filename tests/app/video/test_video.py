@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import av
@@ -15,7 +13,7 @@ from PIL import Image
 
 from noisewalk.app.video.film import write_film
 from noisewalk.renderer.backend import Backend
-from tests.conftest import Run, child_environment, last_json
+from tests.conftest import Run, Start, last_json
 from tests.desktop import wait_for
 
 SIZE = ("--width", "48", "--height", "32", "--spp", "2", "--iterations", "1", "--crop", "32")
@@ -59,16 +57,13 @@ def test_a_film_has_the_pictures_that_it_is_made_of(tmp_path: Path) -> None:
 
 
 def test_a_stopped_flight_goes_on_and_ends_as_one_that_was_not(
-    tiny_xml: Path, path_json: Path, noisewalk: Run, tmp_path: Path, cache_dir: Path
+    tiny_xml: Path, path_json: Path, noisewalk: Run, start: Start, tmp_path: Path
 ) -> None:
     words = ("video", tiny_xml, "--path", path_json, *SIZE, "--split", "noisy", "--json")
     whole = noisewalk(*words, "-o", "whole.mp4")
     assert whole.returncode == 0, whole.stderr
     assert last_json(whole) == {"file": "whole.mp4", "frames": 8, "fps": 8.0}
-    child = subprocess.Popen(
-        [sys.executable, "-m", "noisewalk", *map(str, words), "-o", "stopped.mp4"],
-        cwd=tmp_path, env=child_environment(cache_dir), stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
+    child = start(*words, "-o", "stopped.mp4")
     part = tmp_path / "stopped.mp4.part"
     wait_for(lambda: len(list(part.glob("*.png"))) >= 2 or child.poll() is not None, "two frames")
     child.send_signal(signal.SIGINT)
