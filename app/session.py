@@ -13,10 +13,12 @@ from noisewalk.app.console import Talk
 from noisewalk.app.errors import Interrupted
 from noisewalk.app.options import Machine, WalkOptions, resolve
 from noisewalk.denoiser.estimate import Estimate, estimate_error
-from noisewalk.denoiser.guide import guide_is_installed
+from noisewalk.denoiser.features import finite
+from noisewalk.denoiser.gathering import Gathering
+from noisewalk.denoiser.guide import best_open_image_denoise, guide_is_installed
 from noisewalk.denoiser.inputs import PreparedPair
 from noisewalk.denoiser.metrics import decibels, is_bound, noise_power, psnr
-from noisewalk.denoiser.online import OnlineDenoiser, Pacing, choose_device
+from noisewalk.denoiser.online import Denoised, OnlineDenoiser, Pacing, choose_device
 from noisewalk.denoiser.trainer import TrainingReport, TrainingSettings
 from noisewalk.renderer import RenderCancelled
 from noisewalk.renderer.backend import choose_backend
@@ -59,12 +61,15 @@ class Measurement:
 class Result:
     """One frame. noisy, shown: (H, W, 3) linear radiance on the training device.
 
+    newest:       what was rendered for it.
+    pair:         what the pictures are made of: the same, or all that was gathered of this view.
     prepared:     the pair as the denoiser took it.
     estimate:     the estimated error of the shown picture, without a reference.
     milliseconds: of each stage: render, train (the wait for it, in lockstep), denoise, measure.
     training:     the state of training with which this frame was denoised.
     """
 
+    newest: NoisyPair
     pair: NoisyPair
     prepared: PreparedPair
     noisy: torch.Tensor
@@ -73,6 +78,12 @@ class Result:
     estimate: Estimate
     milliseconds: dict[str, float]
     training: Training
+
+    def by_open_image_denoise(self) -> torch.Tensor:
+        """(H, W, 3): what Open Image Denoise at its best makes of the pair. It must be installed."""
+        means = (finite(self.pair.mean(part)).to(self.shown.device) for part in ("color", "albedo", "normal"))
+        color, albedo, normal = means
+        return best_open_image_denoise(color, albedo, normal)
 
 
 @dataclass(frozen=True)
@@ -139,7 +150,7 @@ class Session:
         self.first_weights = self.denoiser.weights()
 
     def close(self) -> None:
-        """Stops training after the current iterations."""
+        """Stops training after the step in hand."""
         self.denoiser.close()
 
     def camera(self, index: int) -> Camera:
@@ -165,10 +176,13 @@ class Session:
         reference: Reference | None,
         train: bool = True,
         check: Callable[[], None] = lambda: None,
+        gathering: Gathering | None = None,
     ) -> Result:
         """Renders frame `index`, trains on it, denoises it and, with a reference, measures it.
 
         check: called now and then while rendering. What it raises ends the frame. Raises Interrupted on Ctrl-C.
+        gathering: of the earlier frames of this very view. The frame is added, and all of them together are denoised
+                   and measured; training learns from the frame alone.
         """
         watch = Stopwatch()
         pair = self.render(camera, index, check)
@@ -176,7 +190,13 @@ class Session:
         prepared = self.denoiser.prepare(pair)
         if train:
             self.denoiser.submit(prepared)
-        return self._result(pair, prepared, reference, watch)
+        if gathering is None:
+            return self._result(pair, pair, prepared, self.denoiser.denoise_both, reference, watch)
+        gathered = gathering.add(pair)
+        check()
+        if gathering.pairs > 1:
+            prepared = self.denoiser.prepare_gathered(gathering)
+        return self._result(pair, gathered, prepared, self.denoiser.denoise_gathered, reference, watch)
 
     def render(self, camera: Camera, index: int, check: Callable[[], None] = lambda: None) -> NoisyPair:
         """Only renders frame `index`. check: as in `advance`. Raises Interrupted on Ctrl-C."""
@@ -206,13 +226,14 @@ class Session:
             self._warned.add(kind)
             self._warn(line)
 
-    def preview(self, camera: Camera, index: int) -> Result:
-        """A small, quick frame with 1 spp for a camera in motion. Nothing is learned from it."""
+    def preview(self, camera: Camera, index: int, scale: float = PREVIEW_SCALE) -> Result:
+        """A small, quick frame with 1 spp for a camera in motion, `scale` times as wide. Nothing is learned from it."""
         watch = Stopwatch()
-        width, height = (max(1, round(pixels * PREVIEW_SCALE)) for pixels in (camera.width, camera.height))
+        width, height = (max(1, round(pixels * scale)) for pixels in (camera.width, camera.height))
         pair = self._tracer_of(width, height, spp=1).render_pair(replace(camera, width=width, height=height), index)
         watch.lap("render")
-        return self._result(pair, self.denoiser.prepare(pair, remember=False), None, watch)
+        prepared = self.denoiser.prepare(pair, remember=False)
+        return self._result(pair, pair, prepared, self.denoiser.denoise_both, None, watch)
 
     def _tracer_of(self, width: int, height: int, spp: int) -> PathTracer:
         """The tracer for this size and spp. It is kept, with its recordings of Dr.Jit."""
@@ -225,10 +246,18 @@ class Session:
         """Writes the published network and what it was trained on. Any thread may call this. Raises OSError."""
         self.denoiser.save(file, {"scene": self.scene.name, "scene_hash": self.scene.content_hash})
 
-    def _result(self, pair: NoisyPair, prepared: PreparedPair, reference: Reference | None, watch: Stopwatch) -> Result:
+    def _result(
+        self,
+        newest: NoisyPair,
+        pair: NoisyPair,
+        prepared: PreparedPair,
+        denoise: Callable[[PreparedPair], Denoised],
+        reference: Reference | None,
+        watch: Stopwatch,
+    ) -> Result:
         weights = self.denoiser.weights()
         watch.lap("train")
-        denoised = self.denoiser.denoise_both(prepared)
+        denoised = denoise(prepared)
         watch.lap("denoise")
         shown = denoised.shown
         halves = prepared.noisy
@@ -237,6 +266,7 @@ class Session:
         estimate = estimate_error(halves, denoised.halves)
         watch.lap("measure")
         return Result(
+            newest=newest,
             pair=pair,
             prepared=prepared,
             noisy=noisy,

@@ -8,6 +8,15 @@ neighbourhood, the mix q + w (p - q) is nearest to the true radiance r if
 Because E b = r, and the noise of b is independent of q and p, b can take the place of r. Both directions are added up.
 Errors are those after the tone map T, to first order: each is multiplied by the slope of T there.
 
+Nothing denoised is as good as enough samples. So the last candidate is the noisy mean itself. Let x be what is noisy
+less what is denoised, for each half, and y = (x_a + x_b) / 2. To first order the error of what is denoised has the bias
+E x, and moving by w y changes it into one that is smallest on average if
+
+    w  =  E [ x_a x_b - (f(a) - f(b)) (x_a - x_b) / 4 ] / E y^2
+
+The first product is the squared bias, the second how much the noise of both candidates has in common and how much is
+left in what is denoised: both halves together have half of the noise of one, but all of the bias (see `estimate`).
+
 What must hold is the same as in `estimate`: if a network has learned this pair by heart, the noise of b is in q, and w
 becomes too small. w itself depends on b; nothing is learned from what is shown.
 """
@@ -22,6 +31,7 @@ from torch.nn import functional
 from noisewalk.denoiser.features import finite, tone_map
 
 WINDOW = 9  # used twice, which gives a triangle of 17 pixels
+NEIGHBOURS = 180  # so many pixels with equal weights have a mean as noisy as that of the triangle
 PRIOR = 1.0  # weight of the share of the whole picture, in units of a mean neighbourhood
 # Limit of a single pixel's w, in both directions, because a firefly must not decide. A lower one prefers our picture.
 LARGEST_SHARE = 10.0
@@ -34,8 +44,8 @@ def blended(
     denoised: torch.Tensor,
     noisy: torch.Tensor,
     opinions: Iterable[tuple[torch.Tensor, torch.Tensor]],
-) -> torch.Tensor:
-    """The picture to show (1, 3, H, W): ours, mixed with those of other denoisers by their shares.
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The picture to show (1, 3, H, W), and what is made of each half (2, 3, H, W): ours, mixed with those of others.
 
     shown: ours of both halves together, (1, 3, H, W); denoised, noisy: of each half, (2, 3, H, W).
     opinions: what others make of each half (2, 3, H, W), and of both together (1, 3, H, W).
@@ -44,7 +54,17 @@ def blended(
         share = cross_validated_share(noisy, denoised, of_halves)
         denoised = denoised + share * (of_halves - denoised)
         shown = shown + share * (of_both - shown)
-    return shown
+    return shown, denoised
+
+
+def converging(shown: torch.Tensor, denoised: torch.Tensor, noisy: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """The same, mixed with what is noisy by its share: of many samples, that is better than what is denoised.
+
+    shown: (1, 3, H, W); denoised, noisy: of each half, (2, 3, H, W).
+    """
+    share = noisy_share(noisy, denoised)
+    noisy = finite(noisy, channels=1)
+    return shown + share * (noisy.mean(dim=0, keepdim=True) - shown), denoised + share * (noisy - denoised)
 
 
 def cross_validated_share(noisy: torch.Tensor, denoised: torch.Tensor, guides: torch.Tensor) -> torch.Tensor:
@@ -63,6 +83,26 @@ def cross_validated_share(noisy: torch.Tensor, denoised: torch.Tensor, guides: t
     everywhere = (gain.mean() / mean).clamp(0.0, 1.0)
     prior = PRIOR * mean
     return ((_blurred(gain) + prior * everywhere) / (_blurred(size) + prior)).clamp(0.0, 1.0)
+
+
+def noisy_share(noisy: torch.Tensor, denoised: torch.Tensor) -> torch.Tensor:
+    """The share of the noisy mean of both halves in what is shown, (1, 1, H, W) in [0, 1].
+
+    noisy, denoised: (2, 3, H, W) linear radiance of both halves, in the same order. Broken pixels are black.
+
+    Where noise hides the bias, the quotient is anything. So it is as low as one standard error allows: with the
+    variance v of the noise in x, that of x_a x_b is v^2 + 2 v (E x)^2. It vanishes with many samples.
+    """
+    noisy, denoised = finite(noisy, channels=1), finite(denoised, channels=1).clamp(min=0.0)
+    slope = tone_map_slope(denoised.mean(dim=0, keepdim=True))
+    a, b = (slope * (noisy - denoised)).split(1)
+    from_a, from_b = (slope * denoised).split(1)
+    bias, variance = _per_pixel(a * b), _per_pixel((a - b).square() / 2)
+    gain = _per_pixel(a * b - (from_a - from_b) * (a - b) / 4)
+    doubt = variance * (variance + 2.0 * bias.clamp(min=0.0))
+    surely = _blurred(gain) - (_blurred(doubt) / NEIGHBOURS).sqrt()
+    size = _blurred(_per_pixel(((a + b) / 2).square()))
+    return (surely / size.clamp(min=torch.finfo(size.dtype).tiny)).clamp(0.0, 1.0)
 
 
 def tone_map_slope(radiance: torch.Tensor) -> torch.Tensor:

@@ -9,6 +9,7 @@ from functools import cached_property
 import torch
 
 from noisewalk.denoiser import DenoiserError
+from noisewalk.denoiser.gathering import Gathering
 from noisewalk.denoiser.guide import advise, open_image_denoise, require_guide
 from noisewalk.denoiser.history import History, accumulate
 from noisewalk.denoiser.planes import ALBEDO, COLOR, NORMAL, frame_planes, from_planes, part, to_planes
@@ -107,12 +108,31 @@ class InputMaker:
                 raise DenoiserError(f"frame {pair.index} is not newer than frame {history.index}, which is remembered")
             history = None
         here = pair.to(self._device)
-        past = [history.reproject(half) if history else None for half in (here.a, here.b)]
-        a, b = map(frame_planes, (here.a, here.b), map(self._guide_of, (here.a, here.b)), past)
+        past = _past(history, here)
+        prepared = self._prepared(here, past)
         if remember and self._context:
             nothing = torch.zeros(*here.a.color.shape[:2], 4, device=self._device)
             self.history = accumulate(here, *(nothing if one is None else one for one in past))
-        return PreparedPair(pair.index, a, b, None if here.clean is None else to_planes(here.clean), self._guide)
+        return prepared
+
+    def prepare_gathered(self, gathering: Gathering) -> PreparedPair:
+        """Prepares all samples of a view together. Raises ValueError if there are none."""
+        if gathering.pair is None:
+            raise ValueError("nothing is gathered")
+        here = gathering.pair.to(self._device)
+        return self._prepared(here, _past(gathering.history, here, gathering.pairs))
+
+    def _prepared(self, here: NoisyPair, past: list[torch.Tensor | None]) -> PreparedPair:
+        a, b = map(frame_planes, (here.a, here.b), map(self._guide_of, (here.a, here.b)), past)
+        return PreparedPair(here.index, a, b, None if here.clean is None else to_planes(here.clean), self._guide)
 
     def _guide_of(self, half: Frame) -> torch.Tensor | None:
         return self._guide(half.color, half.albedo, half.normal) if self._guide else None
+
+
+def _past(history: History | None, here: NoisyPair, frames: int = 1) -> list[torch.Tensor | None]:
+    """What the history knows of both halves, (H, W, 4) each. frames: in the pair, to whose noise the age compares."""
+    if history is None:
+        return [None, None]
+    found = [history.reproject(half) for half in (here.a, here.b)]
+    return [torch.cat([one[..., :3], one[..., 3:] / frames], dim=-1) for one in found]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -10,19 +10,21 @@ from typing import Literal
 import torch
 
 from noisewalk.denoiser import DenoiserError
-from noisewalk.denoiser.blend import blended
+from noisewalk.denoiser.blend import blended, converging
 from noisewalk.denoiser.checkpoint import load_checkpoint, save_checkpoint
 from noisewalk.denoiser.features import finite
+from noisewalk.denoiser.gathering import Gathering
 from noisewalk.denoiser.inputs import InputMaker, PreparedPair
 from noisewalk.denoiser.models import build_model
 from noisewalk.denoiser.planes import COLOR, GUIDE, from_planes, part
 from noisewalk.denoiser.streams import Recorded, recorder_of
 from noisewalk.denoiser.trainer import Trainer, TrainingSettings
 from noisewalk.denoiser.weights import WeightsError, load_weights, save_weights
-from noisewalk.denoiser.worker import PublishedWeights, TrainerInPlace, TrainerThread, Worker
+from noisewalk.denoiser.worker import PublishedWeights, TrainerInPlace, TrainerThread, TrainingFailed, Worker
 from noisewalk.renderer.frame import NoisyPair
 
 Pacing = Literal["lockstep", "free"]
+Opinion = tuple[torch.Tensor, torch.Tensor]  # of each half (2, 3, H, W), and of both (1, 3, H, W)
 
 
 class DeviceError(DenoiserError):
@@ -95,8 +97,8 @@ class OnlineDenoiser:
         self.device = choose_device(device)
         self._trainer = Trainer(settings, self.device)
         self._inputs = InputMaker(self.device, guided, self._trainer.network.uses_context)
-        in_place = pacing == "lockstep"
-        self._worker: Worker = TrainerInPlace(self._trainer) if in_place else TrainerThread(self._trainer)
+        self._pacing = pacing
+        self._worker = _worker(pacing, self._trainer)
         # Denoising has its own network with published parameters. It never uses those that are being trained.
         self._network = build_model(settings.model, self.device).requires_grad_(False)
         self._loaded: Mapping[str, torch.Tensor] | None = None
@@ -109,8 +111,33 @@ class OnlineDenoiser:
         self.close()
 
     def close(self) -> None:
-        """Stops training after the current iterations."""
+        """Stops training after the step in hand."""
         self._worker.stop()
+
+    def pause(self, on: bool) -> None:
+        """Pauses training after the step in hand, or lets it go on. Any thread may call this; it never waits."""
+        self._worker.pause(on)
+
+    @property
+    def in_hand(self) -> bool:
+        """Whether a training step is being computed in the background."""
+        return self._worker.busy
+
+    @property
+    def failure(self) -> TrainingFailed | None:
+        """What ended training, if something did. `denoise` goes on with the weights published last."""
+        return self._worker.failure
+
+    def revive(self) -> None:
+        """After a failure: trains on from the weights published last, with a fresh optimiser."""
+        published = self.weights()
+        self._worker.stop()
+        self._trainer.halted = False
+        if published.trained:
+            self._trainer.adopt(published.parameters, published.steps)
+        else:
+            self._trainer.restart()
+        self._worker = _worker(self._pacing, self._trainer)
 
     @property
     def skipped_pairs(self) -> int:
@@ -127,7 +154,7 @@ class OnlineDenoiser:
         self._trainer.settings = replace(self.settings, iterations=iterations, crop=crop, learning_rate=learning_rate)
 
     def restart(self) -> None:
-        """Begins again as at first, after the current iterations."""
+        """Begins again as at first, after the step in hand."""
         self._worker.apply(lambda trainer: trainer.restart())
 
     def prepare(self, pair: NoisyPair, remember: bool = True) -> PreparedPair:
@@ -138,12 +165,20 @@ class OnlineDenoiser:
         """
         return self._inputs.prepare(pair, remember)
 
+    def gathering(self) -> Gathering:
+        """Begins to gather the pairs of one view. To be called before the first of them is prepared."""
+        return Gathering(self._inputs.history)
+
+    def prepare_gathered(self, gathering: Gathering) -> PreparedPair:
+        """All samples of a view, only to be shown (see `denoise_gathered`): its pairs are submitted one by one."""
+        return self._inputs.prepare_gathered(gathering)
+
     def forget(self) -> None:
         """Empties the history, so that any index may come next, for example in a second pass over the same frames."""
         self._inputs.history = None
 
     def submit(self, prepared: PreparedPair) -> None:
-        """Gives a pair to training. Raises RuntimeError if training has failed."""
+        """Gives a pair to training. Raises TrainingFailed."""
         self._worker.submit(prepared)
 
     def weights(self) -> PublishedWeights:
@@ -159,16 +194,36 @@ class OnlineDenoiser:
 
     def denoise_both(self, prepared: PreparedPair, weights: PublishedWeights | None = None) -> Denoised:
         """Like `denoise`, with each denoised half too."""
+        denoised, shown, _ = self._denoised(prepared, lambda: [prepared.second_opinion])
+        return Denoised(from_planes(denoised), _picture(shown))
+
+    def denoise_gathered(self, prepared: PreparedPair) -> Denoised:
+        """Like `denoise_both`, for all samples of a view: where their noisy mean is better, that is shown.
+
+        Its halves are those of what is shown, with all that is mixed into it. There is no second opinion: of many
+        samples features have no noise, and the guide is made for those.
+        """
+        _, shown, halves = self._denoised(prepared, list)
+        shown, halves = converging(shown, halves, part(prepared.both, COLOR))
+        return Denoised(from_planes(halves), _picture(shown))
+
+    def _denoised(
+        self, prepared: PreparedPair, others: Callable[[], list[Opinion]]
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Our network's halves (2, 3, H, W), the picture to show (1, 3, H, W), and the halves that go with it.
+
+        others: makes opinions besides that of the guide. It is called if there is one.
+        """
         planes = prepared.both
         with torch.no_grad():
             self._load((weights or self.weights()).parameters)
             denoised, share = self._recorded(planes)
-        shown, guide, guides = denoised, prepared.guide_of_both, part(planes, GUIDE)
+        shown, halves, guide, guides = denoised, denoised, prepared.guide_of_both, part(planes, GUIDE)
         if guide is not None:
-            shown = (denoised + share * (guide - guides)).mean(dim=0, keepdim=True)
-            opinions = ((guides, guide), prepared.second_opinion)
-            shown = blended(shown, denoised, part(planes, COLOR), opinions)
-        return Denoised(from_planes(denoised), finite(from_planes(shown).mean(dim=0)).clamp(min=0.0))
+            shown = denoised + share * (guide - guides)
+            opinions = [(guides, guide), *others()]
+            shown, halves = blended(shown.mean(dim=0, keepdim=True), denoised, part(planes, COLOR), opinions)
+        return denoised, shown.mean(dim=0, keepdim=True), halves
 
     def _load(self, parameters: Mapping[str, torch.Tensor]) -> None:
         if parameters is not self._loaded:
@@ -211,3 +266,12 @@ class OnlineDenoiser:
 
         self._worker.apply(restore)
         return progress
+
+
+def _worker(pacing: Pacing, trainer: Trainer) -> Worker:
+    return TrainerInPlace(trainer) if pacing == "lockstep" else TrainerThread(trainer)
+
+
+def _picture(shown: torch.Tensor) -> torch.Tensor:
+    """(H, W, 3), finite and >= 0, of planes (1, 3, H, W)."""
+    return finite(from_planes(shown)[0]).clamp(min=0.0)

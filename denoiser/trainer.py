@@ -68,6 +68,7 @@ class Trainer:
         network: Callable[[], Any] | None = None,
     ) -> None:
         self.settings = settings
+        self.halted = False
         self._fresh_network = network or model_named(settings.model)
         self.device = device
         self._record = recorder_of(device) if record == "auto" else record
@@ -122,7 +123,8 @@ class Trainer:
     def train(self, pair: PreparedPair) -> TrainingReport:
         """`settings.iterations` steps, each on a random crop of both halves' planes (1, 16, H, W).
 
-        Another thread may replace `settings`, except the seed, at any time. The next frame uses the new ones.
+        Another thread may replace `settings`, except the seed, at any time. The next frame uses the new ones. It may
+        also set `halted`: then this ends after the step in hand.
         """
         settings = self.settings
         self.set_learning_rate(settings.learning_rate)
@@ -130,6 +132,7 @@ class Trainer:
         losses = [
             self.step(*self._crop(settings.crop, *pairs[iteration % len(pairs)]))
             for iteration in range(settings.iterations)
+            if not self.halted
         ]
         # Only here the processor waits for the device, once a frame.
         values = torch.stack(losses).tolist() if losses else []

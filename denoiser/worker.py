@@ -34,6 +34,10 @@ class PublishedWeights:
     milliseconds: float
 
 
+class TrainingFailed(RuntimeError):
+    """An exception ended training. It is the cause; the message is one line."""
+
+
 class Worker(Protocol):
     """Runs a Trainer for an owner. The owner calls it from one thread, and does not touch the trainer meanwhile."""
 
@@ -41,8 +45,19 @@ class Worker(Protocol):
     def skipped_pairs(self) -> int:
         """Number of pairs that were never trained on, because a newer one came first."""
 
+    @property
+    def busy(self) -> bool:
+        """Whether a step is being computed."""
+
+    @property
+    def failure(self) -> TrainingFailed | None:
+        """What ended training, if something did."""
+
     def submit(self, pair: PreparedPair) -> None:
-        """Takes a pair to train on. Raises RuntimeError if training has failed."""
+        """Takes a pair to train on; while paused, it is dropped. Raises TrainingFailed."""
+
+    def pause(self, on: bool) -> None:
+        """Ends training after the step in hand, until it may go on. Any thread may call this."""
 
     def latest(self) -> PublishedWeights:
         """The newest published weights, also after training has failed. Never waits for training."""
@@ -51,7 +66,7 @@ class Worker(Protocol):
         """Runs `change` on the trainer after all submitted pairs are trained on, and publishes the result."""
 
     def stop(self) -> None:
-        """Ends training after the current iterations. May be called twice."""
+        """Ends training after the step in hand. May be called twice."""
 
 
 class TrainerInPlace:
@@ -62,16 +77,24 @@ class TrainerInPlace:
     """
 
     skipped_pairs = 0
+    busy = False
+    failure: TrainingFailed | None = None
 
     def __init__(self, trainer: Trainer) -> None:
         self._trainer = trainer
         self._published = _snapshot(trainer, TrainingReport(float("nan"), 0), 0.0)
 
     def submit(self, pair: PreparedPair) -> None:
+        if self._trainer.halted:
+            return
         try:
             self._published = _train(self._trainer, pair)
         except Exception as error:
-            raise _failed(error) from error
+            self.failure = _failed(error)
+            raise self.failure from error
+
+    def pause(self, on: bool) -> None:
+        self._trainer.halted = on
 
     def latest(self) -> PublishedWeights:
         return self._published.take()
@@ -116,10 +139,27 @@ class TrainerThread:
     def skipped_pairs(self) -> int:
         return self._skipped_pairs
 
+    @property
+    def busy(self) -> bool:
+        return self._busy and self._failure is None
+
+    @property
+    def failure(self) -> TrainingFailed | None:
+        return None if self._failure is None else _failed(self._failure)
+
+    def pause(self, on: bool) -> None:
+        with self._condition:
+            self._trainer.halted = on
+            if on:
+                self._waiting = None
+            self._condition.notify_all()
+
     def submit(self, pair: PreparedPair) -> None:
         """Puts a pair into the mailbox, where it replaces one that still waits. Returns at once."""
         with self._condition:
             self._raise_failure()
+            if self._trainer.halted:
+                return
             self._skipped_pairs += self._waiting is not None
             self._waiting = Handover(pair, pair.tensors)
             self._condition.notify_all()
@@ -138,7 +178,7 @@ class TrainerThread:
 
     def stop(self) -> None:
         with self._condition:
-            self._stop = True
+            self._stop = self._trainer.halted = True
             self._condition.notify_all()
         self._thread.join()
         self._running.discard(self)
@@ -190,9 +230,11 @@ def _train(trainer: Trainer, pair: PreparedPair) -> Handover[PublishedWeights]:
     return _snapshot(trainer, report, 1e3 * (time.perf_counter() - start))
 
 
-def _failed(error: BaseException) -> RuntimeError:
+def _failed(error: BaseException) -> TrainingFailed:
     said = str(error).strip().splitlines() or [type(error).__name__]  # Python's own MemoryError says nothing
-    return RuntimeError(f"training failed: {said[0]}")
+    failed = TrainingFailed(f"training failed: {said[0]}")
+    failed.__cause__ = error
+    return failed
 
 
 def _changed(trainer: Trainer, last: PublishedWeights) -> Handover[PublishedWeights]:

@@ -14,6 +14,7 @@ from viser import uplot
 from noisewalk.app.browser.downloads import Downloads
 from noisewalk.app.browser.visitor import Visitor
 from noisewalk.app.flying.controls import FOV_RANGE
+from noisewalk.app.flying.flight import ENDS
 from noisewalk.app.flying.series import STAGES, Curves
 from noisewalk.app.flying.view import MODES, TONES
 from noisewalk.app.flying.viewer import MAX_CROP, MAX_ITERATIONS, MAX_SPP, Viewer
@@ -75,6 +76,7 @@ class Panel:
         if path is not None:
             self._set("last frame", self._frame, "max", max(1, len(path) - 1))
         self._set("play", self._play, "label", "pause" if self._viewer.flight.playing else "play")
+        self._set("restart", self._restart, "visible", bool(self._viewer.engine.status.training_failure))
         recording = self._viewer.flight.recording
         label = f"stop recording ({self._viewer.flight.recorded_keyframes})" if recording else "record"
         self._set("record", self._record, "label", label)
@@ -125,8 +127,11 @@ class Panel:
         viewer, flight = self._viewer, self._viewer.flight
         self._play = self._gui.add_button("play")
         self._click(self._play, lambda: self._do(viewer.play))
-        loop = self._gui.add_checkbox("loop", flight.loop)
-        self._input("loop", loop, lambda v: _set(flight, "loop", v), lambda: flight.loop)
+        self._click(
+            self._gui.add_button("train along the path"), lambda: self._do(lambda: viewer.play(every_frame=True))
+        )
+        at_end = self._gui.add_dropdown("at its end", tuple(ENDS.values()), initial_value=ENDS[flight.at_end])
+        self._input("at its end", at_end, lambda v: _set(flight, "at_end", _key(ENDS, v)), lambda: ENDS[flight.at_end])
         self._frame = self._gui.add_slider("frame", 0, 1, 1, 0)
         self._input("frame", self._frame, viewer.scrub, lambda: flight.frame)
         self._record = self._gui.add_button("record")
@@ -140,6 +145,8 @@ class Panel:
             "train", self._gui.add_checkbox("training", viewer.knobs.train), viewer.train, lambda: viewer.knobs.train
         )
         self._click(self._gui.add_button("start afresh"), lambda: self._do(viewer.restart_network))
+        self._restart = self._gui.add_button("restart training", visible=False)
+        self._click(self._restart, lambda: self._do(viewer.engine.restart_training))
         most = min(MAX_SPP, viewer.scene.max_spp) if viewer.scene else MAX_SPP
         for name, low, high in (("iterations", 0, MAX_ITERATIONS), ("spp", 1, max(2, most)), ("crop", 32, MAX_CROP)):
             slider = self._gui.add_slider(name, low, high, 1, getattr(viewer.knobs, name))
@@ -210,9 +217,9 @@ def _state(viewer: Viewer, visitor: Visitor) -> str:
     link = visitor.link
     lines = (
         f"{scene.name}, {scene.width}x{scene.height}, 2 x {viewer.knobs.spp} spp, {scene.variant}, {scene.device}",
-        ", ".join(decibels + estimate),
+        ", ".join([f"{picture.spp} spp shown", *decibels, *estimate]),
         f"{engine.frame_ms:.0f} ms a frame ({', '.join(stages)})",
-        f"{picture.steps} training steps",
+        engine.status.training_failure or f"{picture.steps} training steps",
         f"picture to the browser: {1e3 * link.seconds:.0f} ms ({link.scale:.0%} size, JPEG {link.quality})",
     )
     return "\n\n".join(lines)

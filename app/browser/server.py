@@ -109,7 +109,8 @@ class Browser:
         if client.client_id not in self._server.get_clients():
             return
         self.visitors_so_far += 1
-        self._visitors[client.client_id] = Visitor(client, lambda: self._viewer.picture)
+        visitor = self._visitors[client.client_id] = Visitor(client, lambda: self._viewer.picture)
+        self._viewer.views.append(visitor.view)
         self._wheel.join(client.client_id, time.monotonic())
         if self._axes is not None:
             self._place(client.client_id)
@@ -120,6 +121,7 @@ class Browser:
         if visitor is None:
             return
         visitor.leave()
+        self._viewer.views = [view for view in self._viewer.views if view is not visitor.view]
         self._panels.pop(number, None)
         before = self._wheel.pilot
         self._wheel.leave(number, time.monotonic())

@@ -11,28 +11,29 @@ import threading
 import time
 import traceback
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from noisewalk.app.errors import Interrupted
-from noisewalk.app.flying.autosave import Autosave
-from noisewalk.app.flying.live_reference import LiveReference
-from noisewalk.app.flying.messages import Knobs, Message, Picture, SceneFacts, Status, Viewpoint, Wish
-from noisewalk.app.flying.series import Sample, Series
+from noisewalk.app.flying.messages import Knobs, Message, Picture, Status, Wish
+from noisewalk.app.flying.opened import Opened, camera_of
+from noisewalk.app.flying.publish import picture_of, sample_of
+from noisewalk.app.flying.series import Series
 from noisewalk.app.options import WalkOptions
 from noisewalk.denoiser import DenoiserError
 from noisewalk.renderer import RenderCancelled, RendererError
-from noisewalk.renderer.bundled import bundled_scenes, find_scene, scene_name
+from noisewalk.renderer.bundled import find_scene, scene_name
 
 if TYPE_CHECKING:
     from noisewalk.app.session import Result, Session
-    from noisewalk.denoiser.estimate import Estimate
     from noisewalk.renderer.frame import Camera
 
+FIRST_SCALE = 1.0  # of the first picture, which has one sample per pixel
 SLOW_FRAME_MS = 200.0  # if a frame takes longer, a camera in motion is shown in small frames
 MAX_ORDERS = 64
 JOIN_SECONDS = 20.0
@@ -61,7 +62,7 @@ class Engine:
         self._stop = False
         self._picture: Picture | None = None
         self._status = Status("opening", "starting", None)
-        self._opened: _Opened | None = None
+        self._opened: Opened | None = None
         self._numbers = 0  # of frames; seeds depend on it, so it never decreases
         self._frame_ms = 0.0
         self._saved_weights: Path | None = None
@@ -93,6 +94,11 @@ class Engine:
         """The newest picture."""
         return self._picture
 
+    @property
+    def in_hand(self) -> bool:
+        """Whether a training step is being computed."""
+        return self._opened is not None and self._opened.session.denoiser.in_hand
+
     def messages(self) -> list[Message]:
         """What has happened since the last call."""
         taken = []
@@ -103,17 +109,29 @@ class Engine:
     def show(self, wish: Wish) -> None:
         """Replaces what is wanted."""
         with self._changed:
-            self._wish = wish
+            before, self._wish = self._wish, wish
             self._changed.notify_all()
+        if wish.knobs.train != before.knobs.train and self._opened is not None:
+            self._opened.session.denoiser.pause(not wish.knobs.train)  # at once, whatever the session thread does
 
     def restart_network(self) -> None:
         """Forgets what was learned."""
-        self._order(lambda session: session.denoiser.restart(), "the network starts afresh")
+
+        def restart(session: Session) -> None:
+            self._revive(session)
+            session.denoiser.restart()
+
+        self._order(restart, "the network starts afresh")
+
+    def restart_training(self) -> None:
+        """After training has failed: goes on with the last weights."""
+        self._order(self._revive, "training goes on")
 
     def load_weights(self, file: Path) -> None:
         """Continues from saved weights. A message says so if they were trained on another scene."""
 
         def load(session: Session) -> None:
+            self._revive(session)
             about = session.denoiser.load(file)
             if about.get("scene_hash") != session.scene.content_hash:
                 self._tell(f"{file.name}: these weights come from another scene ({about.get('scene', 'unknown')})")
@@ -138,7 +156,7 @@ class Engine:
         def find(session: Session) -> None:
             from noisewalk.renderer.rays import pick
 
-            done(pick(session.scene, _camera(session, picture.viewpoint), x, y))
+            done(pick(session.scene, camera_of(session, picture.viewpoint), x, y))
 
         self._order(find)
 
@@ -200,8 +218,9 @@ class Engine:
             except (_Stale, Interrupted, RenderCancelled):
                 continue
             except Exception as error:  # noqa: BLE001 (whatever it is, the window must say it)
-                traceback.print_exc(file=sys.stderr)
-                self._fail(f"{type(error).__name__}: {error}")
+                if not self._hear_of_training():
+                    traceback.print_exc(file=sys.stderr)
+                    self._fail(f"{type(error).__name__}: {error}")
         if self._opened is not None:
             self._opened.leave()
         self._opened = None  # freed on this thread, which made it, and not where the garbage collector runs
@@ -224,9 +243,15 @@ class Engine:
             if self._wish.path_frame == opened.last_path_frame:
                 return
             wish = self._wish
+        self._hear_of_training()
         camera = opened.camera(wish)
-        if wish.moving and self._frame_ms > SLOW_FRAME_MS:
-            self._publish(opened, wish, opened.session.preview(camera, self._next_number()), preview=True)
+        if self._picture is None:
+            self._preview(opened, wish, camera, FIRST_SCALE)
+            self._begin("first full frame")
+        elif wish.moving and self._frame_ms > SLOW_FRAME_MS:
+            start = time.perf_counter()
+            self._preview(opened, wish, camera, opened.pace.scale)
+            opened.pace.took(1e3 * (time.perf_counter() - start))
         else:
             self._frame(opened, wish, camera)
             if self._rests(wish):
@@ -249,7 +274,29 @@ class Engine:
         moved = newest.moving or newest.to_world is not wish.to_world
         return not (moved or self._orders or wish.path_frame is not None)
 
-    def _frame(self, opened: _Opened, wish: Wish, camera: Camera) -> None:
+    def _hear_of_training(self) -> bool:
+        """Says once that training has failed: the picture goes on. Returns whether that was news."""
+        failure = self._opened.session.denoiser.failure if self._opened else None
+        if failure is None or self._status.training_failure:
+            return False
+        traceback.print_exception(failure, file=sys.stderr)
+        self._status = replace(self._status, training_failure=str(failure))
+        self._tell(
+            f"{failure}. The picture goes on with the last weights. The training panel can restart it.", error=True
+        )
+        return True
+
+    def _revive(self, session: Session) -> None:
+        if self._status.training_failure:
+            session.denoiser.revive()
+            session.denoiser.pause(not self._wish.knobs.train)
+            self._status = replace(self._status, training_failure="")
+
+    def _preview(self, opened: Opened, wish: Wish, camera: Camera, scale: float) -> None:
+        result = opened.session.preview(camera, self._next_number(), scale)
+        self._publish(opened, wish, result, preview=True)
+
+    def _frame(self, opened: Opened, wish: Wish, camera: Camera) -> None:
         def check() -> None:
             newest = self._wish
             overtaken = newest.moving and self._frame_ms > SLOW_FRAME_MS
@@ -258,63 +305,31 @@ class Engine:
 
         start = time.perf_counter()
         reference = opened.reference.find(camera, opened.spp, wish.moving)
-        result = opened.session.advance(camera, self._next_number(), reference, wish.knobs.train, check)
+        train = wish.knobs.train and not self._status.training_failure
+        gathering = opened.gathering(wish)
+        result = opened.session.advance(camera, self._next_number(), reference, train, check, gathering)
         self._frame_ms = 1e3 * (time.perf_counter() - start)
         self._publish(opened, wish, result, preview=False)
         opened.last_path_frame = wish.path_frame
-        self._status = replace(self._status, note="")
+        self._status = replace(self._status, note="", stages=())
 
-    def _publish(self, opened: _Opened, wish: Wish, result: Result, preview: bool) -> None:
-        measured, pair, training = result.measurement, result.pair, result.training
-        layers = {
-            "denoised": _shared(result.shown),
-            "noisy": _shared(result.noisy),
-            "half": _shared(pair.a.color),
-            "albedo": _shared(pair.mean("albedo")),
-            "normal": _shared(pair.mean("normal")),
-        }
-        psnr = (measured.psnr_noisy_corrected, measured.psnr_shown_corrected) if measured else None
-        decibels = dict(zip(("noisy", "denoised"), psnr, strict=True)) if psnr else {}
-        estimate: Estimate | None = result.estimate
-        if not training.trained:  # a fresh network has learned nothing to show
-            layers["denoised"], estimate = layers["noisy"], None
-            decibels.pop("denoised", None)
-        if estimate:
-            layers["estimated_error"] = _shared(estimate.error_map)
-        if measured:
-            layers["reference"] = _shared(measured.reference)
-        _complete(layers)
-        assert pair.camera is not None
-        self._picture = Picture(
-            number=pair.index,
-            layers=layers,
-            viewpoint=_viewpoint(pair.camera),
-            preview=preview,
-            path_frame=wish.path_frame,
-            decibels=decibels,
-            noise_floor=measured.noise_floor if measured else None,
-            bounds=frozenset(n for n, value in decibels.items() if measured and measured.is_bound(value)),
-            estimate=None if preview else estimate,
-            reference_spp=opened.reference.spp,
-            trained=training.trained,
-            steps=training.steps,
-            skipped_pairs=training.skipped_pairs,
-            skipped_steps=training.skipped_steps,
-        )
+    def _publish(self, opened: Opened, wish: Wish, result: Result, preview: bool) -> None:
+        oidn = wish.oidn and opened.facts.oidn
+        self._picture = picture = picture_of(result, wish, preview, opened.reference.spp, oidn)
         if not preview:
-            stages = result.milliseconds | {"train": training.milliseconds}
-            numbers = (*psnr, measured.noise_floor) if psnr and measured else None
-            estimated = estimate.at_least if estimate else None
-            self.series.append(Sample(pair.index, numbers, estimated, training.report.loss, stages))
+            self.series.append(sample_of(result, picture))
         self._wake()
 
     def _switch(self, options: WalkOptions) -> None:
         """Opens a scene, and then closes the old one."""
         left, old_status = self._opened, self._status
         try:
-            note = f"opening {scene_name(find_scene(options.scene))}"
-            self._status = replace(old_status, phase="opening", note=note, failure="")
-            opened = _Opened(options, self._tell)
+            name = scene_name(find_scene(options.scene))
+            self._status = replace(old_status, phase="opening", failure="", stages=())
+            self._begin("loading PyTorch")
+            import_module("noisewalk.app.session")
+            self._begin(f"opening {name}")
+            opened = Opened(options, self._tell)
         except (RendererError, DenoiserError, OSError, RuntimeError, ValueError, MemoryError) as error:
             self._status = old_status if left else replace(old_status, phase="failed", failure=str(error))
             named = options.scene in str(error)
@@ -325,9 +340,14 @@ class Engine:
             left.leave()
         self._wish = Wish(self._wish.knobs)
         self.series.clear()
-        self._status = Status("running", "first frame: compiling kernels", opened.facts)
+        self._status = Status("running", "", opened.facts, stages=self._status.stages)
+        self._begin("preparing kernels")  # compiled, or found where they were kept: nobody can tell before
         for warning in opened.facts.warnings:
             self._tell(warning)
+
+    def _begin(self, stage: str) -> None:
+        self._status = self._status.begun(stage, time.monotonic())
+        self._wake()
 
     def _recover(self) -> None:
         if self._status.phase == "failed":
@@ -346,101 +366,7 @@ class Engine:
         self._tell(cause, error=True)
 
 
-class _Opened:
-    """An open scene, and all that the session thread keeps for it only."""
-
-    def __init__(self, options: WalkOptions, tell: Callable[[str], None]) -> None:
-        from noisewalk.app.session import Session
-
-        self.session = Session(options, pacing="free", warn=tell)
-        try:
-            self.reference = LiveReference(self.session, tell)
-            self.autosave = Autosave(self.session, tell)
-            self.facts = _facts(self.session, self.autosave.file)
-        except BaseException:
-            self.session.close()
-            raise
-        self.last_path_frame: int | None = None
-        self._applied: Knobs | None = None
-
-    @property
-    def spp(self) -> int:
-        """Samples per pixel of the rendered frames: the wanted number, or as many as fit."""
-        return self._applied.spp if self._applied else 1
-
-    def apply(self, wanted: Knobs) -> None:
-        """Uses other settings for training and rendering from now on."""
-        knobs = replace(wanted, spp=min(wanted.spp, self.facts.max_spp))
-        if knobs == self._applied:
-            return
-        self.session.denoiser.configure(iterations=knobs.iterations, crop=knobs.crop, learning_rate=knobs.learning_rate)
-        if self._applied is None or knobs.spp != self._applied.spp:
-            self.session.set_spp(knobs.spp)
-        self._applied = knobs
-
-    def camera(self, wish: Wish) -> Camera:
-        """The view that is wanted; the scene's own where none is."""
-        if wish.to_world is None:
-            return _camera(self.session, next(iter(self.facts.views.values())))
-        return _camera(self.session, Viewpoint(wish.to_world, wish.fov_y, wish.principal_point))
-
-    def leave(self) -> None:
-        """Saves reference and weights, and closes the session."""
-        try:
-            self.reference.keep(self.spp)
-            self.autosave.save()
-        finally:
-            self.session.close()  # otherwise its training thread stays, with network and optimiser
-
-
 def _give_way() -> None:
     """Gives this thread and all threads that it starts (Dr.Jit's, torch's) a lower priority than the window."""
     if sys.platform == "linux":
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
-
-
-def _facts(session: Session, weights: Path) -> SceneFacts:
-    from noisewalk.renderer.path_tracer import MAX_SAMPLES
-    from noisewalk.renderer.rays import viewing_distance
-
-    scene, options = session.scene, session.options
-    session.path.camera(0, 1, 1)  # makes the splines on this thread, which takes seconds with many keyframes
-    return SceneFacts(
-        name=scene.name,
-        file=options.scene if options.scene in bundled_scenes() else str(scene.file.resolve()),
-        views={name: _viewpoint(camera) for name, camera in scene.views.items()},
-        distance=viewing_distance(scene),
-        path=session.path,
-        width=options.width,
-        height=options.height,
-        variant=session.backend.variant,
-        device=str(session.denoiser.device),
-        warnings=scene.warnings,
-        reference_spp=options.reference_spp,
-        max_spp=max(1, MAX_SAMPLES // (options.width * options.height)),
-        saved_weights=weights if weights.exists() else None,
-    )
-
-
-def _viewpoint(camera: Camera) -> Viewpoint:
-    return Viewpoint(camera.to_world, camera.fov_y, camera.principal_point)
-
-
-def _camera(session: Session, viewpoint: Viewpoint) -> Camera:
-    from noisewalk.renderer.frame import Camera
-
-    width, height = session.options.width, session.options.height
-    return Camera(viewpoint.to_world, viewpoint.fov_y, width, height, viewpoint.principal_point)
-
-
-def _complete(layers: Mapping[str, Any]) -> None:
-    """Waits until a GPU has computed them. The window reads them on a stream that does not wait (see `upload`)."""
-    if any(not isinstance(layer, np.ndarray) for layer in layers.values()):
-        import torch
-
-        torch.cuda.current_stream().synchronize()
-
-
-def _shared(image: Any) -> Any:
-    """The tensor itself on a GPU, its memory as an array on the CPU."""
-    return image if image.is_cuda else image.numpy()

@@ -112,7 +112,7 @@ def write_layers(file: Path, scene: SceneFacts, layers: dict[str, np.ndarray]) -
     """All layers of a picture, (H, W, 3) float32, as one EXR. Raises OSError."""
     from noisewalk.renderer import exr
 
-    names = ("denoised", "noisy", "half", "reference", "albedo", "estimated_error")
+    names = ("denoised", "noisy", "half", "reference", "albedo", "estimated_error", "oidn")
     images = {"" if name == "denoised" else name: layers[name] for name in names if name in layers}
     exr.write_layers(file, images | {"sh_normal": layers["normal"]})
 

@@ -16,20 +16,27 @@ RECORD_SECONDS = 0.5  # between recorded keyframes
 MAX_KEYFRAMES = 1000
 FPS = 25.0
 SECONDS_RANGE = (0.0, 3600.0)  # of a path; one frame at least
+ENDS = {"round": "goes round", "back": "there and back", "stop": "stops"}  # what playing does at the path's end
 
 
 class Flight:
-    """A path, and the present frame on it. An edited `path` is another object. edited: there are changes to save."""
+    """A path, and the present frame on it. An edited `path` is another object. edited: there are changes to save.
+
+    at_end:      one of ENDS.
+    every_frame: playing waits until each frame is shown, so that each is trained on and measured. Without it, playing
+                 keeps the path's own speed, and shows what is ready.
+    """
 
     def __init__(self) -> None:
         self.path: CameraPath | None = None
         self.frame = 0
         self.playing = False
-        self.loop = True
+        self.at_end = "round"
+        self.every_frame = False
         self.edited = False
         self.selected: int | None = None
         self._step = 1
-        self._advanced_at = 0.0
+        self._advanced_at: float | None = None  # when the present frame was due; None until the first tick
         self._recorded: list[Keyframe] | None = None
         self._recorded_at = 0.0
 
@@ -58,14 +65,14 @@ class Flight:
         assert self.path
         return _viewpoint(self.path.camera(self.frame, 1, 1))
 
-    def play(self) -> None:
+    def play(self, every_frame: bool = False) -> None:
         """Plays or pauses; starts over at the end."""
         if self.path is None:
             return
         self.playing = not self.playing
-        if self.playing and not self.loop and self.frame >= len(self.path) - 1:
+        self.every_frame, self._step, self._advanced_at = every_frame, 1, None
+        if self.playing and self.at_end == "stop" and self.frame >= len(self.path) - 1:
             self.frame = 0
-        self._step = 1
 
     def scrub(self, frame: int) -> None:
         """Goes to a frame of the path, and pauses there."""
@@ -73,23 +80,44 @@ class Flight:
         self.playing = False
         self.frame = min(max(0, frame), len(self.path) - 1)
 
-    def tick(self, shown: int | None, now: float | None = None) -> bool:
-        """While playing: goes to the next frame after this one was `shown`, at most `fps` times a second.
+    @property
+    def walking(self) -> bool:
+        """Whether every frame of the path is waited for."""
+        return self.playing and self.every_frame
 
-        Returns whether it went. Every frame is trained on and measured: a slow machine plays slowly, and skips none.
+    def tick(self, shown: int | None, now: float | None = None) -> bool:
+        """While playing: goes on, at most `fps` frames a second. Returns whether it went.
+
+        shown: the number of the frame that is shown. With `every_frame` there is no next one before it is the present.
         """
         now = time.monotonic() if now is None else now
-        if not self.playing or self.path is None or shown != self.frame or now - self._advanced_at < 1 / self.path.fps:
+        if not self.playing or self.path is None:
             return False
-        last = len(self.path) - 1
-        if not 0 <= self.frame + self._step <= last:
-            if not self.loop or last == 0:
-                self.playing = False
-                return False
-            self._step = -self._step  # there and back, as headless does
-        self.frame += self._step
-        self._advanced_at = now
-        return True
+        if self.every_frame:
+            due = self._advanced_at is None or now - self._advanced_at >= 1 / self.path.fps
+            frames = int(shown == self.frame and due)
+            self._advanced_at = now if frames else self._advanced_at
+        else:
+            self._advanced_at = now if self._advanced_at is None else self._advanced_at
+            frames = int((now - self._advanced_at) * self.path.fps + 1e-6)
+            self._advanced_at += frames / self.path.fps
+        return frames > 0 and self._advance(frames)
+
+    def _advance(self, frames: int) -> bool:
+        """Returns whether the frame is another one now."""
+        assert self.path
+        before, last = self.frame, len(self.path) - 1
+        if self.at_end == "back" and last > 0:
+            there = (before if self._step > 0 else 2 * last - before) + frames
+            there %= 2 * last
+            self._step = 1 if there < last else -1
+            self.frame = min(there, 2 * last - there)
+        elif self.at_end == "round":
+            self.frame = (before + frames) % (last + 1)
+        else:
+            self.frame = min(before + frames, last)
+            self.playing = before + frames <= last
+        return self.frame != before
 
     def record(self, viewpoint: Viewpoint) -> bool:
         """Starts or ends a recording. At its end the flight becomes the path. Returns whether it did."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -50,7 +50,8 @@ class Wish:
 
     to_world:   (4, 4) pose in Mitsuba's axes; None for the scene's own view. fov_y and principal_point as in `Camera`.
     moving:     whether the person is moving the camera right now.
-    path_frame: the number of the path's frame while a path plays; None in free flight.
+    path_frame: the number of the path's frame while each of them is waited for; None elsewhere.
+    oidn:       whether Open Image Denoise's picture is shown: it is made only then.
     """
 
     knobs: Knobs
@@ -59,11 +60,15 @@ class Wish:
     principal_point: tuple[float, float] = (0.5, 0.5)
     moving: bool = False
     path_frame: int | None = None
+    oidn: bool = False
 
 
 @dataclass(frozen=True)
 class SceneFacts:
-    """What the window needs to know about the open scene. max_spp: the most that fit into one frame."""
+    """What the window needs to know about the open scene.
+
+    max_spp: the most that fit into one frame. oidn: whether Open Image Denoise is installed.
+    """
 
     name: str
     file: str
@@ -78,18 +83,20 @@ class SceneFacts:
     reference_spp: int
     max_spp: int
     saved_weights: Path | None
+    oidn: bool = True
 
 
 @dataclass(frozen=True, eq=False)
 class Picture:
     """One frame to show. layers: (H, W, 3) float32 arrays or CUDA tensors by name, linear; `reference` may be absent.
 
-    decibels: corrected PSNR of layers `noisy` and `denoised`, where a reference is good enough to measure with.
+    decibels: corrected PSNR of layers `noisy`, `denoised` and `oidn`, where a reference is good enough to measure with.
     bounds:   those of them that are at least so much: the reference is too noisy to tell more.
     estimate: of the error of `denoised`; its map is the layer `estimated_error`. Both absent while the network is
               untrained; the number also from previews.
     trained:  whether the network has learned anything, here or before; `denoised` is the noisy average until then.
     steps:    of training here.
+    spp:      samples per pixel in `noisy` and `denoised`, of both halves together: while the camera rests, it grows.
     """
 
     number: int
@@ -106,20 +113,42 @@ class Picture:
     skipped_pairs: int
     skipped_steps: int
     bounds: frozenset[str] = frozenset()
+    spp: int = 0
 
     def psnr_text(self, layer: str) -> str:
         """A measured layer's PSNR, with a > where it is a bound."""
         return f"{'> ' * (layer in self.bounds)}{self.decibels[layer]:.2f} dB"
 
 
+class Stage(NamedTuple):
+    """A stage of opening a scene. began, ended: by `time.monotonic`; None while it lasts."""
+
+    name: str
+    began: float
+    ended: float | None = None
+
+
 @dataclass(frozen=True)
 class Status:
-    """The state of the session thread. failed: the cause. note: what it is doing now."""
+    """The state of the session thread.
+
+    note:     what it is doing now.
+    failure:  why it has failed.
+    stages:   of opening the scene, until its first full frame.
+    training_failure: why nothing is learned any more; the picture goes on.
+    """
 
     phase: Phase
     note: str
     scene: SceneFacts | None
     failure: str = ""
+    stages: tuple[Stage, ...] = ()
+    training_failure: str = ""
+
+    def begun(self, stage: str, now: float) -> Status:
+        """The same, in its next stage."""
+        before = tuple(one if one.ended else one._replace(ended=now) for one in self.stages)
+        return replace(self, note=stage, stages=(*before, Stage(stage, now)))
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from typing import Any
 
 import platformdirs
 
+from noisewalk.app.flying.flight import ENDS
 from noisewalk.app.flying.view import EXPOSURE_RANGE, TONES
 from noisewalk.renderer.files import written_aside
 
@@ -25,7 +26,7 @@ class Preferences:
     tone: str = "paper"
     error_scale: float = 0.25
     speed: float = 0.5
-    loop: bool = True
+    at_end: str = "round"
     recent: tuple[str, ...] = ()
     window: tuple[int, int] = WINDOW_SIZE
     layout: str = field(default="", repr=False)
@@ -74,7 +75,7 @@ _CHECKS: dict[str, Any] = {
     "tone": lambda value: isinstance(value, str) and value in TONES,
     "error_scale": _number(1e-3, 1),
     "speed": _number(1e-3, 1e3),
-    "loop": lambda value: isinstance(value, bool),
+    "at_end": lambda value: isinstance(value, str) and value in ENDS,
     "recent": lambda value: isinstance(value, list) and all(map(_text, value)),
     "window": _window,
     "layout": _text,

@@ -16,6 +16,7 @@ MODES = {
     "normal": "normal",
     "error": "error",
     "estimated_error": "estimated error",
+    "oidn": "Open Image Denoise",
 }
 BACKGROUND = (0.075, 0.08, 0.09)
 TONES = {"paper": "paper's T", "srgb": "sRGB", "aces": "ACES-like"}
@@ -37,6 +38,7 @@ _INFERNO = np.array(
 class DisplaySettings:
     """How the picture is shown. exposure: in stops. split: in [0, 1] of the picture's area, used if `split_on`.
 
+    smooth: a magnified picture is interpolated; else its single pixels are shown.
     zoom: 1 fits the area. center: the place in the middle of the area, in [0, 1] of the picture.
     """
 
@@ -47,8 +49,13 @@ class DisplaySettings:
     exposure: float = 0.0
     tone: str = "paper"
     error_scale: float = 0.25
+    smooth: bool = False
     zoom: float = 1.0
     center: tuple[float, float] = field(default=(0.5, 0.5))
+
+    def shows(self, mode: str) -> bool:
+        """Whether this is on the screen."""
+        return mode == self.left or (self.split_on and mode == self.right)
 
     def fit(self) -> None:
         """The whole picture."""

@@ -55,7 +55,8 @@ class Viewer:
         self.view = DisplaySettings(
             exposure=preferences.exposure, tone=preferences.tone, error_scale=preferences.error_scale
         )
-        self.camera.speed, self.flight.loop = preferences.speed, preferences.loop
+        self.views = [self.view]  # of all who look at the picture
+        self.camera.speed, self.flight.at_end = preferences.speed, preferences.at_end
         self.scene: SceneFacts | None = None
         self.panels_shown = True
         self.help_shown = False
@@ -83,13 +84,23 @@ class Viewer:
 
     def is_current(self, picture: Picture) -> bool:
         """Whether the picture shows the present view of the camera."""
-        return self.flight.playing or self.camera.viewpoint.same_as(picture.viewpoint)
+        return self.flight.walking or self.camera.viewpoint.same_as(picture.viewpoint)
+
+    def missing(self, mode: str, picture: Picture) -> str:
+        """Why there is nothing to show in this mode; empty where there is."""
+        needed = {"error": "reference"}.get(mode, mode)
+        if needed in picture.layers:
+            return ""
+        if mode == "oidn":
+            there = self.scene is not None and self.scene.oidn
+            return "with the next picture" if there else "Open Image Denoise is not installed: scripts/setup guide"
+        return "not trained yet" if mode == "estimated_error" else self.unmeasured(picture)
 
     def unmeasured(self, picture: Picture) -> str:
         """Why the picture has no reference."""
         if not self.is_current(picture) or picture.preview:
             return "moving: not measured"
-        if self.flight.playing:
+        if self.flight.walking:
             return "no cached reference for this frame of the path"
         if picture.reference_spp:
             return f"reference begun: {picture.reference_spp} spp"
@@ -118,10 +129,11 @@ class Viewer:
         self.flight.record_tick(seen, now)
         if not seen.same_as(self._seen):
             self._seen, self._moved_at = seen, now
-        playing = self.flight.playing
-        self.moving = not playing and now - self._moved_at < RESTING_SECONDS
-        path_frame = self.flight.frame if playing else None
-        self.engine.show(Wish(self.knobs, *seen, moving=self.moving, path_frame=path_frame))
+        walking = self.flight.walking
+        self.moving = not walking and now - self._moved_at < RESTING_SECONDS
+        path_frame = self.flight.frame if walking else None
+        oidn = any(view.shows("oidn") for view in self.views)
+        self.engine.show(Wish(self.knobs, *seen, moving=self.moving, path_frame=path_frame, oidn=oidn))
 
     def look(self, right: float, down: float) -> None:
         """Turns the camera by a drag, in heights of the picture."""
@@ -157,9 +169,9 @@ class Viewer:
         self.flight.playing = False
         self.camera.reset()
 
-    def play(self) -> None:
-        """Plays or pauses the path."""
-        self.flight.play()
+    def play(self, every_frame: bool = False) -> None:
+        """Plays or pauses the path; with `every_frame`, all of its frames are rendered, trained on and measured."""
+        self.flight.play(every_frame)
         if self.flight.playing:
             self.camera.move_to(self.flight.view())
 
@@ -295,7 +307,7 @@ class Viewer:
             tone=view.tone,
             error_scale=view.error_scale,
             speed=self.camera.speed,
-            loop=self.flight.loop,
+            at_end=self.flight.at_end,
             window=window,
             layout=layout,
         )

@@ -13,7 +13,6 @@ from PIL import Image, ImageDraw, ImageFont
 
 from noisewalk.app.session import Result
 from noisewalk.denoiser.features import finite, tone_map
-from noisewalk.denoiser.guide import best_open_image_denoise
 from noisewalk.renderer import exr
 from noisewalk.renderer.files import written_aside
 
@@ -56,11 +55,7 @@ def write_film(file: Path, pictures: Sequence[Path], fps: float) -> None:
 
 
 def _other(result: Result, split: str) -> torch.Tensor:
-    if split == "noisy":
-        return result.noisy
-    means = (finite(result.pair.mean(part)).to(result.shown.device) for part in ("color", "albedo", "normal"))
-    color, albedo, normal = means
-    return best_open_image_denoise(color, albedo, normal)
+    return result.noisy if split == "noisy" else result.by_open_image_denoise()
 
 
 def _pixels(radiance: torch.Tensor) -> np.ndarray:

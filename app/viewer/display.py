@@ -63,9 +63,12 @@ vec3 shown(int kind, sampler2D image, sampler2D reference, vec2 at) {
 }
 
 void main() {
-    vec3 found = warp * vec3(window.xy + vec2(place.x, 1.0 - place.y) * window.zw, 1.0);
-    vec2 at = found.z > 0.0 ? found.xy / found.z : vec2(-1.0);
-    if (any(lessThan(at, vec2(0.0))) || any(greaterThan(at, vec2(1.0)))) pixel = vec4(background, 1.0);
+    vec2 here = window.xy + vec2(place.x, 1.0 - place.y) * window.zw;
+    vec3 found = warp * vec3(here, 1.0);
+    // What an older picture does not show is filled from its border, until the next picture is there.
+    vec2 at = clamp(found.xy / max(found.z, 1e-6), 0.0, 1.0);
+    bool outside = any(lessThan(here, vec2(0.0))) || any(greaterThan(here, vec2(1.0)));
+    if (outside || found.z <= 0.0) pixel = vec4(background, 1.0);
     else if (place.x < split) pixel = vec4(shown(left_kind, left_image, left_reference, at), 1.0);
     else pixel = vec4(shown(right_kind, right_image, right_reference, at), 1.0);
 }
@@ -144,7 +147,8 @@ class Display:
         target.use()
         bottom = round(height - area.y - area.height)
         target.viewport = (round(area.x), bottom, round(area.width), round(area.height))
-        magnified = picture is not None and not picture.preview and area.scale(view, size) >= NEAREST_FROM
+        single = picture is not None and not picture.preview and not view.smooth
+        magnified = single and area.scale(view, size) >= NEAREST_FROM
         right = view.right if view.split_on else view.left
         for unit, (side, mode) in enumerate((("left", view.left), ("right", right))):
             kind = self._kind(mode)

@@ -94,7 +94,7 @@ class Hands:
                 Key.q: viewer.quit,
             }
         elif io.key_shift:
-            keys = {Key.r: viewer.restart_network}
+            keys = {Key.r: viewer.restart_network, Key.space: lambda: viewer.play(every_frame=True)}
         else:
             keys = {
                 Key.r: viewer.record,

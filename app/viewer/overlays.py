@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import itertools
 import os
+import time
 from pathlib import Path
 
 from imgui_bundle import imgui
 
-from noisewalk.app.flying.messages import Picture
+from noisewalk.app.flying.messages import Picture, Stage
 from noisewalk.app.flying.view import ERRORS, MODES, colors
 from noisewalk.app.flying.viewer import Viewer
 from noisewalk.app.layers import as_array
@@ -23,10 +24,13 @@ KEYS = (
     ("wheel", "speed"),
     ("Ctrl + wheel", "zoom into the picture; right-drag moves it, F fits it"),
     ("Home", "back to the sensor's own view"),
-    ("1 ... 8", "denoised, noisy average, one frame, reference, albedo, normal, error, estimated error"),
+    (
+        "1 ... 9",
+        "denoised, noisy average, one frame, reference, albedo, normal, error, its estimate, Open Image Denoise",
+    ),
     ("X", "split on and off; drag the line"),
     ("[  ]", "exposure down, up"),
-    ("Space", "play or pause the path"),
+    ("Space", "play or pause the path; Shift + Space trains along it, frame by frame"),
     ("R", "record your own flight, or end it"),
     ("K", "add a keyframe here"),
     ("T", "pause training, or go on"),
@@ -81,16 +85,16 @@ def _captions(viewer: Viewer, picture: Picture, area: Area) -> None:
     draw.push_clip_rect(imgui.ImVec2(area.x, area.y), imgui.ImVec2(area.x + area.width, area.y + area.height))
     for mode, x in sides:
         text = MODES[mode]
+        if mode in ("denoised", "noisy", "oidn"):
+            text += f"  {picture.spp} spp"
         if mode in picture.decibels and viewer.is_current(picture):
             text += f"  {picture.psnr_text(mode)}"
         elif mode in ("denoised", "estimated_error") and picture.estimate and viewer.is_current(picture):
             text += f"  {picture.estimate}" if mode == "estimated_error" else f"  estimate {picture.estimate}"
         elif mode == "reference" and picture.noise_floor is not None:
             text += f"  {picture.reference_spp} spp"
-        needed = {"error": "reference"}.get(mode, mode)
         _label(draw, x, area.y + pad, text)
-        if needed not in picture.layers:
-            reason = "not trained yet" if mode == "estimated_error" else viewer.unmeasured(picture)
+        if reason := viewer.missing(mode, picture):
             _label(draw, x, area.y + pad + 1.7 * imgui.get_font_size(), reason)
         elif mode == "denoised" and not picture.trained:
             _label(draw, x, area.y + pad + 1.7 * imgui.get_font_size(), "not trained yet: the noisy average")
@@ -169,7 +173,10 @@ def _start_card(viewer: Viewer, area: Area) -> None:
     imgui.push_font(None, 26.0)
     imgui.text("noisewalk")
     imgui.pop_font()
-    imgui.text(status.note or "rendering the first frame")
+    for stage in status.stages or (Stage(status.note, time.monotonic()),):
+        seconds = (stage.ended or time.monotonic()) - stage.began
+        text = f"{stage.name}  {seconds:.1f} s"
+        (imgui.text_disabled if stage.ended else imgui.text)(text)
     imgui.progress_bar(-float(imgui.get_time()), imgui.ImVec2(18 * imgui.get_font_size(), 0), "")
     imgui.text_disabled("F1 lists the keys")
     imgui.end()

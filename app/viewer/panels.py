@@ -10,7 +10,7 @@ from functools import partial
 from imgui_bundle import imgui
 
 from noisewalk.app.flying.controls import FOV_RANGE, MAX_SPEED, MIN_SPEED
-from noisewalk.app.flying.flight import SECONDS_RANGE
+from noisewalk.app.flying.flight import ENDS, SECONDS_RANGE
 from noisewalk.app.flying.messages import printable
 from noisewalk.app.flying.view import ERRORS, EXPOSURE_RANGE, MODES, TONES
 from noisewalk.app.flying.viewer import MAX_CROP, MAX_ITERATIONS, MAX_SPP, Viewer
@@ -43,6 +43,7 @@ def draw_menu(viewer: Viewer) -> bool:
         imgui.end_menu()
     if imgui.begin_menu("Path"):
         _item("Pause" if viewer.flight.playing else "Play", "Space", viewer.play)
+        _item("Train along the path", "Shift+Space", lambda: viewer.play(every_frame=True))
         _item("Stop recording" if viewer.flight.recording else "Record my flight", "R", viewer.record)
         imgui.separator()
         _item("Load path...", "", viewer.ask_load_path)
@@ -60,6 +61,8 @@ def draw_menu(viewer: Viewer) -> bool:
             _item(name, str(key), partial(viewer.set_mode, mode), viewer.view.left == mode)
         imgui.separator()
         _item("Whole picture", "F", viewer.view.fit)
+        smooth = viewer.view.smooth
+        _item("Interpolate magnified pixels", "", lambda: setattr(viewer.view, "smooth", not smooth), smooth)
         _item("Only the picture", "Tab", lambda: setattr(viewer, "panels_shown", False))
         arrange = imgui.menu_item_simple("Default layout")
         imgui.end_menu()
@@ -148,10 +151,15 @@ def _path(viewer: Viewer) -> None:
     if imgui.button("pause" if flight.playing else "play"):
         viewer.play()
     imgui.same_line()
-    _, flight.loop = imgui.checkbox("loop", flight.loop)
+    imgui.begin_disabled(flight.playing)
+    if imgui.button("train along"):
+        viewer.play(every_frame=True)
+    imgui.end_disabled()
+    imgui.set_item_tooltip("flies the path so slowly that each of its frames is rendered, trained on and measured")
     imgui.same_line()
     if imgui.button(f"stop ({flight.recorded_keyframes})" if flight.recording else "record"):
         viewer.record()
+    flight.at_end = _choice("at its end", flight.at_end, ENDS)
     frame = _whole_slider("frame", flight.frame, (0, len(flight.path) - 1))
     if frame != flight.frame:
         viewer.scrub(frame)
@@ -189,6 +197,7 @@ def _training(viewer: Viewer) -> None:
     imgui.same_line()
     if imgui.button("start afresh"):
         viewer.restart_network()
+    _training_state(viewer)
     most = min(MAX_SPP, viewer.scene.max_spp) if viewer.scene else MAX_SPP
     viewer.knobs = replace(
         viewer.knobs,
@@ -215,6 +224,19 @@ def _training(viewer: Viewer) -> None:
         if imgui.button("last time's"):
             viewer.load_weights(saved)
         imgui.set_item_tooltip("go on with what this scene's network had learned when it was left")
+
+
+def _training_state(viewer: Viewer) -> None:
+    """What is in hand after a pause; what can be done after a failure."""
+    failure = viewer.engine.status.training_failure
+    if failure:
+        imgui.push_text_wrap_pos(0.0)
+        imgui.text_colored(imgui.ImVec4(1.0, 0.6, 0.4, 1.0), failure)
+        imgui.pop_text_wrap_pos()
+        if imgui.button("restart training"):
+            viewer.engine.restart_training()
+    elif not viewer.knobs.train:
+        imgui.text_disabled("pausing: one step is in hand" if viewer.engine.in_hand else "paused: nothing is in hand")
 
 
 def duration(milliseconds: float) -> str:

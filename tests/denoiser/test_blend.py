@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from noisewalk.denoiser.blend import blended, cross_validated_share, tone_map_slope
+from noisewalk.denoiser.blend import blended, converging, cross_validated_share, tone_map_slope
 from noisewalk.denoiser.features import tone_map
 
 SIZE = 64
@@ -53,7 +53,7 @@ def test_of_several_opinions_the_best_is_shown(errors):
     noisy, truth, _ = pictures(0.0, 0.0)
     images = [truth * (1 + error * torch.randn(1, 3, SIZE, SIZE, generator=random)) for error in errors]
     ours, *others = images
-    shown = blended(ours[:1], ours, noisy, [(other, other[:1]) for other in others])
+    shown, _ = blended(ours[:1], ours, noisy, [(other, other[:1]) for other in others])
     found, *before = ((tone_map(image) - tone_map(truth)).square().mean() for image in (shown, *images))
     assert found < 1.5 * min(before) and found < 0.2 * max(before)
 
@@ -73,3 +73,20 @@ def test_slope_of_the_tone_map():
     v = torch.tensor([0.01, 0.5, 3.0, 100.0], dtype=torch.float64, requires_grad=True)
     (expected,) = torch.autograd.grad(tone_map(v).sum(), v)
     assert torch.allclose(tone_map_slope(v.detach()), expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize(("noise", "error"), [(0.02, 0.2), (0.2, 0.02), (0.15, 0.1)])
+def test_the_noisy_mean_is_shown_where_it_is_better_and_the_mix_is_better_than_either(noise, error):
+    random = torch.Generator().manual_seed(2)
+    truth = torch.rand(1, 3, SIZE, SIZE, generator=random) + 0.2
+    noisy = truth * (1 + noise * torch.randn(2, 3, SIZE, SIZE, generator=random))
+    # What is denoised has an error that both halves share, and a little of the noise of each.
+    bias = truth * error * torch.randn(1, 3, SIZE, SIZE, generator=random)
+    denoised = truth + bias + 0.3 * (noisy - truth)
+    shown, halves = converging(denoised.mean(dim=0, keepdim=True), denoised, noisy)
+    found, ours, mean = (
+        (tone_map(image) - tone_map(truth)).square().mean()
+        for image in (shown, denoised.mean(dim=0), noisy.mean(dim=0))
+    )
+    assert found < 1.02 * min(ours, mean) and found < 0.9 * max(ours, mean)
+    assert torch.allclose(halves.mean(dim=0, keepdim=True), shown, atol=1e-5)

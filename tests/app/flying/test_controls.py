@@ -108,11 +108,20 @@ def path(keys: int = 3, seconds: float = 2.0) -> CameraPath:
     return CameraPath(tuple(look_at((x, 1, 4), (0, 1, 0), 50.0) for x in range(keys)), 10.0, seconds)
 
 
-def test_playing_shows_every_frame_once_there_and_back() -> None:
+def flown(seconds: float, at_end: str) -> Flight:
     flight = Flight()
-    flight.take(path(seconds=0.4))
+    flight.take(path(seconds=seconds))
+    flight.at_end = at_end
+    return flight
+
+
+@pytest.mark.parametrize(
+    ("at_end", "expected"), [("round", [0, 1, 2, 3, 0, 1, 2, 3]), ("back", [0, 1, 2, 3, 2, 1, 0, 1])]
+)
+def test_a_walk_along_the_path_waits_for_every_frame(at_end: str, expected: list[int]) -> None:
+    flight = flown(0.4, at_end)
     assert not flight.tick(0, now=100.0)  # not playing
-    flight.play()
+    flight.play(every_frame=True)
     seen, now = [flight.frame], 100.0
     while len(seen) < 8:
         now += 0.2
@@ -120,14 +129,25 @@ def test_playing_shows_every_frame_once_there_and_back() -> None:
         assert flight.tick(seen[-1], now)
         assert not flight.tick(flight.frame, now)  # not faster than its rate
         seen.append(flight.frame)
-    assert seen == [0, 1, 2, 3, 2, 1, 0, 1]
+    assert seen == expected and flight.walking
 
 
-def test_without_loop_a_path_ends_and_starts_over() -> None:
-    flight = Flight()
-    flight.take(path(seconds=0.2))
-    flight.loop = False
+@pytest.mark.parametrize(
+    ("at_end", "expected"), [("round", [0, 1, 3, 0, 1, 3]), ("back", [0, 1, 3, 2, 1, 1]), ("stop", [0, 1, 3, 3, 3, 3])]
+)
+def test_playing_keeps_the_paths_speed_whatever_is_shown(at_end: str, expected: list[int]) -> None:
+    flight = flown(0.4, at_end)
     flight.play()
+    seen = []
+    for now in (100.0, 100.15, 100.31, 100.45, 100.55, 100.75):  # ten frames a second
+        flight.tick(None, now)
+        seen.append(flight.frame)
+    assert seen == expected and flight.playing == (at_end != "stop") and not flight.walking
+
+
+def test_a_path_that_has_ended_starts_over() -> None:
+    flight = flown(0.2, "stop")
+    flight.play(every_frame=True)
     assert flight.tick(0, 100.0) and not flight.tick(1, 101.0)
     assert not flight.playing and flight.frame == 1
     flight.play()
@@ -224,7 +244,7 @@ def test_preferences_come_back_and_damage_costs_only_what_is_damaged(tmp_path: P
         file.write_text(damaged)
         assert load_preferences(file) == Preferences()
     for value in ([], {}, [[]], None, True, -1, 1e999, "x" * 9, ["a.xml"] * 12 + [7], [800.5, 600.5]):
-        stored = {name: value for name in vars(kept) if name not in ("loop", "layout")}
+        stored = {name: value for name in vars(kept) if name not in ("layout",)}
         file.write_text(json.dumps(stored))
         loaded = load_preferences(file)
         assert (loaded.tone, loaded.window) == (Preferences.tone, Preferences.window)

@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from imgui_bundle import imgui
 
+from noisewalk.app.flying.flight import ENDS
 from noisewalk.app.flying.preferences import MAX_RECENT, Preferences, load_preferences
 from noisewalk.app.flying.viewer import Question, Viewer
 from noisewalk.app.viewer.interface import Interface
@@ -155,7 +156,7 @@ def test_any_json_is_taken_for_preferences_that_can_be_used(stored: object) -> N
         file.write_text(json.dumps(stored))
         loaded = load_preferences(file)
     assert -12 <= loaded.exposure <= 12 and 1e-3 <= loaded.error_scale <= 1 and 1e-3 <= loaded.speed <= 1e3
-    assert loaded.loop in (True, False) and all(200 <= side <= 16384 for side in loaded.window)
+    assert loaded.at_end in ENDS and all(200 <= side <= 16384 for side in loaded.window)
     assert len(loaded.recent) <= MAX_RECENT
     for text in (loaded.layout, *loaded.recent):
         text.encode()
