@@ -124,7 +124,7 @@ def impulses(share: float) -> Study:
         test=corruption,
         paper={"input": 8.89, "L2": 13.02, "L1": 16.36, "L0": 28.43, "clean": 28.86} if share == PAPER_SHARE else {},
         expected="L0 far ahead of L1, and L1 ahead of L2; L1 is as good as L0 up to 50 % (figure 5)",
-        steps=1500,
+        steps=1000,
     )
 
 
@@ -150,7 +150,7 @@ def budget(captures: int) -> Study:
         test=_WHITE,
         paper={},
         expected="each better than the one before, by some tenths (figure 1c)",
-        steps=1000,
+        steps=800,
         more=f"--captures {PAPER_CAPTURES} ",
     )
 
@@ -175,7 +175,7 @@ ROWS = (
         test=_WHITE,
         paper={},
         expected="the wider, the slower; at the end within 0.1 dB (figure 1b)",
-        steps=1000,
+        steps=800,
     ),
     budget(CAPTURES),
     Study(
@@ -186,7 +186,7 @@ ROWS = (
         paper={"noisy": 31.50, "clean": 31.52, "Anscombe": 29.15},
         expected="noisy and clean targets nearly the same",
         classic={"Anscombe": partial(anscombe_bm3d, photons=30.0)},
-        steps=1500,
+        steps=1000,
     ),
     Study(
         name="bernoulli",
@@ -195,7 +195,7 @@ ROWS = (
         test=fixed(corruptions.bernoulli, 0.5),
         paper={"noisy": 33.17, "clean": 33.01},
         expected="noisy targets a little better",
-        steps=1500,
+        steps=1200,
     ),
     Study(
         name="text",
@@ -221,7 +221,7 @@ ROWS = (
         expected="noisy and clean targets nearly the same (IXI)",
         pictures=brains,
         channels=1,
-        steps=700,
+        steps=600,
         crop=64,
         scale=(300 * 5000 // 16, 16, 255),
     ),
@@ -238,10 +238,11 @@ ROWS = (
         pictures=rooms.rendered_rooms,
         truth=rooms.clean,
         shown=rooms.displayed,
-        learning_rate=3e-4,
-        steps=600,
-        crop=64,  # whole rooms: in L_HDR a crop with a lamp undoes what others taught
+        learning_rate=6e-4,
+        batch=1,
+        crop=64,  # a whole room
         scale=(2000 * 860 // 4, 4, 256),
+        steps=1500,
     ),
     Study(
         name="blindspot",
@@ -255,7 +256,7 @@ ROWS = (
         test=_WHITE,
         paper={"full": 32.39, "per component": 31.54, "L2": 30.58, "noisy": 32.39, "clean": 32.41},
         expected="full within 0.1 dB of noisy targets; per component, then L2 behind",
-        steps=350,
+        steps=300,
         scale=(500_000, 4, 256),
     ),
 )

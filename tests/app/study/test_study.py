@@ -29,7 +29,6 @@ from noisewalk.app.study.training import NEVER, measure
 from noisewalk.denoiser.corruptions import gaussian
 from noisewalk.renderer.scene import Scene
 from tests.app.test_command_line import refused, start
-from tests.conftest import Run, last_json
 
 QUIET = Talk(Output(quiet=True))
 TINY = ("--steps", "2", "--crop", "32", "--features", "4")
@@ -184,16 +183,15 @@ def test_bm3d_denoises() -> None:
     assert (bm3d(seen, 25.0) - right).square().mean() < 0.1 * (seen - right).square().mean()
 
 
-def test_the_command_leaves_its_folder_and_repeats_itself(noisewalk: Run, tmp_path: Path) -> None:
+def test_the_command_leaves_its_folder_and_repeats_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     folder = picture_folder(tmp_path / "pictures")
-    words = ("study", "bernoulli", *TINY, "--images", folder, "--json")
-    done = noisewalk(*words)
-    assert done.returncode == 0, done.stderr
-    assert (
-        "33.17" in done.stderr
-        and "to come out" in done.stderr
-        and "--steps 300000 --batch 4 --crop 256 --features 48" in done.stderr
-    )
+    monkeypatch.chdir(tmp_path)
+    words = ["study", "bernoulli", *TINY, "--images", str(folder), "--json"]
+    assert main(words) == 0
+    told = capsys.readouterr().err
+    assert "33.17" in told and "to come out" in told and "--steps 300000 --batch 4 --crop 256 --features 48" in told
     found = json.loads((tmp_path / "studies" / "001" / "result.json").read_text())
     assert found["state"] == "complete" and found["settings"] == {
         "steps": 2,
@@ -205,7 +203,8 @@ def test_the_command_leaves_its_folder_and_repeats_itself(noisewalk: Run, tmp_pa
     assert found["paper_psnr"]["clean"] == 33.01 and found["seconds_at_paper_scale"] > found["seconds"]
     assert Image.open(tmp_path / "studies" / "001" / "curves.png").width > 500
     assert Image.open(tmp_path / "studies" / "001" / "strip.png").width > 5 * 64
-    again = last_json(noisewalk(*words, "--quiet"))
+    assert main([*words, "--quiet"]) == 0
+    again = json.loads(capsys.readouterr().out)
     assert again["curves"] == found["curves"] and again["folder"] == str(Path("studies/002"))
 
 
