@@ -42,6 +42,7 @@ from noisewalk.app.options import (
     CONTENDERS,
     SAVED_FRAMES,
     SPLITS,
+    STUDY_FEATURES,
     DenoiseOptions,
     PretrainOptions,
     StudyOptions,
@@ -194,7 +195,9 @@ def _study(words: list[str]) -> int:
     parser.add_argument("--crop", type=whole(8, 1024), help="pixels a side; default: the study's own")
     captures = "budget: noisy pictures in all; default: %(default)s"
     parser.add_argument("--captures", type=whole(40, 10**6), default=CAPTURES, help=captures)
-    parser.add_argument("--batch", type=whole(1, 64), default=1, help="crops a step; default: %(default)s")
+    parser.add_argument("--batch", type=whole(1, 64), help="crops a step; default: the study's own")
+    features = "of the network, the paper's 48; default: %(default)s"
+    parser.add_argument("--features", type=whole(3, 256), default=STUDY_FEATURES, help=features)
     parser.add_argument("--seed", type=whole(0, 2**31 - 1), default=DEFAULTS.seed, help="default: %(default)s")
     parser.add_argument("--sweep", action="store_true", help="impulse: one training for each share (figure 5)")
     parser.add_argument("--out", type=Path, metavar="DIR", help="folder; default: studies/001, ...")

@@ -11,12 +11,7 @@ from noisewalk.renderer.bundled import bundled_scenes
 
 def scenes(talk: Talk) -> int:
     """Lists the bundled scenes with the first line of what they test."""
-    found = {name: _describe(file.parent / "README.md") for name, file in bundled_scenes().items()}
-    if talk.output.json:
-        talk.result(found)
-    else:
-        for name, description in found.items():
-            print(f"{name:<12}{description}")
+    talk.listing({name: _describe(file.parent / "README.md") for name, file in bundled_scenes().items()})
     return 0
 
 

@@ -55,6 +55,13 @@ class Talk:
             refresh_per_second=4,
         )
 
+    def listing(self, found: dict[str, Any]) -> None:
+        """The result: with `json` as one line, else as a line for each name."""
+        self.result(found)
+        if not self.output.json:
+            width = max(map(len, found)) + 2
+            print("\n".join(f"{name:<{width}}{value}" for name, value in found.items()))
+
     def result(self, document: dict[str, Any]) -> None:
         """With `json`, the result as one line on standard output."""
         if self.output.json:

@@ -47,12 +47,8 @@ def about(file: Path, talk: Talk) -> int:
     """Prints what a weights file is. Raises WeightsError."""
     _, known = load_weights(file)
     digest = hashlib.sha256(file.read_bytes()).hexdigest()
-    facts = {"file": str(file), **known, "sha256": digest, "licence": LICENCES.get(str(known["model"]), LICENCE)}
-    if talk.output.json:
-        talk.result(facts)
-    else:
-        for name, value in facts.items():
-            print(f"{name + ':':<16}{value}")
+    licence = LICENCES.get(str(known["model"]), LICENCE)
+    talk.listing({"file": str(file), **known, "sha256": digest, "licence": licence})
     return 0
 
 

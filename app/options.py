@@ -23,7 +23,8 @@ TARGETS = ("noisy", "clean")
 SAVED_FRAMES = ("exr", "png")
 FILMS = (".mp4", ".png", ".exr")
 SPLITS = ("noisy", "oidn")
-CAPTURES = 200  # noisy pictures in all, in the study budget
+STUDY_FEATURES = 16  # of the network in a study; the paper has 48
+CAPTURES = 400  # noisy pictures in all, in the study budget
 BENCH_REPEATS = 20
 BENCH_MINUTES = 5
 BROWSER_HOST, BROWSER_PORT = "127.0.0.1", 8080
@@ -180,7 +181,7 @@ class PretrainOptions:
 
 @dataclass(frozen=True)
 class StudyOptions:
-    """One of the paper's studies, or all. Each has its own number of steps and size of crop unless told.
+    """One of the paper's studies, or all. Each has its own number of steps, crops a step and their size, unless told.
 
     images, volumes: folders to take the place of the pictures that come with packages.
     """
@@ -190,7 +191,8 @@ class StudyOptions:
     volumes: Path | None = None
     steps: int | None = None
     crop: int | None = None
-    batch: int = 1
+    batch: int | None = None
+    features: int = STUDY_FEATURES
     captures: int = CAPTURES
     seed: int = 0
     sweep: bool = False

@@ -15,9 +15,8 @@ from torch import nn
 from torch.nn import functional
 
 from noisewalk.denoiser.losses import l2_loss
-from noisewalk.denoiser.unet import SLOPE, UNet, conv, pad_to_multiple
+from noisewalk.denoiser.unet import FEATURES, SLOPE, UNet, conv, pad_to_multiple
 
-FEATURES = 96
 COLORS = 3
 # How much of the color's covariance the network predicts: all, the variance of each channel, or nothing.
 Covariance = Literal["full", "diagonal", "none"]
@@ -37,10 +36,11 @@ def one_down(image: torch.Tensor) -> torch.Tensor:
 
 
 class HalfPlaneUNet(UNet):
-    """The U-Net whose outputs see the rows above them only: (N, channels, H, W) -> (N, 96, H, W)."""
+    """The U-Net whose outputs see the rows above them only: (N, channels, H, W) -> (N, 2 features, H, W)."""
 
-    def __init__(self, channels: int) -> None:
-        super().__init__(channels, convolution=half_plane_conv, last=(FEATURES, FEATURES))
+    def __init__(self, channels: int, features: int) -> None:
+        last = 2 * features, 2 * features
+        super().__init__(channels, convolution=half_plane_conv, features=features, last=last)
         del self.dec_conv1c
 
     def pooled(self, x: torch.Tensor) -> torch.Tensor:
@@ -48,7 +48,7 @@ class HalfPlaneUNet(UNet):
         return super().pooled(one_down(x))
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
-        """(N, 96, H, W) of an image (N, channels, H, W) of any size."""
+        """(N, 2 features, H, W) of an image (N, channels, H, W) of any size."""
         height, width = image.shape[-2:]
         return one_down(self.decoded(pad_to_multiple(image))[0][..., :height, :width].to(image.dtype))
 
@@ -56,26 +56,33 @@ class HalfPlaneUNet(UNet):
 class BlindSpotNetwork(nn.Module):
     """(N, channels, H, W) -> (N, outputs, H, W), where no output sees the input in its own place.
 
-    One branch sees the four rotations of the picture. 1x1 convolutions join its outputs.
+    One branch sees the four rotations of the picture. 1x1 convolutions join its outputs: of 384 and 96 channels with
+    the paper's 48 features.
     """
 
-    def __init__(self, channels: int, outputs: int) -> None:
+    def __init__(self, channels: int, outputs: int, features: int = FEATURES) -> None:
         super().__init__()
-        self.branch = HalfPlaneUNet(channels)
+        self.branch = HalfPlaneUNet(channels, features)
+        few, many = 2 * features, 4 * 2 * features
         self.join = nn.Sequential(
-            conv(4 * FEATURES, 4 * FEATURES, size=1),
+            conv(many, many, size=1),
             nn.LeakyReLU(SLOPE),
-            conv(4 * FEATURES, FEATURES, size=1),
+            conv(many, few, size=1),
             nn.LeakyReLU(SLOPE),
-            conv(FEATURES, outputs, gain="linear", size=1),
+            conv(few, outputs, gain="linear", size=1),
         )
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         """(N, outputs, H, W) of an image (N, channels, H, W) of any size."""
-        # One after the other, because a turned picture has another shape. Each is padded after it is turned: padding
+        # Two and two, because a picture on its side has another shape. Each is padded after it is turned: padding
         # repeats the border, and must be where the branch does not look.
-        sides = [_turned(self.branch(_turned(image, turns)), -turns) for turns in range(4)]
-        return self.join(torch.cat(sides, dim=1))
+        sides = [self._opposite(_turned(image, turns), -turns) for turns in (0, 1)]
+        return self.join(torch.cat([side for pair in sides for side in pair], dim=1))
+
+    def _opposite(self, image: torch.Tensor, back: int) -> list[torch.Tensor]:
+        """The branch's features of a picture and of the same upside down, both turned `back` from the picture."""
+        up, down = self.branch(torch.cat([image, _turned(image, 2)])).chunk(2)
+        return [_turned(up, back), _turned(down, back - 2)]
 
 
 class BlindSpotModel(nn.Module):
@@ -87,10 +94,10 @@ class BlindSpotModel(nn.Module):
     warm_up_steps = 1
     gradient_limit = math.inf
 
-    def __init__(self, sigma: float, covariance: Covariance = "full") -> None:
+    def __init__(self, sigma: float, covariance: Covariance = "full", features: int = FEATURES) -> None:
         super().__init__()
         self.variance = (sigma / 255.0) ** 2
-        self.network = BlindSpotNetwork(COLORS, COLORS + NUMBERS[covariance])
+        self.network = BlindSpotNetwork(COLORS, COLORS + NUMBERS[covariance], features)
 
     def forward(self, noisy: torch.Tensor) -> torch.Tensor:
         """The posterior mean; without a covariance, the prediction itself."""

@@ -92,6 +92,7 @@ def sampling_probability(decay: float, height: int, width: int) -> torch.Tensor:
     return torch.exp(-decay * torch.hypot(rows[:, None], columns))
 
 
+@cache
 def decay_for(share: float, height: int, width: int) -> float:
     """The decay with which `undersampled` measures this share, in (0, 1), of all frequencies."""
     low, high = 0.0, 100.0

@@ -10,7 +10,7 @@ import torch
 
 from noisewalk.denoiser.features import inverse_tone_map, network_input, tone_map
 from noisewalk.denoiser.losses import hdr_loss, l2_loss
-from noisewalk.denoiser.unet import UNet
+from noisewalk.denoiser.unet import FEATURES, UNet
 
 
 @dataclass(frozen=True)
@@ -48,8 +48,8 @@ class PaperModel(UNet):
     warm_up_steps = 1
     gradient_limit = math.inf
 
-    def __init__(self, variant: Variant = PAPER) -> None:
-        super().__init__()
+    def __init__(self, variant: Variant = PAPER, features: int = FEATURES) -> None:
+        super().__init__(features=features)
         self.variant = variant
 
     def forward(self, planes: torch.Tensor) -> torch.Tensor:

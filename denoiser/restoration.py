@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import torch
 
-from noisewalk.denoiser.unet import UNet
+from noisewalk.denoiser.unet import FEATURES, UNet
 
 Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
@@ -21,8 +21,8 @@ class RestorationModel(UNet):
     warm_up_steps = 1
     gradient_limit = math.inf
 
-    def __init__(self, loss: Loss, channels: int = 3) -> None:
-        super().__init__(channels, outputs=channels)
+    def __init__(self, loss: Loss, channels: int = 3, features: int = FEATURES) -> None:
+        super().__init__(channels, outputs=channels, features=features)
         self.compare = loss
 
     def forward(self, picture: torch.Tensor) -> torch.Tensor:
@@ -40,8 +40,8 @@ class KnownFrequenciesModel(RestorationModel):
     Gradients go through that too (Lehtinen et al. 2018, section 3.4).
     """
 
-    def __init__(self, loss: Loss) -> None:
-        super().__init__(loss, channels=1)
+    def __init__(self, loss: Loss, features: int = FEATURES) -> None:
+        super().__init__(loss, channels=1, features=features)
 
     def forward(self, planes: torch.Tensor) -> torch.Tensor:
         """The restored picture."""

@@ -11,6 +11,7 @@ from torch.nn import functional
 from noisewalk.denoiser.precision import mixed_precision
 
 LEVELS = 5
+FEATURES = 48  # of the paper
 SLOPE = 0.1
 
 
@@ -27,7 +28,8 @@ class UNet(nn.Module):
 
     (N, channels, H, W) -> (N, outputs, H, W), any H and W >= 1. 997,251 parameters for 9 channels and 3 outputs.
 
-    convolution: makes the layers, as `conv` does; last: how many features those at the end have.
+    convolution: makes the layers, as `conv` does. features: of the encoder; the decoder has twice as many, and 4/3 and
+    2/3 of them at full size, unless `last` says otherwise.
     """
 
     def __init__(
@@ -35,21 +37,24 @@ class UNet(nn.Module):
         channels: int = 9,
         outputs: int = 3,
         convolution: Callable[..., nn.Module] = conv,
-        last: tuple[int, int] = (64, 32),
+        features: int = FEATURES,
+        last: tuple[int, int] | None = None,
     ) -> None:
         super().__init__()
-        self.enc_conv0 = convolution(channels, 48)  # full size
-        self.enc_conv1 = convolution(48, 48)  # full size, pooled to 1/2
-        self.enc_conv2 = convolution(48, 48)  # 1/2
-        self.enc_conv3 = convolution(48, 48)  # 1/4
-        self.enc_conv4 = convolution(48, 48)  # 1/8
-        self.enc_conv5 = convolution(48, 48)  # 1/16
-        self.enc_conv6 = convolution(48, 48)  # 1/32
-        self.dec_conv5a, self.dec_conv5b = convolution(48 + 48, 96), convolution(96, 96)  # 1/16
-        self.dec_conv4a, self.dec_conv4b = convolution(96 + 48, 96), convolution(96, 96)  # 1/8
-        self.dec_conv3a, self.dec_conv3b = convolution(96 + 48, 96), convolution(96, 96)  # 1/4
-        self.dec_conv2a, self.dec_conv2b = convolution(96 + 48, 96), convolution(96, 96)  # 1/2
-        self.dec_conv1a, self.dec_conv1b = convolution(96 + channels, last[0]), convolution(*last)  # full size
+        few, many = features, 2 * features
+        last = last or (4 * few // 3, 2 * few // 3)
+        self.enc_conv0 = convolution(channels, few)  # full size
+        self.enc_conv1 = convolution(few, few)  # full size, pooled to 1/2
+        self.enc_conv2 = convolution(few, few)  # 1/2
+        self.enc_conv3 = convolution(few, few)  # 1/4
+        self.enc_conv4 = convolution(few, few)  # 1/8
+        self.enc_conv5 = convolution(few, few)  # 1/16
+        self.enc_conv6 = convolution(few, few)  # 1/32
+        self.dec_conv5a, self.dec_conv5b = convolution(few + few, many), convolution(many, many)  # 1/16
+        self.dec_conv4a, self.dec_conv4b = convolution(many + few, many), convolution(many, many)  # 1/8
+        self.dec_conv3a, self.dec_conv3b = convolution(many + few, many), convolution(many, many)  # 1/4
+        self.dec_conv2a, self.dec_conv2b = convolution(many + few, many), convolution(many, many)  # 1/2
+        self.dec_conv1a, self.dec_conv1b = convolution(many + channels, last[0]), convolution(*last)  # full size
         self.dec_conv1c = convolution(last[1], outputs, gain="linear")
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
@@ -62,7 +67,7 @@ class UNet(nn.Module):
     def decoded(self, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """The features of the decoder before the last layer. The sides of the image are multiples of 32.
 
-        32 channels at full size, 96 at 1/2 and 96 at 1/4, in the precision of `mixed_precision`.
+        With 48 features: 32 channels at full size, 96 at 1/2 and 96 at 1/4, in the precision of `mixed_precision`.
         """
         with mixed_precision(image.device):
             return self._decoded(image.contiguous(memory_format=torch.channels_last))

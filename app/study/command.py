@@ -18,6 +18,7 @@ from noisewalk.denoiser import DenoiserError
 from noisewalk.renderer import RendererError
 
 SWEPT = (0.1, 0.3, 0.5, 0.7, 0.9)
+SWEEP_STEPS = 400  # of each
 ELSEWHERE = {
     "losses": "figure 6, loss and tone map online: noisewalk variants SCENE",
     "targets": "figure 8, clean targets online: noisewalk SCENE --headless --targets clean",
@@ -26,12 +27,7 @@ ELSEWHERE = {
 
 def studies(talk: Talk) -> int:
     """Lists the studies."""
-    found = {row.name: row.about for row in ROWS} | {"all": "all of these, one after the other"} | ELSEWHERE
-    if talk.output.json:
-        talk.result(found)
-    else:
-        for name, about in found.items():
-            print(f"{name:<12}{about}")
+    talk.listing({row.name: row.about for row in ROWS} | {"all": "all of these, one after the other"} | ELSEWHERE)
     return 0
 
 
@@ -59,7 +55,9 @@ def _rows(options: StudyOptions) -> tuple[Study, ...]:
     if options.sweep and options.name != "impulse":
         raise UsageError(f"--sweep is for the study impulse, not for {options.name}")
     if options.sweep:
-        return tuple(replace(impulses(share), name=f"impulse-{share:.0%}".rstrip("%")) for share in SWEPT)
+        return tuple(
+            replace(impulses(share), name=f"impulse-{share:.0%}".rstrip("%"), steps=SWEEP_STEPS) for share in SWEPT
+        )
     if options.name == "budget":
         return (budget(options.captures),)
     if options.name == "all":

@@ -59,16 +59,14 @@ def captured(corruption: Corruption, scenes: int, captures: int, fixed: bool = F
     Each is an input, with any other of its scene as target. fixed: only the first, with the mean of the others.
     """
 
-    def capture(crops: Crops, scene: int, number: int) -> torch.Tensor:
-        return corruption(crops(seeded(0, scene))[:1], seeded(1, scene, number))
-
     def pair(crops: Crops, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
         scene = int(torch.randint(scenes, (), generator=generator))
-        first, second = torch.randperm(captures, generator=generator)[:2].tolist()
-        if not fixed:
-            return capture(crops, scene, first), capture(crops, scene, second)
-        others = [capture(crops, scene, number) for number in range(1, captures)]
-        return capture(crops, scene, 0), torch.stack(others).mean(0)
+        first, *others = torch.randperm(captures, generator=generator)[:2].tolist()
+        if fixed:
+            first, others = 0, list(range(1, captures))
+        picture = crops(seeded(0, scene))[:1]
+        targets = [corruption(picture, seeded(1, scene, number)) for number in others]
+        return corruption(picture, seeded(1, scene, first)), torch.stack(targets).mean(0)
 
     def draw(crops: Crops, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
         pairs = [pair(crops, generator) for _ in crops(generator)]

@@ -34,7 +34,7 @@ TO_TEST = ("astronaut.png", "chelsea.png", "camera.png")
 ONE_IN = 5  # of a folder's pictures is for testing
 MOST_TESTED = 24  # as many as Kodak has
 MOST_BYTES = 4 * 2**30  # of pictures in memory
-TESTED_SIDE = 128  # pixels a side of the tested middle of a picture; or two crops, if that is more
+TESTED_SIDE = 192  # pixels a side of the tested middle of a picture; or two crops, if that is more
 
 
 @dataclass(frozen=True, eq=False)

@@ -24,6 +24,9 @@ CLEAN_PAIRS = 4  # their mean is the clean picture; the noisy pair is not among 
 TRAINED, TESTED = 10, 3  # rooms
 SIZE = 64  # pixels a side, or the crop if that is larger
 EXPOSED = 0.3  # the median radiance of a room, so that dark and bright ones count alike in the PSNR
+# A lamp in view is dimmed to this radiance: one of 1000 would be all that L_HDR sees. How much a pixel is dimmed
+# depends on the clean picture alone. So the noise of the pair stays independent, and zero on the average.
+BRIGHTEST = 5.0
 OTHER, CLEAN = slice(CHANNELS, CHANNELS + 3), slice(CHANNELS + 3, CHANNELS + 6)  # of a room's planes
 ROOM_SEED = 10_000  # the kernel model was not pretrained on these
 
@@ -55,8 +58,10 @@ def render_room(scene: Scene, size: int, seed: int, number: int) -> torch.Tensor
     planes = [frame_planes(pair.a), *radiance.permute(0, 3, 1, 2).split(1)]
     room = torch.cat(planes, dim=1)[0].cpu().nan_to_num(0.0, 0.0, 0.0)
     exposure = EXPOSED / room[CLEAN].median().clamp(min=1e-4)
+    brightest = room[CLEAN].amax(0) * exposure
+    factor = exposure * (BRIGHTEST / brightest.clamp(min=BRIGHTEST))
     for radiant in (COLOR, OTHER, CLEAN):
-        room[radiant] *= exposure
+        room[radiant] *= factor
     return room
 
 

@@ -21,6 +21,7 @@ from noisewalk.denoiser.losses import AnnealedL0
 from noisewalk.denoiser.metrics import decibels
 from noisewalk.denoiser.online import choose_device
 from noisewalk.denoiser.trainer import Trainer, TrainingSettings
+from noisewalk.denoiser.unet import FEATURES
 from noisewalk.renderer import RenderCancelled
 
 QUIET = Talk(Output(quiet=True))
@@ -78,14 +79,15 @@ def measure(
 
     All variants see the same crops at the same steps, and the same corruption of them; only targets and losses differ.
     """
-    steps, crop = options.steps or study.steps, options.crop or study.crop
-    done = Measured(study, {"steps": steps, "crop": crop, "batch": options.batch, "seed": options.seed})
+    steps, crop, batch = options.steps or study.steps, options.crop or study.crop, options.batch or study.batch
+    settings = {"steps": steps, "crop": crop, "batch": batch, "features": options.features}
+    done = Measured(study, settings | {"seed": options.seed})
     try:
         pictures = study.pictures(options, crop, talk, stop.check)
         done.pictures = pictures.about
         tests = _tests(study, pictures, crop, options.seed)
         _measure_others(done, tests, talk)
-        learners = _Learners(study, options, partial(pictures.crops, options.batch, crop))
+        learners = _Learners(study, options, partial(pictures.crops, batch, crop))
         with talk.progress() as progress:
             task = progress.add_task(study.name, total=steps, note="")
             for step in range(steps):
@@ -151,21 +153,25 @@ class _Learners:
 
     def __init__(self, study: Study, options: StudyOptions, crops: Crops) -> None:
         device = choose_device(options.device)
-        settings = TrainingSettings(pretrained=False, learning_rate=study.learning_rate, seed=options.seed)
+        # Adam's best rate falls as a network gets wider (Yang et al. 2021, "Tensor Programs V").
+        rate = study.learning_rate * FEATURES / options.features
+        settings = TrainingSettings(pretrained=False, learning_rate=rate, seed=options.seed)
         # Not recorded on a GPU: the blind spot's Cholesky factors wait for the device, which a recording cannot do.
-        self.trainers = {variant.name: Trainer(settings, device, None, variant.build) for variant in study.variants}
+        builds = {variant.name: partial(variant.build, features=options.features) for variant in study.variants}
+        self.trainers = {name: Trainer(settings, device, None, build) for name, build in builds.items()}
         self._draws = {variant.name: variant.draw for variant in study.variants}
         self._crops, self._seed = crops, options.seed
 
     def learn(self, step: int, progress: float) -> None:
         """One training step of each variant. progress: of the training, from 0 to 1."""
+        # Each step has its own generator, so that variants that draw more numbers still see the same crops later.
+        drawn = {draw: draw(self._crops, seeded(self._seed, 3, step)) for draw in set(self._draws.values())}
         for name, trainer in self.trainers.items():
             for module in trainer.network.modules():
                 if isinstance(module, AnnealedL0):
                     module.progress.fill_(progress)
             trainer.set_learning_rate(trainer.settings.learning_rate * ramp(progress))
-            # Each step has its own generator, so that variants that draw more numbers still see the same crops later.
-            image, target = self._draws[name](self._crops, seeded(self._seed, 3, step))
+            image, target = drawn[self._draws[name]]
             trainer.step(image.to(trainer.device), target.to(trainer.device))
 
     @torch.no_grad()

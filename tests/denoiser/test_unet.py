@@ -22,6 +22,11 @@ def test_layers_are_the_papers() -> None:
     assert shapes == encoder | decoder | last
 
 
+def test_a_narrow_network_has_the_papers_proportions() -> None:
+    wide, narrow = ([p for p in UNet(9, features=n).parameters() if p.dim() == 1] for n in (48, 12))
+    assert [4 * len(bias) for bias in narrow[:-1]] == [len(bias) for bias in wide[:-1]]
+
+
 def test_activations_shrink_to_a_thirty_second_and_come_back() -> None:
     network, seen = UNet(9), {}
     for name, layer in network.named_children():

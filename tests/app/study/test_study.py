@@ -29,10 +29,10 @@ from noisewalk.app.study.training import NEVER, measure
 from noisewalk.denoiser.corruptions import gaussian
 from noisewalk.renderer.scene import Scene
 from tests.app.test_command_line import refused
-from tests.conftest import Run, Start, last_json
+from tests.conftest import Start
 
 QUIET = Talk(Output(quiet=True))
-TINY = ("--steps", "2", "--crop", "32")
+TINY = ("--steps", "2", "--crop", "32", "--features", "4")
 
 
 def white(picture: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
@@ -53,7 +53,7 @@ def of_tiny_pictures(row: Study) -> Study:
 
 @pytest.mark.parametrize("row", [*ROWS, impulses(0.5)], ids=lambda row: row.name)
 def test_each_study_runs_by_name_in_python(row: Study) -> None:
-    done = measure(of_tiny_pictures(row), StudyOptions(row.name, steps=1, crop=32), QUIET)
+    done = measure(of_tiny_pictures(row), StudyOptions(row.name, steps=1, crop=32, features=4), QUIET)
     assert done.state == "complete" and [len(points) for points in done.curves.values()] == [1] * len(row.variants)
     assert {"input", *(variant.name for variant in row.variants)} == set(done.psnr)
     assert all(0 < value <= 100 for value in done.psnr.values())
@@ -62,7 +62,8 @@ def test_each_study_runs_by_name_in_python(row: Study) -> None:
 
 def test_a_seed_repeats_a_study_and_another_does_not() -> None:
     row = of_tiny_pictures(STUDIES["gaussian"])
-    found = [measure(row, StudyOptions("gaussian", steps=2, crop=32, seed=seed), QUIET).curves for seed in (5, 5, 6)]
+    options = [StudyOptions("gaussian", steps=2, crop=32, features=4, seed=seed) for seed in (5, 5, 6)]
+    found = [measure(row, one, QUIET).curves for one in options]
     assert found[0] == found[1] != found[2]
 
 
@@ -183,18 +184,28 @@ def test_bm3d_denoises() -> None:
     assert (bm3d(seen, 25.0) - right).square().mean() < 0.1 * (seen - right).square().mean()
 
 
-def test_the_command_leaves_its_folder_and_repeats_itself(noisewalk: Run, tmp_path: Path) -> None:
+def test_the_command_leaves_its_folder_and_repeats_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     folder = picture_folder(tmp_path / "pictures")
-    words = ("study", "bernoulli", *TINY, "--images", folder, "--json")
-    done = noisewalk(*words)
-    assert done.returncode == 0, done.stderr
-    assert "33.17" in done.stderr and "to come out" in done.stderr and "--steps 300000" in done.stderr
+    monkeypatch.chdir(tmp_path)
+    words = ["study", "bernoulli", *TINY, "--images", str(folder), "--json"]
+    assert main(words) == 0
+    told = capsys.readouterr().err
+    assert "33.17" in told and "to come out" in told and "--steps 300000 --batch 4 --crop 256 --features 48" in told
     found = json.loads((tmp_path / "studies" / "001" / "result.json").read_text())
-    assert found["state"] == "complete" and found["settings"] == {"steps": 2, "crop": 32, "batch": 1, "seed": 0}
+    assert found["state"] == "complete" and found["settings"] == {
+        "steps": 2,
+        "crop": 32,
+        "batch": 4,
+        "features": 4,
+        "seed": 0,
+    }
     assert found["paper_psnr"]["clean"] == 33.01 and found["seconds_at_paper_scale"] > found["seconds"]
     assert Image.open(tmp_path / "studies" / "001" / "curves.png").width > 500
     assert Image.open(tmp_path / "studies" / "001" / "strip.png").width > 5 * 64
-    again = last_json(noisewalk(*words, "--quiet"))
+    assert main([*words, "--quiet"]) == 0
+    again = json.loads(capsys.readouterr().out)
     assert again["curves"] == found["curves"] and again["folder"] == str(Path("studies/002"))
 
 
@@ -203,7 +214,7 @@ def test_a_sweep_trains_for_each_share(
 ) -> None:
     folder = picture_folder(tmp_path / "pictures")
     monkeypatch.chdir(tmp_path)
-    assert main(["study", "impulse", "--sweep", "--steps", "1", "--crop", "32", "--images", str(folder), "--json"]) == 0
+    assert main(["study", "impulse", "--sweep", *TINY, "--images", str(folder), "--json"]) == 0
     out, told = capsys.readouterr()
     names = [f"impulse-{percent}" for percent in (10, 30, 50, 70, 90)]
     assert [one["study"] for one in json.loads(out)["studies"]] == names and "figure 5" in told
@@ -213,7 +224,7 @@ def test_a_sweep_trains_for_each_share(
 
 
 def test_ctrl_c_keeps_what_is_measured(tmp_path: Path, start: Start) -> None:
-    words = ("study", "mri", "--steps", "180", "--crop", "32", "--out", "stopped", "--json")
+    words = ("study", "mri", *TINY[2:], "--steps", "240", "--out", "stopped", "--json")
     child = start(*words)
     file, deadline = tmp_path / "stopped" / "result.json", time.monotonic() + 240
     while not file.exists():
@@ -223,7 +234,7 @@ def test_ctrl_c_keeps_what_is_measured(tmp_path: Path, start: Start) -> None:
     out, told = child.communicate(timeout=240)
     assert child.returncode == 130 and "Traceback" not in told, told
     found = json.loads(file.read_text())
-    assert found["state"] == "interrupted" and 30 <= found["curves"]["noisy"][-1][0] < 180
+    assert found["state"] == "interrupted" and 40 <= found["curves"]["noisy"][-1][0] < 240
     assert (tmp_path / "stopped" / "strip.png").exists() and json.loads(out)["curves"] == found["curves"]
 
 
