@@ -194,7 +194,7 @@ class OnlineDenoiser:
 
     def denoise_both(self, prepared: PreparedPair, weights: PublishedWeights | None = None) -> Denoised:
         """Like `denoise`, with each denoised half too."""
-        denoised, shown, _ = self._denoised(prepared, lambda: [prepared.second_opinion])
+        denoised, shown, _ = self._denoised(prepared, lambda: [prepared.second_opinion], weights)
         return Denoised(from_planes(denoised), _picture(shown))
 
     def denoise_gathered(self, prepared: PreparedPair) -> Denoised:
@@ -208,7 +208,7 @@ class OnlineDenoiser:
         return Denoised(from_planes(halves), _picture(shown))
 
     def _denoised(
-        self, prepared: PreparedPair, others: Callable[[], list[Opinion]]
+        self, prepared: PreparedPair, others: Callable[[], list[Opinion]], weights: PublishedWeights | None = None
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Our network's halves (2, 3, H, W), the picture to show (1, 3, H, W), and the halves that go with it.
 
