@@ -141,7 +141,7 @@ def _main() -> int:
         import_module(module)
     order = _serve(socket.socket(fileno=int(sys.argv[1])))
     if order is None:
-        return 0
+        os._exit(0)
     from noisewalk.app.__main__ import main
 
     os.chdir(order["cwd"])
@@ -157,7 +157,7 @@ def _main() -> int:
         code = 1
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
-    # Not the usual way: Dr.Jit's library waits at the end for threads that stay in the process that imported it.
+    # Not the usual end: Dr.Jit's library would wait for threads that stay in the process that has imported it.
     os._exit(code)
 
 
