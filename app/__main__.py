@@ -19,6 +19,7 @@ from noisewalk.app.arguments import (
     add_model,
     add_path,
     add_renderer,
+    add_spp,
     film,
     names_of,
     positive,
@@ -56,24 +57,32 @@ if TYPE_CHECKING:
     from noisewalk.app.console import Talk
 
 USAGE = """\
-noisewalk SCENE [options]              fly through the scene in a window (F1 lists the keys)
-noisewalk SCENE --browser [options]    the same in a browser, also from another machine
-noisewalk SCENE --headless [options]   walk a path, train and denoise, leave a run folder
-noisewalk compare SCENE... [options]   our models and Open Image Denoise on the same walk
-noisewalk video RUN|SCENE -o FILE      the denoised flight as .mp4, or as numbered .png or .exr
-noisewalk variants SCENE [options]     the paper's loss variants on the same walk (its figure 6)
-noisewalk study [NAME] [options]       the paper's other corruptions, each learned from noise alone; no NAME: a list
-noisewalk bench [SCENE] [options]      how long each stage of a frame takes here, and why not less
-noisewalk reference SCENE [options]    render the references of a path ahead of time
-noisewalk scenes                       list the bundled scenes
-noisewalk path SCENE -o path.json      write out the path that a walk would take
-noisewalk denoise FRAMES... [options]  denoise frames of any renderer, and learn from their second halves
-noisewalk export RUN -o FILE           take the trained network out of a run, for us or as ONNX
-noisewalk pretrain -o FILE [options]   make the weights that the kernel model starts from
-noisewalk cache [--clear]              size of the reference cache, or clear it
-noisewalk doctor                       what this machine can do
+fly, and watch it learn
+  noisewalk SCENE [options]              in a window (F1 lists the keys)
+  noisewalk SCENE --browser [options]    in a browser, also from another machine
+  noisewalk SCENE --headless [options]   walk a path without a window, leave a run folder
+  noisewalk scenes                       list the bundled scenes
+  noisewalk doctor                       what this machine can do
 
-SCENE is a bundled name or the path of a Mitsuba 3 XML file. 'noisewalk COMMAND --help' has the options."""
+use what was learned
+  noisewalk video RUN|SCENE -o FILE      the denoised flight as .mp4, or as numbered .png or .exr
+  noisewalk export RUN -o FILE           take the trained network out of a run, for us or for other programs
+  noisewalk denoise FRAMES... [options]  denoise frames of any renderer, and learn from their second halves
+
+compare and study
+  noisewalk compare SCENE... [options]   our models and Open Image Denoise on the same walk
+  noisewalk variants SCENE [options]     the paper's loss variants on the same walk (its figure 6)
+  noisewalk study [NAME] [options]       the paper's other corruptions, each learned from noise alone; no NAME: a list
+  noisewalk bench [SCENE] [options]      how long each stage of a frame takes here, and why not less
+
+prepare
+  noisewalk reference SCENE [options]    render the references of a walk ahead of time, here or on a cluster
+  noisewalk path SCENE -o path.json      write out the path that a walk would take
+  noisewalk cache [--clear]              size of the reference cache, or clear it
+  noisewalk pretrain -o FILE [options]   make the weights that the kernel model starts from
+
+SCENE is a bundled name or the path of a Mitsuba 3 XML file. 'noisewalk COMMAND --help' has the options,
+and 'noisewalk SCENE --help' those of the first three."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -113,13 +122,18 @@ def _fail(error: Exception) -> int:
 
 def _walk(words: list[str]) -> int:
     parser = walk_parser("noisewalk", *WALK_CHOICES)
-    parser.add_argument("--headless", action="store_true", help="walk the path without a window")
-    parser.add_argument("--browser", action="store_true", help="fly in a browser instead of a window")
-    parser.add_argument("--host", help=f"that --browser listens on; default: {BROWSER_HOST}: this machine only")
-    parser.add_argument("--port", type=whole(0, 65535), help=f"default: {BROWSER_PORT}; 0: any free one")
+    browser = parser.add_argument_group("in a browser")
+    browser.add_argument("--browser", action="store_true", help="fly in a browser instead of a window")
+    host = f"address that it listens on; default: {BROWSER_HOST}: this machine only"
+    browser.add_argument("--host", metavar="ADDRESS", help=host)
+    port = f"default: {BROWSER_PORT}; 0: any free one"
+    browser.add_argument("--port", type=whole(0, 65535), metavar="N", help=port)
+    headless = parser.add_argument_group("without a window")
+    headless.add_argument("--headless", action="store_true", help="walk the path, and leave a run folder")
     out = "run folder; default: runs/SCENE, numbered; a finished run there is extended by more --frames"
-    parser.add_argument("--out", type=Path, metavar="DIR", help=out)
-    parser.add_argument("--save-frames", choices=SAVED_FRAMES, help="keep every denoised frame in the run folder")
+    headless.add_argument("--out", type=Path, metavar="DIR", help=out)
+    saved = "keep every denoised frame in the run folder: linear, or tone mapped"
+    headless.add_argument("--save-frames", choices=SAVED_FRAMES, help=saved)
     given = parser.parse_args(words)
     options, talk = walk_options(given), talk_of(given)
     if given.browser and given.headless:
@@ -233,7 +247,7 @@ def _bench(words: list[str]) -> int:
     parser.add_argument("--repeats", type=whole(1, 10**4), default=BENCH_REPEATS, help="default: %(default)s")
     minutes = "after which no more stages are measured; default: %(default)s"
     parser.add_argument("--minutes", type=whole(1, 10**4), default=BENCH_MINUTES, help=minutes)
-    parser.add_argument("--spp", type=whole(1, 4096), default=DEFAULTS.spp, help="of each half; default: %(default)s")
+    add_spp(parser)
     timeline = "also write a timeline of overlapped frames, for https://ui.perfetto.dev"
     parser.add_argument("--trace", type=Path, metavar="FILE", help=timeline)
     add_machine(parser)
@@ -332,7 +346,8 @@ def _pretrain(words: list[str]) -> int:
 def _cache(words: list[str]) -> int:
     parser = with_talk(Parser("noisewalk cache"))
     parser.add_argument("--clear", action="store_true", help="delete all cached references")
-    parser.add_argument("--cache-dir", type=Path, default=DEFAULTS.cache_dir, metavar="DIR")
+    cache_dir = "whose size is told; default: %(default)s"
+    parser.add_argument("--cache-dir", type=Path, default=DEFAULTS.cache_dir, metavar="DIR", help=cache_dir)
     given = parser.parse_args(words)
     from noisewalk.app.tools import cache
 
