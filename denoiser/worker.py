@@ -148,11 +148,7 @@ class TrainerThread:
         return None if self._failure is None else _failed(self._failure)
 
     def pause(self, on: bool) -> None:
-        with self._condition:
-            self._trainer.halted = on
-            if on:
-                self._waiting = None
-            self._condition.notify_all()
+        self._trainer.halted = on  # a pair that waits is taken, and none of its steps is done
 
     def submit(self, pair: PreparedPair) -> None:
         """Puts a pair into the mailbox, where it replaces one that still waits. Returns at once."""

@@ -61,6 +61,39 @@ def test_after_an_exception_the_picture_goes_on_with_what_was_learned_before(
     assert load_weights(tmp_path / "kept.safetensors")[1]["steps"] == 1
 
 
+@pytest.mark.parametrize("pacing", ["lockstep", "free"])
+def test_training_can_be_revived_and_goes_on_from_what_was_learned(
+    pacing: Pacing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(trainer: Trainer, pair: PreparedPair) -> TrainingReport:
+        raise ValueError("broken")
+
+    with OnlineDenoiser(QUICK, "cpu", pacing) as denoiser:
+        denoiser.submit(frame(denoiser, 0))
+        wait_for(lambda: denoiser.weights().steps == 1)
+        learned = denoiser.weights().parameters
+        with monkeypatch.context() as broken:
+            broken.setattr(Trainer, "train", fails)
+            wait_for(lambda: hears_of_it(denoiser, 1))
+        assert str(denoiser.failure) == "training failed: broken" and not denoiser.in_hand
+        denoiser.revive()
+        assert denoiser.failure is None and denoiser.weights().steps == 1
+        assert all(torch.equal(value, learned[name]) for name, value in denoiser.weights().parameters.items())
+        denoiser.submit(frame(denoiser, 2))
+        wait_for(lambda: denoiser.weights().steps == 2)
+
+
+@pytest.mark.parametrize("pacing", ["lockstep", "free"])
+def test_while_training_is_paused_nothing_is_learned(pacing: Pacing) -> None:
+    with OnlineDenoiser(QUICK, "cpu", pacing) as denoiser:
+        denoiser.pause(True)
+        denoiser.submit(frame(denoiser, 0))
+        assert denoiser.weights().steps == 0 and not denoiser.in_hand
+        denoiser.pause(False)
+        denoiser.submit(frame(denoiser, 1))
+        wait_for(lambda: denoiser.weights().steps == 1)
+
+
 @pytest.mark.parametrize("model", ["kernel", "paper"])
 def test_a_hundred_frames_of_broken_losses_teach_nothing_are_counted_and_are_over_when_they_end(model: str) -> None:
     with OnlineDenoiser(replace(QUICK, model=model), "cpu", "lockstep") as denoiser:
