@@ -204,9 +204,8 @@ ROWS = (
         test=fixed(corruptions.text, 0.25),
         paper={"input": 17.12, "L2": 26.89, "L1": 35.75, "clean": 35.82},
         expected="L1 far ahead of L2",
-        batch=1,
         crop=64,  # a smaller one is nearly covered by a single string
-        steps=1500,
+        steps=500,
     ),
     impulses(PAPER_SHARE),
     Study(
