@@ -87,6 +87,7 @@ class Parent:
         self._process = subprocess.Popen(
             [sys.executable, "-m", "tests.children", str(theirs.fileno())],
             cwd=ROOT,
+            env=os.environ | {"OMP_NUM_THREADS": "1"},  # threads of OpenMP would not be there after a fork
             pass_fds=[theirs.fileno()],
             start_new_session=True,
         )
