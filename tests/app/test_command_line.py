@@ -210,7 +210,7 @@ def test_a_finished_run_is_extended_to_the_numbers_of_a_longer_one(
     saved = sorted(file.name for file in (tmp_path / "run" / "frames").iterdir())
     assert saved == [f"{index:06d}.png" for index in range(6, STOPPED_FRAMES)]
     for words in (more, walk_words(tiny_xml, 4, *CLEAN, "--out", "run")):
-        refused_again = noisewalk(*words)
+        refused_again = noisewalk(*words, "--quiet")
         refused(
             refused_again.returncode,
             refused_again.stdout,
