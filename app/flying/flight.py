@@ -60,6 +60,11 @@ class Flight:
         self.path, self.frame, self.playing, self.edited, self.selected = path, 0, False, False, None
         self._recorded, self._step = None, 1
 
+    def restore(self, path: CameraPath) -> None:
+        """Takes an earlier or later state of the same path, after an undo."""
+        self.path, self.edited, self.playing, self.selected = path, True, False, None
+        self.frame = min(self.frame, len(path) - 1)
+
     def view(self) -> Viewpoint:
         """The view of the present frame."""
         assert self.path

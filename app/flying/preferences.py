@@ -15,18 +15,22 @@ from noisewalk.renderer.files import written_aside
 
 FILE = Path(platformdirs.user_config_dir("noisewalk")) / "viewer.json"
 MAX_RECENT = 12
+TEXT_SCALES = (0.7, 2.5)
 WINDOW_SIZE = (1280, 720)
 
 
 @dataclass(frozen=True)
 class Preferences:
-    """exposure: in stops. speed: in viewing distances per second. layout: ImGui's own text. window: (width, height)."""
+    """exposure: in stops. speed: in viewing distances per second. text_scale: of all text, beside the display's own.
+    layout: ImGui's own text. window: (width, height).
+    """
 
     exposure: float = 0.0
     tone: str = "paper"
     error_scale: float = 0.25
     speed: float = 0.5
     at_end: str = "round"
+    text_scale: float = 1.0
     recent: tuple[str, ...] = ()
     window: tuple[int, int] = WINDOW_SIZE
     layout: str = field(default="", repr=False)
@@ -76,6 +80,7 @@ _CHECKS: dict[str, Any] = {
     "error_scale": _number(1e-3, 1),
     "speed": _number(1e-3, 1e3),
     "at_end": lambda value: isinstance(value, str) and value in ENDS,
+    "text_scale": _number(*TEXT_SCALES),
     "recent": lambda value: isinstance(value, list) and all(map(_text, value)),
     "window": _window,
     "layout": _text,

@@ -17,8 +17,9 @@ from noisewalk.app.flying.controls import FOV_RANGE, FlyCamera, Steering, reproj
 from noisewalk.app.flying.engine import Engine
 from noisewalk.app.flying.file_jobs import FileJobs, read_path, write_screenshot
 from noisewalk.app.flying.flight import Flight
-from noisewalk.app.flying.messages import Picture, SceneFacts, Viewpoint, Wish, printable
-from noisewalk.app.flying.preferences import Preferences, save_preferences
+from noisewalk.app.flying.messages import Knobs, Picture, SceneFacts, Viewpoint, Wish, printable
+from noisewalk.app.flying.preferences import TEXT_SCALES, Preferences, save_preferences
+from noisewalk.app.flying.undo import Undo
 from noisewalk.app.flying.view import EXPOSURE_RANGE, DisplaySettings
 from noisewalk.app.layers import as_array
 
@@ -32,6 +33,14 @@ MAX_ITERATIONS, MAX_SPP, MAX_CROP = 64, 256, 1024  # of the knobs
 SCENE_FILES, PATH_FILES, WEIGHT_FILES = ("*.xml",), ("*.json",), ("*.safetensors",)
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Doubt:
+    """What would be lost by an action, which is done when the person wants it."""
+
+    text: str
+    action: Callable[[], None]
 
 
 @dataclass(frozen=True)
@@ -61,6 +70,7 @@ class Viewer:
         self.panels_shown = True
         self.help_shown = False
         self.question: Question | None = None
+        self.doubt: Doubt | None = None
         self.typed = ""  # into the path field of the question
         self.quitting = self.screenshot_wanted = False
         self.errors: list[str] = []
@@ -71,6 +81,8 @@ class Viewer:
         self._moved_at = -1e9
         self._seen = self.camera.viewpoint
         self._files = FileJobs()
+        self._undo: Undo[tuple[CameraPath | None, Knobs]] = Undo()
+        self.text_scale = preferences.text_scale
 
     @property
     def picture(self) -> Picture | None:
@@ -127,6 +139,7 @@ class Viewer:
             self.camera.move_to(self.flight.view())
         seen = self.camera.viewpoint
         self.flight.record_tick(seen, now)
+        self._undo.see((self.flight.path, self.knobs), now)
         if not seen.same_as(self._seen):
             self._seen, self._moved_at = seen, now
         walking = self.flight.walking
@@ -134,6 +147,33 @@ class Viewer:
         path_frame = self.flight.frame if walking else None
         oidn = any(view.shows("oidn") for view in self.views)
         self.engine.show(Wish(self.knobs, *seen, moving=self.moving, path_frame=path_frame, oidn=oidn))
+
+    def undo(self) -> None:
+        """Takes back the last change of the path or of a knob."""
+        self._restore(self._undo.back(), "nothing to undo")
+
+    def redo(self) -> None:
+        """Does again what was undone."""
+        self._restore(self._undo.forth(), "nothing to redo")
+
+    def _restore(self, state: tuple[CameraPath | None, Knobs] | None, otherwise: str) -> None:
+        if state is None:
+            self.toast(otherwise)
+            return
+        path, self.knobs = state
+        if path is not None and path is not self.flight.path:
+            self.flight.restore(path)
+
+    def carefully(self, action: Callable[[], None]) -> None:
+        """Does what would lose an unsaved path, but asks first if there is one."""
+        if self.flight.edited:
+            self.doubt = Doubt("The path has changes that are not saved.", action)
+        else:
+            action()
+
+    def enlarge(self, factor: float) -> None:
+        """Makes all text larger or smaller."""
+        self.text_scale = float(np.clip(self.text_scale * factor, *TEXT_SCALES))
 
     def look(self, right: float, down: float) -> None:
         """Turns the camera by a drag, in heights of the picture."""
@@ -218,11 +258,11 @@ class Viewer:
         """Takes files dropped on the window: scenes, paths or weights. Their names tell which."""
         file = Path(paths[0])
         if file.suffix == ".json":
-            self.load_path(file)
+            self.carefully(lambda: self.load_path(file))
         elif file.suffix == ".safetensors":
             self.load_weights(file)
         else:
-            self.open_scene(str(file))
+            self.carefully(lambda: self.open_scene(str(file)))
 
     def ask_scene(self) -> None:
         """Asks which scene to open."""
@@ -233,10 +273,11 @@ class Viewer:
         """Asks which path to fly."""
         self.question = Question("Load path", False, PATH_FILES, "path.json", self.load_path)
 
-    def ask_save_path(self) -> None:
-        """Asks where to save the path."""
+    def ask_save_path(self, then: Callable[[], None] = lambda: None) -> None:
+        """Asks where to save the path. then: what to do when it is saved."""
         if self.flight.path is not None:
-            self.question = Question("Save path", True, PATH_FILES, f"{self._name()}-path.json", self.save_path)
+            default = f"{self._name()}-path.json"
+            self.question = Question("Save path", True, PATH_FILES, default, lambda file: self.save_path(file, then))
 
     def ask_load_weights(self) -> None:
         """Asks which weights to continue from."""
@@ -264,8 +305,8 @@ class Viewer:
             own = next(iter(self.scene.views.values())) if self.scene else Viewpoint(np.eye(4), 45.0)
             self._with_files(lambda: read_path(file, own.principal_point), take)
 
-    def save_path(self, file: Path) -> None:
-        """Saves the path for another flight, here or headless."""
+    def save_path(self, file: Path, then: Callable[[], None] = lambda: None) -> None:
+        """Saves the path for another flight, here or headless. then: what to do when it is saved."""
         path = self.flight.path
         assert path
 
@@ -277,6 +318,7 @@ class Viewer:
         def saved(_: None) -> None:
             self.flight.edited = self.flight.path is not path
             self.toast(f"path saved: {file}")
+            then()
 
         self._with_files(save, saved)
 
@@ -308,6 +350,7 @@ class Viewer:
             error_scale=view.error_scale,
             speed=self.camera.speed,
             at_end=self.flight.at_end,
+            text_scale=self.text_scale,
             window=window,
             layout=layout,
         )
@@ -374,5 +417,6 @@ class Viewer:
         if not same:
             self.camera.place(next(iter(scene.views.values())), scene.distance)
             self.flight.take(scene.path)
+            self._undo.begin((scene.path, self.knobs))
             self.view.fit()
             self.preferences = self.preferences.with_recent(scene.file)

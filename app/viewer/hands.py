@@ -14,7 +14,7 @@ from noisewalk.app.viewer.overlays import over_split
 
 Key = imgui.Key
 EXPOSURE_STEP = 0.5
-ZOOM_STEP = 1.15
+ZOOM_STEP = TEXT_STEP = 1.15
 BUTTONS = (imgui.MouseButton_.left, imgui.MouseButton_.middle, imgui.MouseButton_.right)
 MAX_TICK = 0.1  # seconds; after a slow frame the camera must not jump
 
@@ -29,6 +29,8 @@ class Hands:
         """Acts on the viewer, and returns how to steer the camera. To be called once a frame, after ImGui's windows."""
         io = imgui.get_io()
         self._mouse(viewer, area, io)
+        if imgui.is_key_pressed(Key.escape):
+            imgui.internal.close_popups_except_modals()  # menus and lists
         if io.want_capture_keyboard or io.want_text_input:
             return None
         self._shortcuts(viewer, io)
@@ -88,16 +90,20 @@ class Hands:
     def _shortcuts(self, viewer: Viewer, io: imgui.IO) -> None:
         if io.key_ctrl:
             keys = {
-                Key.o: viewer.ask_scene,
+                Key.o: lambda: viewer.carefully(viewer.ask_scene),
                 Key.s: viewer.ask_save_path,
                 Key.e: viewer.ask_save_weights,
-                Key.q: viewer.quit,
+                Key.q: lambda: viewer.carefully(viewer.quit),
+                Key.z: viewer.redo if io.key_shift else viewer.undo,
+                Key.y: viewer.redo,
+                Key.equal: lambda: viewer.enlarge(TEXT_STEP),
+                Key.minus: lambda: viewer.enlarge(1 / TEXT_STEP),
             }
         elif io.key_shift:
             keys = {Key.r: viewer.restart_network, Key.space: lambda: viewer.play(every_frame=True)}
         else:
             keys = {
-                Key.r: viewer.record,
+                Key.r: lambda: record(viewer),
                 Key.k: lambda: viewer.flight.add(viewer.camera.viewpoint),
                 Key.space: viewer.play,
                 Key.t: lambda: viewer.train(not viewer.knobs.train),
@@ -116,6 +122,14 @@ class Hands:
         for key, action in keys.items():
             if imgui.is_key_pressed(key, repeat=key in (Key.left_bracket, Key.right_bracket)):
                 action()
+
+
+def record(viewer: Viewer) -> None:
+    """Starts or ends a recording. The start asks first if an unsaved path would be replaced."""
+    if viewer.flight.recording:
+        viewer.record()
+    else:
+        viewer.carefully(viewer.record)
 
 
 def _held(key: imgui.Key) -> float:

@@ -15,6 +15,7 @@ from noisewalk.app.viewer.panels import draw_controls, draw_menu
 FONT_SIZE = 15.0
 CONTROLS, GRAPHS = "Controls", "Graphs"
 CONTROLS_WIDTH, GRAPHS_HEIGHT = 310.0, 196.0  # at scale 1
+ROOMY = (760.0, 480.0)  # in a smaller window, controls or graphs fold: the picture stays
 
 
 class Interface:
@@ -39,13 +40,16 @@ class Interface:
     def draw(self, viewer: Viewer) -> Area:
         """Draws all windows of one frame. Returns the area of the picture, in ImGui's units."""
         display = imgui.get_main_viewport()
+        imgui.get_style().font_scale_main = viewer.text_scale
         if not viewer.panels_shown:
             area = Area(display.pos.x, display.pos.y, display.size.x, display.size.y)
         else:
             self._arrange |= draw_menu(viewer)
             area = self._dock(display)
-            draw_controls(CONTROLS, viewer)
-            draw_graphs(GRAPHS, viewer)
+            if display.size.x >= ROOMY[0] * self._scale:
+                draw_controls(CONTROLS, viewer)
+            if display.size.y >= ROOMY[1] * self._scale:
+                draw_graphs(GRAPHS, viewer)
         draw_overlays(viewer, area)
         return area
 
@@ -106,8 +110,8 @@ def _style(scale: float) -> None:
         imgui.Col_.button: (0.22, 0.245, 0.28, 1.0),
         imgui.Col_.button_hovered: (0.27, 0.33, 0.4, 1.0),
         imgui.Col_.button_active: (0.24, 0.42, 0.6, 1.0),
-        imgui.Col_.slider_grab: (0.36, 0.6, 0.84, 1.0),
-        imgui.Col_.slider_grab_active: (0.47, 0.7, 0.93, 1.0),
+        imgui.Col_.slider_grab: (0.36, 0.6, 0.84, 0.5),  # the number behind it stays legible
+        imgui.Col_.slider_grab_active: (0.47, 0.7, 0.93, 0.6),
         imgui.Col_.check_mark: (0.47, 0.7, 0.93, 1.0),
         imgui.Col_.text: (0.9, 0.91, 0.92, 1.0),
         imgui.Col_.text_disabled: (0.6, 0.62, 0.65, 1.0),

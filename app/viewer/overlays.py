@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import time
+from fnmatch import fnmatch
 from pathlib import Path
 
 from imgui_bundle import imgui
@@ -14,6 +15,7 @@ from noisewalk.app.flying.view import ERRORS, MODES, colors
 from noisewalk.app.flying.viewer import Viewer
 from noisewalk.app.layers import as_array
 from noisewalk.app.viewer.display import Area
+from noisewalk.renderer.bundled import bundled_scenes
 
 KEYS = (
     ("W A S D", "fly forward, left, back, right"),
@@ -37,6 +39,8 @@ KEYS = (
     ("Shift + R", "start the network afresh"),
     ("F2", "screenshot: PNG and EXR"),
     ("Ctrl + O, S, E", "open a scene, save the path, export the weights"),
+    ("Ctrl + Z", "undo a change of the path or of a knob; Ctrl + Shift + Z does it again"),
+    ("Ctrl + =, -", "larger or smaller text"),
     ("Tab", "only the picture"),
     ("F1", "this help"),
     ("Ctrl + Q", "quit"),
@@ -52,6 +56,7 @@ _CARD = (
 _PASSIVE = _CARD | imgui.WindowFlags_.no_inputs | imgui.WindowFlags_.no_focus_on_appearing
 HANDLE = 7.0  # half the width of what can be grabbed, at scale 1
 DIALOG_WIDTH = 460.0
+MOST_COMPLETIONS, MOST_SCANNED = 6, 2000
 
 
 def draw_overlays(viewer: Viewer, area: Area) -> None:
@@ -66,6 +71,7 @@ def draw_overlays(viewer: Viewer, area: Area) -> None:
     _toasts(viewer, area)
     _failure(viewer)
     _errors(viewer)
+    _doubt(viewer)
     _question(viewer)
     _help(viewer)
 
@@ -233,6 +239,33 @@ def _errors(viewer: Viewer) -> None:
     imgui.end_popup()
 
 
+def _doubt(viewer: Viewer) -> None:
+    """Asks before something unsaved is lost."""
+    doubt, title = viewer.doubt, "Not saved"
+    if doubt is None:
+        return
+    if not imgui.is_popup_open(title):
+        imgui.open_popup(title)
+    _centre_window()
+    shown, _ = imgui.begin_popup_modal(title, flags=imgui.WindowFlags_.always_auto_resize)
+    if not shown:
+        return
+    imgui.text_unformatted(doubt.text)
+    imgui.spacing()
+    width = imgui.ImVec2(8 * imgui.get_font_size(), 0)
+    for label, action in (
+        ("save...", lambda: viewer.ask_save_path(doubt.action)),
+        ("lose them", doubt.action),
+        ("cancel", lambda: None),
+    ):
+        if imgui.button(label, width) or (label == "cancel" and imgui.is_key_pressed(imgui.Key.escape)):
+            viewer.doubt = None
+            imgui.close_current_popup()
+            action()
+        imgui.same_line()
+    imgui.end_popup()
+
+
 def _question(viewer: Viewer) -> None:
     """A path field. It takes the place of the desktop's own file dialog where there is none."""
     question = viewer.question
@@ -254,6 +287,9 @@ def _question(viewer: Viewer) -> None:
     file = Path(os.path.expanduser(viewer.typed.strip()))
     problem = _problem(file, question.save) if viewer.typed.strip() else "no name yet"
     imgui.text_disabled(problem or ("a new file" if question.save else "is there"))
+    for name in [] if question.save else _completions(viewer.typed, question.patterns):
+        if imgui.selectable(name, False, imgui.SelectableFlags_.no_auto_close_popups)[0]:
+            viewer.typed = name
     width = imgui.ImVec2(8 * imgui.get_font_size(), 0)
     imgui.begin_disabled(bool(problem))
     accepted = imgui.button("save" if question.save else "open", width)
@@ -270,12 +306,29 @@ def _question(viewer: Viewer) -> None:
     imgui.end_popup()
 
 
+def _completions(typed: str, patterns: tuple[str, ...]) -> list[str]:
+    """Folders and fitting files that begin with what was typed, a few of them."""
+    folder, _, start = os.path.expanduser(typed).rpartition("/")
+    try:
+        with os.scandir(f"{folder}/" if folder or typed.startswith("/") else ".") as entries:
+            seen = [(entry.name, entry.is_dir()) for entry in itertools.islice(entries, MOST_SCANNED)]
+    except (OSError, ValueError):
+        return []
+    prefix = typed[: len(typed) - len(start)]
+    fitting = [
+        f"{prefix}{name}{'/' if is_folder else ''}"
+        for name, is_folder in sorted(seen)
+        if name.startswith(start) and (is_folder or any(fnmatch(name, pattern) for pattern in patterns))
+    ]
+    return [name for name in fitting if name != typed][:MOST_COMPLETIONS]
+
+
 def _problem(file: Path, save: bool) -> str:
     if save:
         if os.path.exists(file):  # unlike Path.exists, it accepts any name
             return "exists already, and is not overwritten"
         return "" if os.path.isdir(file.absolute().parent) else f"no such folder: {file.absolute().parent}"
-    return "" if os.path.exists(file) else "no such file"
+    return "" if os.path.exists(file) or str(file) in bundled_scenes() else "no such file"
 
 
 def _help(viewer: Viewer) -> None:

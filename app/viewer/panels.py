@@ -14,6 +14,8 @@ from noisewalk.app.flying.flight import ENDS, SECONDS_RANGE
 from noisewalk.app.flying.messages import printable
 from noisewalk.app.flying.view import ERRORS, EXPOSURE_RANGE, MODES, TONES
 from noisewalk.app.flying.viewer import MAX_CROP, MAX_ITERATIONS, MAX_SPP, Viewer
+from noisewalk.app.viewer.hands import TEXT_STEP, record
+from noisewalk.app.viewer.tips import tip
 from noisewalk.renderer.bundled import bundled_scenes
 
 _CLAMPED = imgui.SliderFlags_.always_clamp
@@ -27,26 +29,30 @@ def draw_menu(viewer: Viewer) -> bool:
     if not imgui.begin_main_menu_bar():
         return arrange
     if imgui.begin_menu("File"):
-        _item("Open scene...", "Ctrl+O", viewer.ask_scene)
+        _item("Open scene...", "Ctrl+O", lambda: viewer.carefully(viewer.ask_scene))
         if imgui.begin_menu("Bundled scenes"):
             for name in bundled_scenes():
-                _item(name, "", partial(viewer.open_scene, name))
+                _item(name, "", partial(viewer.carefully, partial(viewer.open_scene, name)))
             imgui.end_menu()
         if imgui.begin_menu("Recent", bool(viewer.preferences.recent)):
             for scene in viewer.preferences.recent:
-                _item(scene, "", partial(viewer.open_scene, scene))
+                _item(scene, "", partial(viewer.carefully, partial(viewer.open_scene, scene)))
             imgui.end_menu()
         imgui.separator()
         _item("Screenshot (PNG and EXR)", "F2", viewer.ask_screenshot)
         imgui.separator()
-        _item("Quit", "Ctrl+Q", viewer.quit)
+        _item("Quit", "Ctrl+Q", lambda: viewer.carefully(viewer.quit))
+        imgui.end_menu()
+    if imgui.begin_menu("Edit"):
+        _item("Undo", "Ctrl+Z", viewer.undo)
+        _item("Redo", "Ctrl+Shift+Z", viewer.redo)
         imgui.end_menu()
     if imgui.begin_menu("Path"):
         _item("Pause" if viewer.flight.playing else "Play", "Space", viewer.play)
         _item("Train along the path", "Shift+Space", lambda: viewer.play(every_frame=True))
-        _item("Stop recording" if viewer.flight.recording else "Record my flight", "R", viewer.record)
+        _item("Stop recording" if viewer.flight.recording else "Record my flight", "R", lambda: record(viewer))
         imgui.separator()
-        _item("Load path...", "", viewer.ask_load_path)
+        _item("Load path...", "", lambda: viewer.carefully(viewer.ask_load_path))
         _item("Save path...", "Ctrl+S", viewer.ask_save_path)
         imgui.end_menu()
     if imgui.begin_menu("Training"):
@@ -63,6 +69,9 @@ def draw_menu(viewer: Viewer) -> bool:
         _item("Whole picture", "F", viewer.view.fit)
         smooth = viewer.view.smooth
         _item("Interpolate magnified pixels", "", lambda: setattr(viewer.view, "smooth", not smooth), smooth)
+        imgui.separator()
+        _item("Larger text", "Ctrl+=", lambda: viewer.enlarge(TEXT_STEP))
+        _item("Smaller text", "Ctrl+-", lambda: viewer.enlarge(1 / TEXT_STEP))
         _item("Only the picture", "Tab", lambda: setattr(viewer, "panels_shown", False))
         arrange = imgui.menu_item_simple("Default layout")
         imgui.end_menu()
@@ -105,6 +114,7 @@ def _picture(viewer: Viewer) -> None:
     view = viewer.view
     view.left = _choice("shown", view.left, MODES)
     _, view.split_on = imgui.checkbox("split with", view.split_on)
+    tip("split with")
     imgui.same_line()
     imgui.set_next_item_width(-1.0)
     if not view.split_on:
@@ -134,6 +144,7 @@ def _camera(viewer: Viewer) -> None:
             if imgui.selectable(name, False)[0]:
                 viewer.go_to_view(name)
         imgui.end_combo()
+    tip("sensor")
     fov = _slider("field of view", camera.fov_y, FOV_RANGE, "%.1f deg")
     if fov != camera.fov_y:
         viewer.set_fov(fov)
@@ -158,12 +169,13 @@ def _path(viewer: Viewer) -> None:
     imgui.set_item_tooltip("flies the path so slowly that each of its frames is rendered, trained on and measured")
     imgui.same_line()
     if imgui.button(f"stop ({flight.recorded_keyframes})" if flight.recording else "record"):
-        viewer.record()
+        record(viewer)
     flight.at_end = _choice("at its end", flight.at_end, ENDS)
     frame = _whole_slider("frame", flight.frame, (0, len(flight.path) - 1))
     if frame != flight.frame:
         viewer.scrub(frame)
     changed, seconds = imgui.input_float("seconds", flight.path.seconds, 1.0, 10.0, "%.1f")
+    tip("seconds")
     if changed:
         flight.set_seconds(_bounded(seconds, flight.path.seconds, SECONDS_RANGE))
     selected = "none" if flight.selected is None else f"{flight.selected + 1} of {flight.keyframes}"
@@ -172,6 +184,7 @@ def _path(viewer: Viewer) -> None:
             if imgui.selectable(f"{index + 1}", index == flight.selected)[0]:
                 viewer.go_to_keyframe(index)
         imgui.end_combo()
+    tip("keyframe")
     for label, action, needs_selection in (
         ("add", lambda: flight.add(viewpoint), False),
         ("replace", lambda: flight.replace(viewpoint), True),
@@ -183,7 +196,7 @@ def _path(viewer: Viewer) -> None:
         imgui.end_disabled()
         imgui.same_line()
     if imgui.button("load..."):
-        viewer.ask_load_path()
+        viewer.carefully(viewer.ask_load_path)
     imgui.same_line()
     if imgui.button("save*..." if flight.edited else "save..."):
         viewer.ask_save_path()
@@ -192,6 +205,7 @@ def _path(viewer: Viewer) -> None:
 def _training(viewer: Viewer) -> None:
     knobs, picture = viewer.knobs, viewer.picture
     changed, on = imgui.checkbox("training", knobs.train)
+    tip("training")
     if changed:
         viewer.train(on)
     imgui.same_line()
@@ -247,11 +261,13 @@ def duration(milliseconds: float) -> str:
 def _slider(label: str, value: float, bounds: tuple[float, float], text: str, flags: int = _CLAMPED) -> float:
     """The value from now on. A person may also type one, which ImGui takes as it is."""
     changed, new = imgui.slider_float(label, value, *bounds, text, flags)
+    tip(label)
     return _bounded(new, value, bounds) if changed else value
 
 
 def _whole_slider(label: str, value: int, bounds: tuple[int, int], flags: int = _CLAMPED) -> int:
     changed, new = imgui.slider_int(label, value, *bounds, flags=flags)
+    tip(label)
     return round(_bounded(new, value, bounds)) if changed else value
 
 
@@ -263,6 +279,7 @@ def _bounded(new: float, old: float, bounds: tuple[float, float]) -> float:
 def _choice(label: str, current: str, choices: dict[str, str]) -> str:
     names = list(choices)
     _, index = imgui.combo(label, names.index(current), list(choices.values()))
+    tip(label)
     return names[index]
 
 

@@ -56,8 +56,10 @@ def view(options: WalkOptions, talk: Talk) -> int:
                 # Importing torch and Mitsuba would slow down Python in this thread. So the window is opened first.
                 window.frame(viewer)
                 viewer.engine.start()
-                while not (stop.requested or viewer.quitting or window.closing):
+                while not (stop.requested or viewer.quitting):
                     window.frame(viewer)
+                    if window.closed():
+                        viewer.carefully(viewer.quit)
         finally:
             # After a defect in the program too: what was learned must not be lost.
             window.hide()
@@ -126,10 +128,11 @@ class Window:
         self._seconds: deque[float] = deque(maxlen=TIMED_FRAMES)
         self._seconds_to: dict[str, float] = {}
 
-    @property
-    def closing(self) -> bool:
-        """Whether the person has closed the window."""
-        return bool(glfw.window_should_close(self._window))
+    def closed(self) -> bool:
+        """Whether the person has closed the window since the last time. It stays until the program ends it."""
+        closing = bool(glfw.window_should_close(self._window))
+        glfw.set_window_should_close(self._window, False)
+        return closing
 
     @property
     def size(self) -> tuple[int, int]:

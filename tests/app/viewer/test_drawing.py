@@ -350,3 +350,20 @@ def test_without_cuda_pixels_go_by_way_of_the_cpu(gl: Any) -> None:
 
     if not torch.cuda.is_available():
         assert try_interop(gl, OnGpu()) is None
+
+
+def test_an_unsaved_path_is_asked_about(gl: Any, request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    viewer = running(picture())
+    viewer.tick(None, now=0.0)
+    viewer.flight.add(viewer.camera.viewpoint)
+    viewer.carefully(viewer.quit)
+    check_golden("doubt", draw(gl, viewer), request, tmp_path, gl)
+
+
+def test_a_small_window_keeps_the_picture(gl: Any, request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    viewer = running(picture())
+    shown = draw(gl, viewer, (700, 450))
+    check_golden("small", shown, request, tmp_path, gl)
+    larger = running(picture())
+    larger.text_scale = 1.6
+    check_golden("large-text", draw(gl, larger), request, tmp_path, gl)
