@@ -110,8 +110,10 @@ class Viewer:
 
     def unmeasured(self, picture: Picture) -> str:
         """Why the picture has no reference."""
-        if not self.is_current(picture) or picture.preview:
+        if not self.is_current(picture):
             return "moving: not measured"
+        if picture.preview:
+            return "a quick picture: not measured"
         if self.flight.walking:
             return "no cached reference for this frame of the path"
         if picture.reference_spp:

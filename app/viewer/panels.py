@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -103,6 +104,8 @@ def _state(viewer: Viewer) -> None:
     words = [scene.name, f"{scene.width}x{scene.height}", f"2 x {viewer.knobs.spp} spp", scene.variant, scene.device]
     if picture is not None and viewer.engine.frame_ms:
         words.append(duration(viewer.engine.frame_ms) + " a frame")
+    elif stages := viewer.engine.status.stages:
+        words.append(f"{stages[-1].name}: {time.monotonic() - stages[-1].began:.0f} s")
     text = "   ".join(words)
     room = imgui.get_content_region_avail().x - imgui.calc_text_size(text).x - imgui.get_style().window_padding.x
     if room > 0:
