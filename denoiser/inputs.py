@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
 
 from noisewalk.denoiser import DenoiserError
-from noisewalk.denoiser.guide import advise, open_image_denoise, require_guide
+from noisewalk.denoiser.guide import advise, advise_at_first, open_image_denoise, require_guide
 from noisewalk.denoiser.history import History, accumulate
 from noisewalk.denoiser.planes import ALBEDO, COLOR, NORMAL, frame_planes, from_planes, part, to_planes
 from noisewalk.renderer.frame import Frame, NoisyPair
@@ -24,7 +24,9 @@ class PreparedPair:
     index: of the frame.
     a, b:  each half's planes (1, 16, H, W).
     clean: the target (1, 3, H, W) of both, if the pair brought one.
-    guide: makes a picture of color, albedo and normal, (H, W, 3) each; None without one.
+    guide: makes a picture of color, albedo and normal of both, (H, W, 3) each; None without one.
+    shown_before: (1, 4, H, W): the picture shown before this one, reprojected, and 1 where it was seen, else 0.
+    remembered:   whether this pair is part of the history.
     """
 
     index: int
@@ -32,6 +34,8 @@ class PreparedPair:
     b: torch.Tensor
     clean: torch.Tensor | None = None
     guide: Guide | None = None
+    shown_before: torch.Tensor | None = None
+    remembered: bool = False
 
     @property
     def tensors(self) -> list[torch.Tensor]:
@@ -109,10 +113,25 @@ class InputMaker:
         here = pair.to(self._device)
         past = [history.reproject(half) if history else None for half in (here.a, here.b)]
         a, b = map(frame_planes, (here.a, here.b), map(self._guide_of, (here.a, here.b)), past)
-        if remember and self._context:
+        before = self._shown_before(history, here) if self._context else None
+        remember = remember and self._context
+        if remember:
             nothing = torch.zeros(*here.a.color.shape[:2], 4, device=self._device)
             self.history = accumulate(here, *(nothing if one is None else one for one in past))
-        return PreparedPair(pair.index, a, b, None if here.clean is None else to_planes(here.clean), self._guide)
+        clean = None if here.clean is None else to_planes(here.clean)
+        guide = advise_at_first if self._guide and before is None else self._guide
+        return PreparedPair(pair.index, a, b, clean, guide, before, remember)
+
+    def remember_shown(self, prepared: PreparedPair, shown: torch.Tensor) -> None:
+        """Keeps the picture (H, W, 3) that was shown of the newest remembered pair, for the next one."""
+        if prepared.remembered and self.history is not None and self.history.index == prepared.index:
+            self.history = replace(self.history, shown=shown)
+
+    def _shown_before(self, history: History | None, pair: NoisyPair) -> torch.Tensor | None:
+        if history is None or pair.a.position is None or pair.b.position is None:
+            return None
+        before = history.reproject_shown(Frame(*map(pair.mean, ("color", "albedo", "normal", "position"))))
+        return None if before is None else to_planes(before)
 
     def _guide_of(self, half: Frame) -> torch.Tensor | None:
         return self._guide(half.color, half.albedo, half.normal) if self._guide else None

@@ -160,12 +160,15 @@ class OnlineDenoiser:
         with torch.no_grad():
             self._load(self.weights().parameters)
             denoised, share = self._recorded(planes)
-        shown, guide, guides = denoised, prepared.guide_of_both, part(planes, GUIDE)
+        shown, guide, guides = denoised.mean(dim=0, keepdim=True), prepared.guide_of_both, part(planes, GUIDE)
+        opinions = []
         if guide is not None:
             shown = (denoised + share * (guide - guides)).mean(dim=0, keepdim=True)
-            opinions = ((guides, guide), prepared.second_opinion)
-            shown = blended(shown, denoised, part(planes, COLOR), opinions)
-        return Denoised(from_planes(denoised), finite(from_planes(shown).mean(dim=0)).clamp(min=0.0))
+            opinions = [(guides, guide), prepared.second_opinion]
+        shown = blended(shown, denoised, part(planes, COLOR), opinions, prepared.shown_before)
+        picture = finite(from_planes(shown)[0]).clamp(min=0.0)
+        self._inputs.remember_shown(prepared, picture)
+        return Denoised(from_planes(denoised), picture)
 
     def _load(self, parameters: Mapping[str, torch.Tensor]) -> None:
         if parameters is not self._loaded:
