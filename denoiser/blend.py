@@ -19,6 +19,13 @@ left in what is denoised: both halves together have half of the noise of one, bu
 
 What must hold is the same as in `estimate`: if a network has learned this pair by heart, the noise of b is in q, and w
 becomes too small. w itself depends on b; nothing is learned from what is shown.
+
+Another opinion is the picture shown before, p, reprojected. It depends on neither half. Mixed with the mean of both
+halves, s = (q(a) + q(b)) / 2, it is nearest to r if
+
+    w  =  E (r - s) (p - s) / E (p - s)^2,    E (r - s) (p - s)  =  E [ (b - s) (p - q(a)) + (a - s) (p - q(b)) ] / 2
+
+for s (p - s) is the mean of s (p - q(a)) and s (p - q(b)), and b can take the place of r beside q(a), as above.
 """
 
 from __future__ import annotations
@@ -32,6 +39,7 @@ from noisewalk.denoiser.features import finite, tone_map
 
 WINDOW = 9  # used twice, which gives a triangle of 17 pixels
 NEIGHBOURS = 180  # so many pixels with equal weights have a mean as noisy as that of the triangle
+WINDOW_OF_EARLIER = 33  # wider, because the picture before differs less from ours
 PRIOR = 1.0  # weight of the share of the whole picture, in units of a mean neighbourhood
 # Limit of a single pixel's w, in both directions, because a firefly must not decide. A lower one prefers our picture.
 LARGEST_SHARE = 10.0
@@ -44,16 +52,22 @@ def blended(
     denoised: torch.Tensor,
     noisy: torch.Tensor,
     opinions: Iterable[tuple[torch.Tensor, torch.Tensor]],
+    before: torch.Tensor | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """The picture to show (1, 3, H, W), and what is made of each half (2, 3, H, W): ours, mixed with those of others.
 
     shown: ours of both halves together, (1, 3, H, W); denoised, noisy: of each half, (2, 3, H, W).
     opinions: what others make of each half (2, 3, H, W), and of both together (1, 3, H, W).
+    before: the picture shown before, reprojected, and 1 where it was seen, else 0: (1, 4, H, W). It is mixed into what
+            is shown only.
     """
     for of_halves, of_both in opinions:
         share = cross_validated_share(noisy, denoised, of_halves)
         denoised = denoised + share * (of_halves - denoised)
         shown = shown + share * (of_both - shown)
+    if before is not None:
+        earlier, seen = before[:, :3], before[:, 3:]
+        shown = shown + seen * share_of_earlier(noisy, denoised, earlier, seen) * (earlier - shown)
     return shown, denoised
 
 
@@ -73,16 +87,34 @@ def cross_validated_share(noisy: torch.Tensor, denoised: torch.Tensor, guides: t
     noisy, denoised, guides: (2, 3, H, W) linear radiance of both halves, in the same order. Broken pixels are black.
     """
     noisy, denoised = finite(noisy, channels=1), finite(denoised, channels=1).clamp(min=0.0)
-    slope = tone_map_slope((denoised + guides).mean(dim=0, keepdim=True) / 2)
-    step = slope * (guides - denoised)
-    gain = _per_pixel(slope * (noisy.flip(0) - denoised) * step)
-    size = _per_pixel(step.square())
+    weight = tone_map_slope((denoised + guides).mean(dim=0, keepdim=True) / 2).square()
+    step = guides - denoised
+    gain = _per_pixel(weight * (noisy.flip(0) - denoised) * step)
+    return _smoothed_share(gain, _per_pixel(weight * step.square()), WINDOW)
+
+
+def share_of_earlier(
+    noisy: torch.Tensor, denoised: torch.Tensor, earlier: torch.Tensor, seen: torch.Tensor
+) -> torch.Tensor:
+    """The share of the picture shown before in the one to show, (1, 1, H, W) in [0, 1].
+
+    noisy, denoised: (2, 3, H, W) as above. earlier: (1, 3, H, W) reprojected; seen: (1, 1, H, W), 1 where it was seen.
+    """
+    noisy, denoised = finite(noisy, channels=1), finite(denoised, channels=1).clamp(min=0.0)
+    ours = denoised.mean(dim=0, keepdim=True)
+    weight = seen * tone_map_slope((ours + earlier) / 2).square()
+    gain = _per_pixel(weight * (noisy.flip(0) - ours) * (earlier - denoised))
+    return _smoothed_share(gain, _per_pixel(weight * (earlier - ours).square()), WINDOW_OF_EARLIER)
+
+
+def _smoothed_share(gain: torch.Tensor, size: torch.Tensor, window: int) -> torch.Tensor:
+    """E gain / E size over a neighbourhood, in [0, 1]. All (1, 1, H, W); window: see WINDOW."""
     limit = LARGEST_SHARE * size + NEGLIGIBLE
     gain = gain.clamp(-limit, limit)
     mean = size.mean().clamp(min=torch.finfo(size.dtype).tiny)
     everywhere = (gain.mean() / mean).clamp(0.0, 1.0)
     prior = PRIOR * mean
-    return ((_blurred(gain) + prior * everywhere) / (_blurred(size) + prior)).clamp(0.0, 1.0)
+    return ((_blurred(gain, window) + prior * everywhere) / (_blurred(size, window) + prior)).clamp(0.0, 1.0)
 
 
 def noisy_share(noisy: torch.Tensor, denoised: torch.Tensor) -> torch.Tensor:
@@ -100,8 +132,8 @@ def noisy_share(noisy: torch.Tensor, denoised: torch.Tensor) -> torch.Tensor:
     bias, variance = _per_pixel(a * b), _per_pixel((a - b).square() / 2)
     gain = _per_pixel(a * b - (from_a - from_b) * (a - b) / 4)
     doubt = variance * (variance + 2.0 * bias.clamp(min=0.0))
-    surely = _blurred(gain) - (_blurred(doubt) / NEIGHBOURS).sqrt()
-    size = _blurred(_per_pixel(((a + b) / 2).square()))
+    surely = _blurred(gain, WINDOW) - (_blurred(doubt, WINDOW) / NEIGHBOURS).sqrt()
+    size = _blurred(_per_pixel(((a + b) / 2).square()), WINDOW)
     return (surely / size.clamp(min=torch.finfo(size.dtype).tiny)).clamp(0.0, 1.0)
 
 
@@ -116,7 +148,7 @@ def _per_pixel(both: torch.Tensor) -> torch.Tensor:
     return both.mean(dim=(0, 1), keepdim=True)
 
 
-def _blurred(image: torch.Tensor) -> torch.Tensor:
+def _blurred(image: torch.Tensor, window: int) -> torch.Tensor:
     for _ in range(2):
-        image = functional.avg_pool2d(image, WINDOW, 1, WINDOW // 2, count_include_pad=False)
+        image = functional.avg_pool2d(image, window, 1, window // 2, count_include_pad=False)
     return image

@@ -29,6 +29,7 @@ class History:
     index: of the newest of these frames.
     age:   (H, W, 1), over how many frames the mean is, at most 12.
     radiance, position, albedo, normal: (H, W, 3), position in world space.
+    shown: (H, W, 3) radiance, the denoised picture of the newest frame, if it was denoised.
 
     Noise2Noise's condition holds. The history is made of earlier frames, whose samples have nothing to do with the
     present target. Each half looks it up by its own positions.
@@ -41,6 +42,7 @@ class History:
     position: torch.Tensor
     albedo: torch.Tensor
     normal: torch.Tensor
+    shown: torch.Tensor | None = None
 
     def reproject(self, frame: Frame) -> torch.Tensor:
         """Radiance and age (H, W, 4) at the points that `frame` shows; 0 where they were not seen before.
@@ -48,22 +50,32 @@ class History:
         A point was seen before if it lies in the old picture, and if position, normal and albedo there agree. Without
         positions in the frame, all is 0.
         """
+        grid, same = self._points(frame)
+        return torch.where(same, _looked_up(torch.cat([self.radiance, self.age], dim=-1), grid), 0.0)
+
+    def reproject_shown(self, frame: Frame) -> torch.Tensor | None:
+        """The shown picture at these points, and how much of it was seen, 1 or 0: (H, W, 4). None if there is none.
+
+        It is looked up sharply: it comes from a picture that was looked up before, and would blur more in each frame.
+        """
+        if self.shown is None:
+            return None
+        grid, same = self._points(frame)
+        return torch.where(same, torch.cat([_sharply_looked_up(self.shown, grid), same.float()], dim=-1), 0.0)
+
+    def _points(self, frame: Frame) -> tuple[torch.Tensor, torch.Tensor]:
+        """Where this history has the points that `frame` shows, (H, W, 2) in [-1, 1], and whether, (H, W, 1)."""
         if frame.position is None or frame.position.shape != self.position.shape:
-            return torch.zeros(*frame.color.shape[:2], 4, device=frame.color.device)
+            nowhere = torch.zeros_like(frame.color)
+            return nowhere[..., :2], nowhere[..., :1].bool()
         grid, depth = self._project(frame.position)
-        everything = torch.cat([self.radiance, self.age, self.position, self.albedo, self.normal], dim=-1)
-        everything = everything.to(frame.position.device)  # a history from a checkpoint is in the host's memory
-        sampled = from_planes(
-            functional.grid_sample(
-                to_planes(everything), grid[None], mode="bilinear", padding_mode="border", align_corners=False
-            )
-        )[0]
-        seen, position, albedo, normal = sampled.split([4, 3, 3, 3], dim=-1)
+        features = _looked_up(torch.cat([self.position, self.albedo, self.normal], dim=-1), grid)
+        position, albedo, normal = features.split(3, dim=-1)
         same = (depth > 0) & (grid.abs().amax(dim=-1) < 1.0) & frame.position.any(dim=-1)
         same &= (position - frame.position).norm(dim=-1) < POSITION_TOLERANCE * depth
         same &= (normal - frame.normal).norm(dim=-1) < NORMAL_TOLERANCE
         same &= (albedo - frame.albedo).norm(dim=-1) < ALBEDO_TOLERANCE
-        return torch.where(same[..., None], seen, 0.0)
+        return grid, same[..., None]
 
     def _project(self, position: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Where the camera has these points in its picture, (H, W, 2) in [-1, 1], and their distance ahead, (H, W).
@@ -76,6 +88,23 @@ class History:
         half = math.tan(math.radians(camera.fov_y) / 2) * forward.clamp(min=1e-6)
         x, y = (2.0 * middle - 1.0 for middle in camera.principal_point)
         return torch.stack([x - left / (half * camera.width / camera.height), y - up / half], dim=-1), forward
+
+
+def _looked_up(image: torch.Tensor, grid: torch.Tensor, mode: str = "bilinear") -> torch.Tensor:
+    """The image (H, W, C) at the places `grid` (h, w, 2): (h, w, C)."""
+    image = image.to(grid.device)  # a history from a checkpoint is in the host's memory
+    planes = functional.grid_sample(to_planes(image), grid[None], mode=mode, padding_mode="border", align_corners=False)
+    return from_planes(planes)[0]
+
+
+def _sharply_looked_up(image: torch.Tensor, grid: torch.Tensor) -> torch.Tensor:
+    """Like `_looked_up`, bicubic, and within the range of the nearest 3x3 pixels: bright edges get no dark rims."""
+    brightest, darkest = (
+        sign * from_planes(functional.max_pool2d(sign * to_planes(image), 3, stride=1, padding=1))[0]
+        for sign in (1, -1)
+    )
+    lowest, highest = (_looked_up(limit, grid, "nearest") for limit in (darkest, brightest))
+    return _looked_up(image, grid, "bicubic").clamp(lowest, highest)
 
 
 def accumulate(pair: NoisyPair, past_a: torch.Tensor, past_b: torch.Tensor) -> History | None:
@@ -101,6 +130,8 @@ def to_tensors(history: History) -> dict[str, torch.Tensor]:
     lens = torch.tensor([camera.fov_y, *camera.principal_point], dtype=torch.float64)
     view = torch.cat([torch.as_tensor(camera.to_world).flatten(), lens])
     parts = {name: getattr(history, name) for name in ("radiance", "age", "position", "albedo", "normal")}
+    if history.shown is not None:
+        parts["shown"] = history.shown
     return parts | {"view": view, "index": torch.tensor(history.index)}
 
 
@@ -110,4 +141,4 @@ def from_tensors(tensors: Mapping[str, torch.Tensor]) -> History:
     height, width = parts["age"].shape[:2]
     *to_world, fov_y, x, y = tensors["view"].tolist()
     camera = Camera(np.array(to_world).reshape(4, 4), fov_y, width, height, (x, y))
-    return History(camera, int(tensors["index"]), **parts)
+    return History(camera, int(tensors["index"]), **parts, shown=tensors.get("shown"))

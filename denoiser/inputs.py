@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
 
 from noisewalk.denoiser import DenoiserError
 from noisewalk.denoiser.gathering import Gathering
-from noisewalk.denoiser.guide import advise, open_image_denoise, require_guide
+from noisewalk.denoiser.guide import advise, advise_at_first, open_image_denoise, require_guide
 from noisewalk.denoiser.history import History, accumulate
 from noisewalk.denoiser.planes import ALBEDO, COLOR, NORMAL, frame_planes, from_planes, part, to_planes
 from noisewalk.renderer.frame import Frame, NoisyPair
@@ -25,7 +25,9 @@ class PreparedPair:
     index: of the frame.
     a, b:  each half's planes (1, 16, H, W).
     clean: the target (1, 3, H, W) of both, if the pair brought one.
-    guide: makes a picture of color, albedo and normal, (H, W, 3) each; None without one.
+    guide: makes a picture of color, albedo and normal of both, (H, W, 3) each; None without one.
+    shown_before: (1, 4, H, W): the picture shown before this one, reprojected, and 1 where it was seen, else 0.
+    remembered:   whether this pair is part of the history.
     """
 
     index: int
@@ -33,6 +35,8 @@ class PreparedPair:
     b: torch.Tensor
     clean: torch.Tensor | None = None
     guide: Guide | None = None
+    shown_before: torch.Tensor | None = None
+    remembered: bool = False
 
     @property
     def tensors(self) -> list[torch.Tensor]:
@@ -109,11 +113,14 @@ class InputMaker:
             history = None
         here = pair.to(self._device)
         past = _past(history, here)
+        before = self._shown_before(history, here) if self._context else None
+        remember = remember and self._context
         prepared = self._prepared(here, past)
-        if remember and self._context:
+        if remember:
             nothing = torch.zeros(*here.a.color.shape[:2], 4, device=self._device)
             self.history = accumulate(here, *(nothing if one is None else one for one in past))
-        return prepared
+        guide = advise_at_first if self._guide and before is None else self._guide
+        return replace(prepared, guide=guide, shown_before=before, remembered=remember)
 
     def prepare_gathered(self, gathering: Gathering) -> PreparedPair:
         """Prepares all samples of a view together. Raises ValueError if there are none."""
@@ -125,6 +132,17 @@ class InputMaker:
     def _prepared(self, here: NoisyPair, past: list[torch.Tensor | None]) -> PreparedPair:
         a, b = map(frame_planes, (here.a, here.b), map(self._guide_of, (here.a, here.b)), past)
         return PreparedPair(here.index, a, b, None if here.clean is None else to_planes(here.clean), self._guide)
+
+    def remember_shown(self, prepared: PreparedPair, shown: torch.Tensor) -> None:
+        """Keeps the picture (H, W, 3) that was shown of the newest remembered pair, for the next one."""
+        if prepared.remembered and self.history is not None and self.history.index == prepared.index:
+            self.history = replace(self.history, shown=shown)
+
+    def _shown_before(self, history: History | None, pair: NoisyPair) -> torch.Tensor | None:
+        if history is None or pair.a.position is None or pair.b.position is None:
+            return None
+        before = history.reproject_shown(Frame(*map(pair.mean, ("color", "albedo", "normal", "position"))))
+        return None if before is None else to_planes(before)
 
     def _guide_of(self, half: Frame) -> torch.Tensor | None:
         return self._guide(half.color, half.albedo, half.normal) if self._guide else None

@@ -195,7 +195,10 @@ class OnlineDenoiser:
     def denoise_both(self, prepared: PreparedPair, weights: PublishedWeights | None = None) -> Denoised:
         """Like `denoise`, with each denoised half too."""
         denoised, shown, _ = self._denoised(prepared, lambda: [prepared.second_opinion], weights)
-        return Denoised(from_planes(denoised), _picture(shown))
+        picture = _picture(shown)
+        if weights is None:
+            self._inputs.remember_shown(prepared, picture)
+        return Denoised(from_planes(denoised), picture)
 
     def denoise_gathered(self, prepared: PreparedPair) -> Denoised:
         """Like `denoise_both`, for all samples of a view: where their noisy mean is better, that is shown.
@@ -218,12 +221,13 @@ class OnlineDenoiser:
         with torch.no_grad():
             self._load((weights or self.weights()).parameters)
             denoised, share = self._recorded(planes)
-        shown, halves, guide, guides = denoised, denoised, prepared.guide_of_both, part(planes, GUIDE)
+        shown, guide, guides = denoised.mean(dim=0, keepdim=True), prepared.guide_of_both, part(planes, GUIDE)
+        opinions = []
         if guide is not None:
-            shown = denoised + share * (guide - guides)
+            shown = (denoised + share * (guide - guides)).mean(dim=0, keepdim=True)
             opinions = [(guides, guide), *others()]
-            shown, halves = blended(shown.mean(dim=0, keepdim=True), denoised, part(planes, COLOR), opinions)
-        return denoised, shown.mean(dim=0, keepdim=True), halves
+        shown, halves = blended(shown, denoised, part(planes, COLOR), opinions, prepared.shown_before)
+        return denoised, shown, halves
 
     def _load(self, parameters: Mapping[str, torch.Tensor]) -> None:
         if parameters is not self._loaded:

@@ -3,7 +3,13 @@
 import pytest
 import torch
 
-from noisewalk.denoiser.blend import blended, converging, cross_validated_share, tone_map_slope
+from noisewalk.denoiser.blend import (
+    blended,
+    converging,
+    cross_validated_share,
+    share_of_earlier,
+    tone_map_slope,
+)
 from noisewalk.denoiser.features import tone_map
 
 SIZE = 64
@@ -56,6 +62,36 @@ def test_of_several_opinions_the_best_is_shown(errors):
     shown, _ = blended(ours[:1], ours, noisy, [(other, other[:1]) for other in others])
     found, *before = ((tone_map(image) - tone_map(truth)).square().mean() for image in (shown, *images))
     assert found < 1.5 * min(before) and found < 0.2 * max(before)
+
+
+def noise(size: float, count: int, seed: int) -> torch.Tensor:
+    return 1 + size * torch.randn(count, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(seed))
+
+
+@pytest.mark.parametrize(("ours", "earlier"), [(0.1, 0.3), (0.2, 0.05), (0.2, 0.2), (0.2, 0.14)])
+def test_the_share_of_an_earlier_picture_knows_that_two_halves_are_shown(ours: float, earlier: float) -> None:
+    """Its noise is its own; that of our halves is independent, and their mean has half of its variance."""
+    noisy, _, _ = pictures(0.0, 0.0)
+    truth = pictures(0.0, 0.0)[1][:1]
+    share = share_of_earlier(noisy, truth * noise(ours, 2, 1), truth * noise(earlier, 1, 2), torch.ones(1, 1, 1, 1))
+    assert share.mean().item() == pytest.approx(ours**2 / 2 / (ours**2 / 2 + earlier**2), abs=0.12)
+
+
+def test_an_earlier_picture_is_shown_where_it_was_seen_and_is_no_ghost() -> None:
+    noisy, _, _ = pictures(0.0, 0.0)
+    truth = pictures(0.0, 0.0)[1][:1]
+    halves, earlier = truth * noise(0.3, 2, 1), truth * noise(0.1, 1, 2)
+    column = torch.arange(SIZE)
+    ghost, seen = (column < 20).float(), (column < 44).float().expand(1, 1, SIZE, SIZE)
+    ours = halves.mean(dim=0, keepdim=True)
+    before = torch.cat([(earlier + 2 * ghost) * seen, seen], dim=1)
+    shown, _ = blended(ours, halves, noisy, [], before)
+    errors, errors_of_ours = (
+        (tone_map(image) - tone_map(truth)).square().mean(dim=(0, 1, 2)) for image in (shown, ours)
+    )
+    assert errors[:16].mean() < 1.1 * errors_of_ours[:16].mean()
+    assert errors[30:40].mean() < 0.85 * errors_of_ours[30:40].mean()
+    assert torch.equal(shown[..., 44:], ours[..., 44:])
 
 
 def test_fireflies_broken_pixels_and_equal_pictures_leave_a_share():

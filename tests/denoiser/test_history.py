@@ -208,15 +208,50 @@ def test_the_guide_of_both_is_made_of_both_and_only_when_it_is_asked_for(guided:
         assert pair.guide_of_both is None
 
 
+def exponential_pair(index: int, pixels: float = 0.0) -> NoisyPair:
+    random = torch.Generator().manual_seed(index)
+    here = camera(pixels)
+    a, b = (wall(here, torch.empty(HEIGHT, WIDTH, 3).exponential_(generator=random)) for _ in range(2))
+    return NoisyPair(a, b, here, 8, index)
+
+
+def test_what_was_shown_is_found_again_in_the_next_frame_and_no_previews_or_later_frames() -> None:
+    with OnlineDenoiser(QUICK, "cpu", "lockstep") as denoiser:
+        shown = denoiser.denoise(denoiser.prepare(exponential_pair(0)))
+        denoiser.denoise(denoiser.prepare(exponential_pair(1, 5.0), remember=False))
+        prepared = denoiser.prepare(exponential_pair(2, 3.0))
+        before = prepared.shown_before
+        assert before is not None
+        image, seen = from_planes(before)[0].split([3, 1], dim=-1)
+        torch.testing.assert_close(image[:, 3:], shown[:, :-3], atol=1e-3, rtol=1e-3)
+        assert seen[:, 3:].all() and not seen[:, :3].any()
+        assert denoiser.prepare(exponential_pair(3)).shown_before is None  # the frame before was not denoised
+
+
+def test_a_frame_is_better_if_the_one_before_was_shown() -> None:
+    truth = torch.ones(HEIGHT, WIDTH, 3)
+
+    def last(shown_before: bool) -> float:
+        with OnlineDenoiser(QUICK, "cpu", "lockstep") as denoiser:
+            for index in range(4):
+                prepared = denoiser.prepare(exponential_pair(index))
+                if shown_before or index == 3:
+                    picture = denoiser.denoise(prepared)
+        return psnr(picture, truth)
+
+    assert last(shown_before=True) > last(shown_before=False) + 0.2
+
+
 def test_a_history_survives_a_file() -> None:
     shifted = replace(camera(1.5), principal_point=(0.4, 0.7))
-    old = replace(history(torch.rand(HEIGHT, WIDTH, 3)), camera=shifted)
+    old = replace(history(torch.rand(HEIGHT, WIDTH, 3)), camera=shifted, shown=torch.rand(HEIGHT, WIDTH, 3))
     new = from_tensors(to_tensors(old))
     assert new.index == old.index and torch.equal(new.radiance, old.radiance) and torch.equal(new.age, old.age)
     assert new.camera.fov_y == FOV and new.camera.principal_point == (0.4, 0.7)
     assert np.array_equal(new.camera.to_world, old.camera.to_world)
     frame = wall(camera(), old.radiance)
     torch.testing.assert_close(new.reproject(frame), old.reproject(frame))
+    torch.testing.assert_close(new.reproject_shown(frame), old.reproject_shown(frame))
 
 
 @pytest.mark.parametrize("bundled", ["cornell"])
