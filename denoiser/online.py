@@ -49,8 +49,8 @@ class Denoised:
 
     halves: the network's output for each half, (2, H, W, 3). It does not depend on the other half.
     shown:  the picture (H, W, 3), finite and >= 0. It is the average of both, with the guide's picture of both halves
-            together in place of its pictures of each. Where Open Image Denoise's own pictures are nearer to the truth,
-            those are shown (see `blend`).
+            together in place of its pictures of each. Where Open Image Denoise's own pictures, or the picture shown
+            before, are nearer to the truth, those are shown (see `blend`).
     """
 
     halves: torch.Tensor
@@ -193,7 +193,7 @@ class OnlineDenoiser:
         return self.denoise_both(prepared, weights).shown
 
     def denoise_both(self, prepared: PreparedPair, weights: PublishedWeights | None = None) -> Denoised:
-        """Like `denoise`, with each denoised half too."""
+        """Like `denoise`, with each denoised half too. The next frame uses what is shown, if the pair is remembered."""
         denoised, shown, _ = self._denoised(prepared, lambda: [prepared.second_opinion], weights)
         picture = _picture(shown)
         if weights is None:
