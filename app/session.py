@@ -180,13 +180,14 @@ class Session:
     ) -> Result:
         """Renders frame `index`, trains on it, denoises it and, with a reference, measures it.
 
-        check: called now and then while rendering. What it raises ends the frame. Raises Interrupted on Ctrl-C.
+        check: called now and then. What it raises ends the frame. Raises Interrupted on Ctrl-C.
         gathering: of the earlier frames of this very view. The frame is added, and all of them together are denoised
                    and measured; training learns from the frame alone.
         """
         watch = Stopwatch()
         pair = self.render(camera, index, check)
         watch.lap("render")
+        check()
         prepared = self.denoiser.prepare(pair)
         if train:
             self.denoiser.submit(prepared)
