@@ -80,14 +80,14 @@ class Child:
 
 
 class Parent:
-    """The process that children are forked from."""
+    """The process that children are forked from. environment: some of it decides while modules are imported."""
 
-    def __init__(self) -> None:
+    def __init__(self, environment: Mapping[str, str]) -> None:
         self._socket, theirs = socket.socketpair()
         self._process = subprocess.Popen(
             [sys.executable, "-m", "tests.children", str(theirs.fileno())],
             cwd=ROOT,
-            env=os.environ | {"OMP_NUM_THREADS": "1"},  # threads of OpenMP would not be there after a fork
+            env={**environment, "OMP_NUM_THREADS": "1"},  # threads of OpenMP would not be there after a fork
             pass_fds=[theirs.fileno()],
             start_new_session=True,
         )

@@ -164,9 +164,9 @@ Start = Callable[..., Child]
 
 
 @pytest.fixture(scope="session")
-def parent() -> Iterator[Parent]:
+def parent(cache_dir: Path) -> Iterator[Parent]:
     """Where command lines are started from."""
-    started = Parent()
+    started = Parent(child_environment(cache_dir))
     yield started
     started.close()
 
