@@ -333,9 +333,14 @@ class Viewer:
         self.quitting = True
 
     def screenshot(self, draw: Callable[[Picture, DisplaySettings], np.ndarray]) -> None:
-        """The picture as `draw` shows it as PNG, and all its layers as EXR, both numbered, in the current folder."""
-        self.screenshot_wanted = False
+        """The picture as `draw` shows it as PNG, and all its layers as EXR, both numbered, in the current folder.
+
+        Where the camera rests, it waits for a full frame.
+        """
         picture, scene = self.picture, self.scene
+        if picture is not None and picture.preview and not self.moving:
+            return
+        self.screenshot_wanted = False
         if picture is None or scene is None:
             return
         pixels = draw(picture, self.view)

@@ -139,6 +139,8 @@ def test_a_person_flies_splits_records_exports_and_leaves(desktop: Desktop, laun
     desktop.key("Return")
     wait_for((tmp_path / "w.safetensors").exists, "the weights")
     assert load_weights(tmp_path / "w.safetensors")[1]["scene"] == "tiny"
+    desktop.key("space", hold=0.5)
+    time.sleep(1.0)  # then the camera rests, and the screenshot is of a full frame
     desktop.key("F2")
     wait_for((tmp_path / "tiny-0001.exr").exists, "the screenshot")
     assert Image.open(tmp_path / "tiny-0001.png").size == (48, 32)
