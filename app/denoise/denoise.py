@@ -77,24 +77,26 @@ class _Shot:
             name = "denoising" if last else f"learning, pass {number + 1}"
             task = progress.add_task(name, total=len(self._frames.shot), completed=first, note="")
             for index in range(first, len(self._frames.shot)):
-                note = self._frame(index, learns, last and self._is_missing(index))
+                note = self._frame(index, learns, last)
                 progress.update(task, completed=index + 1, note=note)
                 if stop.requested or time.monotonic() - saved_at > CHECKPOINT_SECONDS:
                     self._save(number, index + 1)
                     saved_at = time.monotonic()
                 stop.check()
 
-    def _frame(self, index: int, learns: bool, writes: bool) -> str:
-        """Makes one frame. Returns the text for the progress."""
+    def _frame(self, index: int, learns: bool, last: bool) -> str:
+        """Makes one frame of a pass; only those of the last are denoised. Returns the text for the progress."""
         watch = Stopwatch()
         loaded = self._frames.read(index)
         watch.lap("read")
         prepared = self._maker.prepare(loaded, learns)
         watch.lap("train")
-        if not writes:
+        if not last:
             return ""
         made = self._maker.make(loaded, prepared, self._options.also)
         watch.lap("denoise")
+        if not self._is_missing(index):
+            return ""  # it was denoised for the next one, which uses what is shown before
         self._write(loaded, made)
         watch.lap("write")
         self._written += 1

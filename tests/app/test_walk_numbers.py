@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from noisewalk.app.walk.numbers import STAGES, decibels, numbers_of, psnr_curves, summary
+from noisewalk.app.walk.numbers import EMPTY, STAGES, decibels, numbers_of, psnr_curves, summary
 
 
 def row(frame: int, **measured: float) -> dict[str, str]:
-    columns = ("psnr_noisy", "psnr_shown", "psnr_clean_targets", "noise_floor", "psnr_estimate", "psnr_at_least")
-    names = (*columns, "psnr_noisy_corrected", "psnr_shown_corrected", "psnr_clean_targets_corrected")
+    names = (*EMPTY, "noise_floor", "psnr_estimate", "psnr_at_least")
     known: dict[str, Any] = {"frame": frame, "skipped_steps": 1} | {f"{stage}_ms": 10.0 for stage in STAGES}
     return {name: str(value) for name, value in (dict.fromkeys(names, "") | known | measured).items()}
 
