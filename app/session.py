@@ -29,8 +29,6 @@ from noisewalk.renderer.path_tracer import PathTracer
 from noisewalk.renderer.reference import Reference, ReferenceCache
 from noisewalk.renderer.scene import Scene, open_scene
 
-PREVIEW_SCALE = 1 / 4
-
 
 @dataclass(frozen=True, eq=False)
 class Measurement:
@@ -227,7 +225,7 @@ class Session:
             self._warned.add(kind)
             self._warn(line)
 
-    def preview(self, camera: Camera, index: int, scale: float = PREVIEW_SCALE) -> Result:
+    def preview(self, camera: Camera, index: int, scale: float) -> Result:
         """A small, quick frame with 1 spp for a camera in motion, `scale` times as wide. Nothing is learned from it."""
         watch = Stopwatch()
         width, height = (max(1, round(pixels * scale)) for pixels in (camera.width, camera.height))

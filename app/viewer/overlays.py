@@ -6,6 +6,7 @@ import itertools
 import os
 import time
 from fnmatch import fnmatch
+from functools import lru_cache
 from pathlib import Path
 
 from imgui_bundle import imgui
@@ -309,18 +310,25 @@ def _question(viewer: Viewer) -> None:
 def _completions(typed: str, patterns: tuple[str, ...]) -> list[str]:
     """Folders and fitting files that begin with what was typed, a few of them."""
     folder, _, start = os.path.expanduser(typed).rpartition("/")
+    folder = f"{folder}/" if folder or typed.startswith("/") else "."
     try:
-        with os.scandir(f"{folder}/" if folder or typed.startswith("/") else ".") as entries:
-            seen = [(entry.name, entry.is_dir()) for entry in itertools.islice(entries, MOST_SCANNED)]
+        seen = _entries(folder, os.stat(folder).st_mtime_ns)
     except (OSError, ValueError):
         return []
     prefix = typed[: len(typed) - len(start)]
     fitting = [
         f"{prefix}{name}{'/' if is_folder else ''}"
-        for name, is_folder in sorted(seen)
+        for name, is_folder in seen
         if name.startswith(start) and (is_folder or any(fnmatch(name, pattern) for pattern in patterns))
     ]
     return [name for name in fitting if name != typed][:MOST_COMPLETIONS]
+
+
+@lru_cache(maxsize=1)  # every drawn frame asks
+def _entries(folder: str, changed_at: int) -> list[tuple[str, bool]]:
+    """Names in a folder, and whether they are folders. changed_at: of the folder; another time is another list."""
+    with os.scandir(folder) as entries:
+        return sorted((entry.name, entry.is_dir()) for entry in itertools.islice(entries, MOST_SCANNED))
 
 
 def _problem(file: Path, save: bool) -> str:

@@ -7,8 +7,6 @@ from collections.abc import Mapping
 import torch
 
 from noisewalk.app.session import Measurement, Result, Session
-from noisewalk.denoiser.features import finite
-from noisewalk.denoiser.guide import best_open_image_denoise
 from noisewalk.denoiser.metrics import psnr
 
 UNTRAINED, OIDN = "untrained", "oidn"
@@ -20,8 +18,7 @@ def pictures_beside(session: Session, result: Result) -> dict[str, torch.Tensor]
     """
     pictures = {UNTRAINED: session.denoiser.denoise(result.prepared, session.first_weights)}
     if session.machine.guide:
-        parts = (finite(result.pair.mean(part)).to(result.shown.device) for part in ("color", "albedo", "normal"))
-        pictures[OIDN] = best_open_image_denoise(*parts)
+        pictures[OIDN] = result.by_open_image_denoise()
     return pictures
 
 

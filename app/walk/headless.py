@@ -103,12 +103,11 @@ def _frames(session: Session, twin: CleanTwin | None, run: RunFolder, talk: Talk
             run.append(row)
             note = f"{sum(result.milliseconds.values()):.0f} ms/frame, estimate {result.estimate}{last_measured}"
             progress.update(task, completed=index + 1, note=note)
-            if stop.requested or time.monotonic() - saved_at > CHECKPOINT_SECONDS:
+            if stop.requested or index + 1 == frames or time.monotonic() - saved_at > CHECKPOINT_SECONDS:
                 _save(session, twin, run, index + 1)
                 saved_at = time.monotonic()
             if index + 1 < frames:
                 stop.check()
-    _save(session, twin, run, frames)
 
 
 def _twin_columns(twin: CleanTwin, pair: NoisyPair, measured: Measurement) -> dict[str, str]:

@@ -44,7 +44,7 @@ def walk(session: Session, frames: range) -> None:
     """Frames and previews in turn, each from another place."""
     for index in frames:
         camera = session.camera(20 * index)
-        session.preview(replace(camera, fov_y=camera.fov_y - index), index)
+        session.preview(replace(camera, fov_y=camera.fov_y - index), index, 1 / 4)
         session.advance(replace(camera, fov_y=camera.fov_y + index), index, None)
 
 
