@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from noisewalk.renderer import RenderCancelled, RendererError
+from noisewalk.renderer.alone import alone, free_alone
 from noisewalk.renderer.frame import Camera, Frame, NoisyPair
 from noisewalk.renderer.mitsuba_files import innermost, one_line
 from noisewalk.renderer.scene import Scene
@@ -100,8 +101,9 @@ class Sensor:
         once, with an incomplete picture; pictures of the other variants are always complete.
         """
         try:
-            self._look(camera)
-            return self._rendered(passes, spp)
+            with alone():
+                self._look(camera)
+                return self._rendered(passes, spp)
         except RuntimeError as error:
             raise RendererError(one_line(self.scene.file, error)) from error
 
@@ -118,8 +120,9 @@ class Sensor:
 
     def render_bare(self, camera: Camera, integrator: Any, spp: int, seed: int) -> Any:
         """One pass of `render` by a plain call of `mi.render`, which traces its kernels again."""
-        self._look(camera)
-        return self._traced(integrator, spp, seed)
+        with alone():
+            self._look(camera)
+            return self._traced(integrator, spp, seed)
 
     def _traced(self, integrator: Any, spp: int, seed: int) -> Any:
         import mitsuba as mi
@@ -177,7 +180,9 @@ class PathTracer:
         # A nested aov(path) costs twice as much as `path` and an `aov` without child, both with the same seed. Their
         # samples in a pixel are the same, except in the scalar variant, where a whole block has one stream of random
         # numbers.
-        self.features = mi.load_dict({"type": "aov", "aovs": "albedo:albedo,normal:sh_normal,position:position"})
+        with alone():
+            self.features = mi.load_dict({"type": "aov", "aovs": "albedo:albedo,normal:sh_normal,position:position"})
+        free_alone(self, self.features)
 
     def render_pair(self, camera: Camera, index: int, check: Callable[[], None] = lambda: None) -> NoisyPair:
         """Frame `index` of the walk, twice: the halves share nothing but the view.

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from noisewalk.renderer.alone import alone
 from noisewalk.renderer.frame import Camera
 from noisewalk.renderer.scene import Scene
 
@@ -35,12 +36,17 @@ def distances(scene: Scene, origins: np.ndarray, directions: np.ndarray) -> np.n
 
     origins: (N, 3) or (1, 3) for all; directions: (N, 3).
     """
-    import mitsuba as mi
-
     if not len(directions):  # Dr.Jit aborts the process if there are no rays
         return np.empty(0)
     directions = directions / np.linalg.norm(directions, axis=1, keepdims=True)
     origins = np.broadcast_to(origins, directions.shape)
+    with alone():
+        return _distances(scene, origins, directions)
+
+
+def _distances(scene: Scene, origins: np.ndarray, directions: np.ndarray) -> np.ndarray:
+    import mitsuba as mi
+
     if scene.variant.startswith("scalar"):
         rays = (mi.Ray3f(mi.Point3f(o), mi.Vector3f(d)) for o, d in zip(origins, directions, strict=True))
         return np.array([_hit_distance(scene.mi_scene.ray_intersect_preliminary(ray)) for ray in rays])

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from noisewalk.renderer.alone import alone, free_alone
 from noisewalk.renderer.bundled import SceneError, find_scene, scene_name
 from noisewalk.renderer.camera_path import CameraPath, load_path
 from noisewalk.renderer.damaged import refuse_damaged
@@ -74,7 +75,7 @@ def open_scene(name: str, variant: str, max_depth: int | None = None) -> Scene:
     config.merge_equivalent = config.merge_meshes = False
     config.unused_properties = mi.LogLevel.Warn
     try:
-        with found_as_mitsuba_does(file) as resolver, warnings_heard() as heard:
+        with alone(), found_as_mitsuba_does(file) as resolver, warnings_heard() as heard:
             state = mi.parser.parse_file(config, str(file))
             mi.parser.transform_all(config, state)
             if not state.nodes or state.nodes[0].type != mi.ObjectType.Scene:
@@ -97,7 +98,7 @@ def open_scene(name: str, variant: str, max_depth: int | None = None) -> Scene:
     views = {_sensor_name(sensor, index): _camera(sensor) for index, sensor in enumerate(sensors)}
     start = next(iter(views.values()))
     path_file = file.parent / "path.json"
-    return Scene(
+    scene = Scene(
         name=scene_name(file),
         file=file,
         variant=variant,
@@ -110,6 +111,8 @@ def open_scene(name: str, variant: str, max_depth: int | None = None) -> Scene:
         content_hash=content_hash(state, files, integrator_settings),
         warnings=tuple(warnings),
     )
+    free_alone(scene, (mi_scene, sensors, integrator))
+    return scene
 
 
 def _integrator(variant: str, settings: dict[str, Any]) -> Any:
