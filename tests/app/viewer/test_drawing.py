@@ -63,7 +63,9 @@ def picture(size: tuple[int, int] = (48, 32), reference: bool = True, steps: int
         path_frame=None,
         decibels={"denoised": 27.31, "noisy": 22.08, "oidn": 26.4} if reference else {},
         noise_floor=34.2 if reference else None,
-        estimate=Estimate(mse=1.6e-3, error=1e-4, error_map=torch.from_numpy(layers["estimated_error"])),
+        estimate=Estimate(
+            mse=1.6e-3, error=1e-4, variance=1e-4, noise=0.0, error_map=torch.from_numpy(layers["estimated_error"])
+        ),
         reference_spp=512 if reference else 0,
         trained=True,
         steps=steps,
