@@ -122,7 +122,7 @@ def test_what_ends_it_is_one_line_other_versions_ctrl_c_a_lost_scheduler(
 
     with pytest.raises(UsageError, match="the scheduler is gone; what is done stays done"):
         render(session, cluster, all_passes(started), stop_there)
-    assert started[0].passes > 0
+    assert sum(view.passes for view in started) > 0
     cluster.close()
     with pytest.raises(UsageError, match=f"cluster {machines.address}: no scheduler answers there"):
         Cluster(machines.address)
