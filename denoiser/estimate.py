@@ -53,8 +53,8 @@ ESTIMATE_FORMULA = (
     " and f(b) what is made of them, D the slope of T around the shown picture"
 )
 SIGNIFICANT = 2.0  # how many standard errors above zero a number must be, to be shown
-# With glass, caustics and surviving fireflies the true squared error is up to 2.4 times the estimate, and more where the
-# noise of the estimate happens to be negative. The bound adds SIGNIFICANT standard errors and this part of the noise.
+# With glass, caustics and surviving fireflies the true squared error is up to 2.4 times the estimate. It is more where
+# the noise of the estimate happens to be negative. The bound adds SIGNIFICANT standard errors and a part of the noise.
 CALIBRATION = 2.25
 UNSEEN = 1 / 16
 GUESS_WINDOW = 5
@@ -119,9 +119,10 @@ def estimate_error(noisy: torch.Tensor, denoised: torch.Tensor) -> Estimate:
     pixels = (bias + variance).mean(dim=-1, keepdim=True)
     spread, mean = torch.var_mean(pixels.double(), correction=0)
     error = (spread / pixels.numel()).sqrt()
-    numbers = torch.stack([mean, error, variance.mean().double(), bias.abs().mean().double()]).tolist()
+    means = variance.mean().double(), bias.abs().mean().double()
+    mse, error_of_mse, part, noise = torch.stack([mean, error, *means]).tolist()
     smooth = _blurred(_blurred(pixels, MAP_WINDOW), MAP_WINDOW)
-    return Estimate(*numbers, smooth.clamp(min=0.0).sqrt().expand(-1, -1, 3))
+    return Estimate(mse, error_of_mse, part, noise, smooth.clamp(min=0.0).sqrt().expand(-1, -1, 3))
 
 
 def _guess(a: torch.Tensor, b: torch.Tensor, from_a: torch.Tensor, from_b: torch.Tensor) -> torch.Tensor:

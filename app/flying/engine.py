@@ -20,10 +20,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from noisewalk.app.errors import Interrupted
-from noisewalk.app.flying.messages import Knobs, Message, Picture, Status, Wish
+from noisewalk.app.flying.messages import Knobs, Message, Picture, Setup, Status, Wish
 from noisewalk.app.flying.opened import Opened, camera_of
 from noisewalk.app.flying.publish import picture_of, sample_of
 from noisewalk.app.flying.series import Series
+from noisewalk.app.flying.setup import with_setup
 from noisewalk.app.options import WalkOptions
 from noisewalk.denoiser import DenoiserError
 from noisewalk.renderer import RenderCancelled, RendererError
@@ -163,6 +164,12 @@ class Engine:
     def open(self, scene: str) -> None:
         """Opens another scene. If that fails, the old one stays."""
         self._append(lambda: self._switch(replace(self._options, scene=scene, path=None, weights=None)))
+
+    def reopen(self, setup: Setup) -> None:
+        """Opens the scene anew with another size, model, guide or path depth. Camera and, where the model is the same,
+        weights stay. If that fails, the old session stays.
+        """
+        self._append(lambda: self._switch(with_setup(self._options, setup), again=True))
 
     def restart(self) -> None:
         """Begins again after a failure, with the weights that were saved last."""
@@ -320,8 +327,8 @@ class Engine:
             self.series.append(sample_of(result, picture))
         self._wake()
 
-    def _switch(self, options: WalkOptions) -> None:
-        """Opens a scene, and then closes the old one."""
+    def _switch(self, options: WalkOptions, again: bool = False) -> None:
+        """Opens a scene, and then closes the old one. again: it is the same scene."""
         left, old_status = self._opened, self._status
         try:
             name = scene_name(find_scene(options.scene))
@@ -330,6 +337,8 @@ class Engine:
             import_module("noisewalk.app.session")
             self._begin(f"opening {name}")
             opened = Opened(options, self._tell)
+            if again and left is not None:
+                opened.take_over(left)
         except (RendererError, DenoiserError, OSError, RuntimeError, ValueError, MemoryError) as error:
             self._status = old_status if left else replace(old_status, phase="failed", failure=str(error))
             named = options.scene in str(error)
@@ -338,7 +347,8 @@ class Engine:
         self._opened, self._options, self._picture, self._frame_ms = opened, options, None, 0.0
         if left is not None:
             left.leave()
-        self._wish = Wish(self._wish.knobs)
+        if not again:
+            self._wish = Wish(self._wish.knobs)
         self.series.clear()
         self._status = Status("running", "", opened.facts, stages=self._status.stages)
         self._begin("preparing kernels")  # compiled, or found where they were kept: nobody can tell before

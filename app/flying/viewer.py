@@ -17,7 +17,7 @@ from noisewalk.app.flying.controls import FOV_RANGE, FlyCamera, Steering, reproj
 from noisewalk.app.flying.engine import Engine
 from noisewalk.app.flying.file_jobs import FileJobs, read_path, write_screenshot
 from noisewalk.app.flying.flight import Flight
-from noisewalk.app.flying.messages import Knobs, Picture, SceneFacts, Viewpoint, Wish, printable
+from noisewalk.app.flying.messages import Knobs, Picture, SceneFacts, Setup, Viewpoint, Wish, printable
 from noisewalk.app.flying.preferences import TEXT_SCALES, Preferences, save_preferences
 from noisewalk.app.flying.undo import Undo
 from noisewalk.app.flying.view import EXPOSURE_RANGE, DisplaySettings
@@ -77,6 +77,7 @@ class Viewer:
         self.toasts: list[tuple[str, float]] = []
         self.pivot: np.ndarray | None = None
         self.ever_opened = False
+        self.film_aspect = True  # the sides of another frame size follow the film
         self.moving = False
         self._moved_at = -1e9
         self._seen = self.camera.viewpoint
@@ -265,6 +266,11 @@ class Viewer:
             self.load_weights(file)
         else:
             self.carefully(lambda: self.open_scene(str(file)))
+
+    def reopen(self, setup: Setup) -> None:
+        """Opens the scene anew with another setup, if it is another; camera and path stay."""
+        if self.scene is not None and setup != self.scene.setup:
+            self.engine.reopen(setup)
 
     def ask_scene(self) -> None:
         """Asks which scene to open."""

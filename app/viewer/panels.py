@@ -16,6 +16,7 @@ from noisewalk.app.flying.messages import printable
 from noisewalk.app.flying.view import ERRORS, EXPOSURE_RANGE, MODES, TONES
 from noisewalk.app.flying.viewer import MAX_CROP, MAX_ITERATIONS, MAX_SPP, Viewer
 from noisewalk.app.viewer.hands import TEXT_STEP, record
+from noisewalk.app.viewer.session import draw_session
 from noisewalk.app.viewer.tips import tip
 from noisewalk.renderer.bundled import bundled_scenes
 
@@ -89,7 +90,7 @@ def draw_controls(title: str, viewer: Viewer) -> None:
     opened, _ = imgui.begin(title)
     if opened:
         imgui.push_item_width(imgui.get_content_region_avail().x * 0.58)
-        for heading, draw in (("Picture", _picture), ("Camera", _camera), ("Path", _path), ("Training", _training)):
+        for heading, draw in _SECTIONS.items():
             if imgui.collapsing_header(heading, _OPEN):
                 draw(viewer)
                 imgui.spacing()
@@ -254,6 +255,15 @@ def _training_state(viewer: Viewer) -> None:
             viewer.engine.restart_training()
     elif not viewer.knobs.train:
         imgui.text_disabled("pausing: one step is in hand" if viewer.engine.in_hand else "paused: nothing is in hand")
+
+
+_SECTIONS: dict[str, Callable[[Viewer], None]] = {
+    "Picture": _picture,
+    "Camera": _camera,
+    "Path": _path,
+    "Training": _training,
+    "Session": draw_session,
+}
 
 
 def duration(milliseconds: float) -> str:

@@ -95,7 +95,7 @@ def test_it_agrees_with_the_true_psnr_however_wrong_the_picture(name: str, noise
 
 
 def test_what_is_mixed_in_of_the_noisy_mean_is_not_chosen_by_the_noise_that_judges_it() -> None:
-    """The share of a place is found with the same halves. If the place itself took part, this would be 1 dB too good."""
+    """The share of a place is found with the same halves. If the place took part, this would be 1 dB too good."""
     found, true = [], []
     for seed in range(SEEDS):
         noisy = halves(gentle, seed)

@@ -12,7 +12,7 @@ import pytest
 
 from noisewalk.app.flying import engine as engine_module
 from noisewalk.app.flying.engine import Engine
-from noisewalk.app.flying.messages import Picture, Status, Wish
+from noisewalk.app.flying.messages import Picture, Setup, Status, Wish
 from noisewalk.app.flying.viewer import Viewer
 from noisewalk.app.layers import as_array
 from noisewalk.app.options import WalkOptions
@@ -91,6 +91,32 @@ def test_a_resting_camera_gets_pictures_training_and_a_growing_reference(start: 
     # It is in the cache, and the next time this view has a reference from its first frame.
     again = start(reference_spp=64)
     assert next_picture(again).reference_spp >= 64
+
+
+def test_another_setup_keeps_camera_and_weights_and_one_that_cannot_be_leaves_the_old(start: Start) -> None:
+    engine = start(guide="none")
+    learned = next_picture(engine, lambda p: p.steps > 0)
+    scene = engine.status.scene
+    assert scene and scene.setup == Setup(32, 24, "kernel", guide=False) and scene.film == (48, 32)
+    pose = learned.viewpoint.to_world.copy()
+    pose[1, 3] += 0.1
+    engine.show(Wish(replace(engine.knobs, train=False), pose, 40.0))
+    before = next_picture(engine, lambda p: p.viewpoint.fov_y == 40.0)
+
+    wider = replace(scene.setup, width=40, max_depth=2)
+    engine.reopen(wider)
+    wide = next_picture(engine, lambda p: p.layers["denoised"].shape == (24, 40, 3) and not p.preview)
+    assert wide.viewpoint.same_as(before.viewpoint) and wide.steps >= before.steps > 0
+    assert engine.status.scene and engine.status.scene.setup == wider
+    # Fewer bounces bring less light: the references of both depths are not mixed up.
+    mean, deep = (as_array(picture.layers["noisy"]).mean() for picture in (wide, before))
+    assert mean < 0.97 * deep
+
+    engine.reopen(replace(wider, model="paper"))
+    assert next_picture(engine, lambda p: not p.trained).steps == 0  # its weights do not fit
+    engine.reopen(replace(wider, model="nobody"))
+    assert wait_for(lambda: errors(engine), "an error")[0].endswith("are there")
+    assert next_picture(engine).viewpoint.same_as(before.viewpoint) and engine.status.phase == "running"
 
 
 @pytest.mark.parametrize("cold", [False, True])

@@ -21,7 +21,7 @@ from imgui_bundle import imgui
 from PIL import Image
 
 from noisewalk.app.flying.engine import Engine
-from noisewalk.app.flying.messages import Message, Picture, SceneFacts, Status, Viewpoint
+from noisewalk.app.flying.messages import Message, Picture, SceneFacts, Setup, Status, Viewpoint
 from noisewalk.app.flying.preferences import Preferences
 from noisewalk.app.flying.series import Sample, Series
 from noisewalk.app.flying.view import MODES, DisplaySettings, colors
@@ -118,8 +118,8 @@ def facts() -> SceneFacts:
         views={"1: camera": Viewpoint(POSE.to_world, 50.0), "2: window": Viewpoint(POSE.to_world, 30.0)},
         distance=4.0,
         path=CameraPath((POSE, look_at((1, 1, 4), (0, 1, 0), 50.0)), 25.0, 40.0),
-        width=48,
-        height=32,
+        setup=Setup(48, 32),
+        film=(48, 32),
         variant="llvm_ad_rgb",
         device="cpu",
         warnings=(),
