@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from noisewalk.renderer.frame import Camera
 
 FIRST_SCALE = 1.0  # of the first picture, which has one sample per pixel
-SLOW_FRAME_MS = 200.0  # if a frame takes longer, a camera in motion is shown in small frames
 MAX_ORDERS = 64
 JOIN_SECONDS = 20.0
 NICENESS = 5
@@ -255,7 +254,7 @@ class Engine:
         if self._picture is None:
             self._preview(opened, wish, camera, FIRST_SCALE)
             self._begin("first full frame")
-        elif wish.moving and self._frame_ms > SLOW_FRAME_MS:
+        elif wish.moving and opened.pace.too_slow(self._frame_ms):
             start = time.perf_counter()
             self._preview(opened, wish, camera, opened.pace.scale)
             opened.pace.took(1e3 * (time.perf_counter() - start))
@@ -306,7 +305,7 @@ class Engine:
     def _frame(self, opened: Opened, wish: Wish, camera: Camera) -> None:
         def check() -> None:
             newest = self._wish
-            overtaken = newest.moving and self._frame_ms > SLOW_FRAME_MS
+            overtaken = newest.moving and opened.pace.too_slow(self._frame_ms)
             if self._stop or self._orders or overtaken:
                 raise _Stale
 

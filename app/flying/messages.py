@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
+from noisewalk.app.flying.pace import TARGET_MS
+
 if TYPE_CHECKING:
     from noisewalk.denoiser.estimate import Estimate
     from noisewalk.renderer.camera_path import CameraPath
@@ -23,13 +25,14 @@ Phase = Literal["opening", "running", "failed", "closed"]
 
 @dataclass(frozen=True)
 class Knobs:
-    """The values of the training panel."""
+    """What can be set while the session runs. moving_ms: so long may a picture of a moving camera take."""
 
     train: bool = True
     iterations: int = 8
     crop: int = 256
     learning_rate: float = 3e-4
     spp: int = 8
+    moving_ms: int = TARGET_MS
 
 
 class Viewpoint(NamedTuple):

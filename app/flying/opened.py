@@ -54,6 +54,7 @@ class Opened:
         if self._applied is None or knobs.spp != self._applied.spp:
             self.session.set_spp(knobs.spp)
         self.session.denoiser.pause(not knobs.train)
+        self.pace.target = knobs.moving_ms
         self._applied = knobs
 
     def camera(self, wish: Wish) -> Camera:

@@ -7,8 +7,10 @@ from dataclasses import replace
 from imgui_bundle import imgui
 
 from noisewalk.app.flying.messages import SceneFacts
+from noisewalk.app.flying.pace import TARGET_RANGE
 from noisewalk.app.flying.setup import DEPTHS, MODELS, can_be_guided, resized, sizes
 from noisewalk.app.flying.viewer import Viewer
+from noisewalk.app.viewer.sliders import LOGARITHMIC, whole_slider
 from noisewalk.app.viewer.tips import tip
 
 OWN_DEPTH = "the scene's own"
@@ -24,6 +26,8 @@ def draw_session(viewer: Viewer) -> None:
     _model(viewer, scene)
     _depth(viewer, scene)
     imgui.end_disabled()
+    moving = whole_slider("in motion", viewer.knobs.moving_ms, TARGET_RANGE, LOGARITHMIC, "%d ms")
+    viewer.knobs = replace(viewer.knobs, moving_ms=moving)
 
 
 def _size(viewer: Viewer, scene: SceneFacts) -> None:

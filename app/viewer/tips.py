@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from imgui_bundle import imgui
 
+from noisewalk.app.flying.pace import TARGET_MS
 from noisewalk.app.options import FRAME_SIZE, WalkOptions
 
 _D = WalkOptions()
@@ -58,6 +59,10 @@ TIPS = {
     "path depth": (
         "The longest path of light, in steps: 1 sees lamps only, 2 also what they light. Default: the scene's own.\n"
         f"Longer paths take more time and bring more light.\n{_ANEW}"
+    ),
+    "in motion": (
+        f"Milliseconds that a picture may take while the camera moves. Default {TARGET_MS}. Pictures are as large as\n"
+        "that allows; where whole frames take less than twice as long, those are shown. More: sharper, and less fluent."
     ),
     "learning rate": (
         f"How far a training step goes (Adam). Default {_D.learning_rate:g}.\n"

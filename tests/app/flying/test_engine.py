@@ -131,17 +131,15 @@ def test_a_pretrained_network_is_shown_from_the_first_picture_on_and_a_fresh_one
     assert np.array_equal(noisy, shown) == cold and (picture.estimate is None) == cold
 
 
-def test_a_moving_camera_gets_small_frames_where_full_ones_are_slow(
-    start: Start, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(engine_module, "SLOW_FRAME_MS", 0.0)
+def test_a_moving_camera_gets_small_frames_where_full_ones_are_slow(start: Start) -> None:
     engine = start()
     next_picture(engine)
+    knobs = replace(engine.knobs, moving_ms=0)  # no frame is as quick as that
     pose = engine.status.scene.views["camera 1"][0].copy()  # type: ignore[union-attr]
     pose[0, 3] += 0.1
-    engine.show(Wish(engine.knobs, pose, 50.0, moving=True))
+    engine.show(Wish(knobs, pose, 50.0, moving=True))
     preview = next_picture(engine, lambda p: p.preview)
-    assert preview.layers["noisy"].shape == (6, 8, 3) and preview.viewpoint.to_world is pose and not preview.decibels
+    assert preview.layers["noisy"].shape in ((6, 8, 3), (3, 4, 3)) and preview.viewpoint.to_world is pose and not preview.decibels
     frames = len(engine.series.curves().frame)
     next_picture(engine, lambda p: p.preview)
     assert len(engine.series.curves().frame) == frames  # previews are not in the graphs
