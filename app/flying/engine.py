@@ -20,8 +20,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from noisewalk.app.errors import Interrupted
+from noisewalk.app.flying.around import SCALE as SCALE_AROUND
+from noisewalk.app.flying.around import widened
 from noisewalk.app.flying.messages import Knobs, Message, Picture, Setup, Status, Wish
-from noisewalk.app.flying.opened import Opened, camera_of
+from noisewalk.app.flying.opened import Opened, camera_of, viewpoint_of
 from noisewalk.app.flying.publish import picture_of, sample_of
 from noisewalk.app.flying.series import Series
 from noisewalk.app.flying.setup import with_setup
@@ -61,6 +63,7 @@ class Engine:
         self._changed = threading.Condition()
         self._stop = False
         self._picture: Picture | None = None
+        self._around: Picture | None = None
         self._status = Status("opening", "starting", None)
         self._opened: Opened | None = None
         self._numbers = 0  # of frames; seeds depend on it, so it never decreases
@@ -93,6 +96,11 @@ class Engine:
     def picture(self) -> Picture | None:
         """The newest picture."""
         return self._picture
+
+    @property
+    def around(self) -> Picture | None:
+        """A small, wide picture of the view at which the camera rested last."""
+        return self._around
 
     @property
     def in_hand(self) -> bool:
@@ -261,6 +269,7 @@ class Engine:
         else:
             self._frame(opened, wish, camera)
             if self._rests(wish):
+                self._look_around(opened, wish, camera)
                 opened.reference.grow(camera, opened.spp)
         if opened.autosave.due:
             opened.autosave.save()
@@ -319,6 +328,12 @@ class Engine:
         opened.last_path_frame = wish.path_frame
         self._status = replace(self._status, note="", stages=())
 
+    def _look_around(self, opened: Opened, wish: Wish, camera: Camera) -> None:
+        view = widened(viewpoint_of(camera))
+        if self._around is None or not self._around.viewpoint.same_as(view):
+            result = opened.session.preview(camera_of(opened.session, view), self._next_number(), SCALE_AROUND)
+            self._around = picture_of(result, wish, True, opened.reference.spp, oidn=False)
+
     def _publish(self, opened: Opened, wish: Wish, result: Result, preview: bool) -> None:
         oidn = wish.oidn and opened.facts.oidn
         self._picture = picture = picture_of(result, wish, preview, opened.reference.spp, oidn)
@@ -343,7 +358,8 @@ class Engine:
             named = options.scene in str(error)
             self._tell(str(error) if named else f"cannot open {options.scene}: {error}", error=True)
             return
-        self._opened, self._options, self._picture, self._frame_ms = opened, options, None, 0.0
+        self._opened, self._options, self._frame_ms = opened, options, 0.0
+        self._picture = self._around = None
         if left is not None:
             left.leave()
         if not again:

@@ -128,6 +128,14 @@ class Viewer:
         width, height = self.size
         return reprojection(self.camera.viewpoint, picture.viewpoint, width / height, self.scene.distance)
 
+    def around(self) -> tuple[Picture, np.ndarray] | None:
+        """The wide picture of the last view at rest, and its homography: for what `warp` finds outside the picture."""
+        wide = self.engine.around
+        if wide is None or self.scene is None or self.flight.walking:
+            return None
+        width, height = self.size
+        return wide, reprojection(self.camera.viewpoint, wide.viewpoint, width / height, self.scene.distance)
+
     def tick(self, steering: Steering | None, now: float | None = None) -> None:
         """Steers, plays, records, and tells the session thread what is wanted. To be called for every drawn frame."""
         now = time.monotonic() if now is None else now

@@ -131,6 +131,21 @@ def test_a_pretrained_network_is_shown_from_the_first_picture_on_and_a_fresh_one
     assert np.array_equal(noisy, shown) == cold and (picture.estimate is None) == cold
 
 
+def test_a_resting_camera_gets_a_wide_picture_of_its_view_once(start: Start) -> None:
+    engine = start()
+    around = wait_for(lambda: engine.around, "a wide picture")
+    full = next_picture(engine)
+    assert around.layers["denoised"].shape == (6, 8, 3) and around.viewpoint.to_world is full.viewpoint.to_world
+    # Its middle is what the picture shows; albedo has no noise.
+    wide, narrow = (as_array(one.layers["albedo"]) for one in (around, full))
+    assert wide[2:4, 3:5].mean(axis=(0, 1)) == pytest.approx(narrow[6:18, 8:24].mean(axis=(0, 1)), abs=0.15)
+    assert engine.around is around
+    pose = full.viewpoint.to_world.copy()
+    pose[0, 3] += 0.1
+    engine.show(Wish(engine.knobs, pose, 50.0))
+    wait_for(lambda: engine.around is not around and engine.around.viewpoint.to_world is pose, "another")  # type: ignore[union-attr]
+
+
 def test_a_moving_camera_gets_small_frames_where_full_ones_are_slow(start: Start) -> None:
     engine = start()
     next_picture(engine)
@@ -139,7 +154,11 @@ def test_a_moving_camera_gets_small_frames_where_full_ones_are_slow(start: Start
     pose[0, 3] += 0.1
     engine.show(Wish(knobs, pose, 50.0, moving=True))
     preview = next_picture(engine, lambda p: p.preview)
-    assert preview.layers["noisy"].shape in ((6, 8, 3), (3, 4, 3)) and preview.viewpoint.to_world is pose and not preview.decibels
+    assert (
+        preview.layers["noisy"].shape in ((6, 8, 3), (3, 4, 3))
+        and preview.viewpoint.to_world is pose
+        and not preview.decibels
+    )
     frames = len(engine.series.curves().frame)
     next_picture(engine, lambda p: p.preview)
     assert len(engine.series.curves().frame) == frames  # previews are not in the graphs

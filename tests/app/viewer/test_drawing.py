@@ -211,6 +211,30 @@ def test_tone_maps_and_exposure_follow_their_formulas(gl: Any, tone: str, formul
     assert np.abs(image - expected).max() < 1.01
 
 
+@pytest.mark.parametrize(("mode", "filled"), [("denoised", True), ("albedo", True), ("oidn", True), ("error", False)])
+def test_what_a_turn_uncovers_is_filled_from_the_wide_picture(gl: Any, mode: str, filled: bool) -> None:
+    shown, size = picture(), (48, 32)
+    layers = {name: np.full((8, 12, 3), 0.5, np.float32) for name in ("denoised", "noisy", "albedo")}
+    wide = replace(shown, number=8, layers=layers)
+    half_a_width = np.array([[1.0, 0, 0.5], [0, 1, 0], [0, 0, 1]])  # to the right
+
+    def drawn(around: tuple[Picture, np.ndarray] | None) -> np.ndarray:
+        target = gl.simple_framebuffer(size, components=3)
+        Display(gl).draw(target, 32, Area(0, 0, *size), shown, DisplaySettings(mode), size, half_a_width, around)
+        rows = np.frombuffer(target.read(components=3, alignment=1), dtype=np.uint8)
+        return rows.reshape(32, 48, 3)[::-1].astype(int)
+
+    alone, together = drawn(None), drawn((wide, np.eye(3)))
+    assert (alone[:, :24] == together[:, :24]).all() and (alone[:, 24:] == alone[:, 24:25]).all()
+    assert (alone[:, 24:] != together[:, 24:]).any() == filled
+    if filled:
+        expected = srgb(np.array(0.5)) if mode == "albedo" else paper(np.array(0.5))
+        assert np.abs(together[:, 25:] - 255 * expected).max() < 1.01
+    # Where the wide picture does not reach either, the border stays.
+    nowhere = drawn((wide, np.array([[1.0, 0, 5], [0, 1, 0], [0, 0, 1]])))
+    assert (nowhere == alone).all()
+
+
 def test_every_mode_shows_its_layer(gl: Any) -> None:
     shown, display = picture(), Display(gl)
     layers = {name: image.astype(np.float64) for name, image in shown.layers.items()}
