@@ -29,7 +29,7 @@ def draw_menu(viewer: Viewer) -> bool:
     if not imgui.begin_main_menu_bar():
         return arrange
     if imgui.begin_menu("File"):
-        _item("Open scene...", "Ctrl+O", lambda: viewer.carefully(viewer.ask_scene))
+        _item("Open scene...", "Ctrl+O", lambda: viewer.carefully(viewer.ask.scene))
         if imgui.begin_menu("Bundled scenes"):
             for name in bundled_scenes():
                 _item(name, "", partial(viewer.carefully, partial(viewer.open_scene, name)))
@@ -52,15 +52,15 @@ def draw_menu(viewer: Viewer) -> bool:
         _item("Train along the path", "Shift+Space", lambda: viewer.play(every_frame=True))
         _item("Stop recording" if viewer.flight.recording else "Record my flight", "R", lambda: record(viewer))
         imgui.separator()
-        _item("Load path...", "", lambda: viewer.carefully(viewer.ask_load_path))
-        _item("Save path...", "Ctrl+S", viewer.ask_save_path)
+        _item("Load path...", "", lambda: viewer.carefully(viewer.ask.load_path))
+        _item("Save path...", "Ctrl+S", viewer.ask.save_path)
         imgui.end_menu()
     if imgui.begin_menu("Training"):
         _item("Go on" if not viewer.knobs.train else "Pause", "T", lambda: viewer.train(not viewer.knobs.train))
         _item("Start the network afresh", "Shift+R", viewer.restart_network)
         imgui.separator()
-        _item("Load weights...", "", viewer.ask_load_weights)
-        _item("Export weights...", "Ctrl+E", viewer.ask_save_weights)
+        _item("Load weights...", "", viewer.ask.load_weights)
+        _item("Export weights...", "Ctrl+E", viewer.ask.save_weights)
         imgui.end_menu()
     if imgui.begin_menu("View"):
         for key, (mode, name) in enumerate(MODES.items(), start=1):
@@ -198,10 +198,10 @@ def _path(viewer: Viewer) -> None:
         imgui.end_disabled()
         imgui.same_line()
     if imgui.button("load..."):
-        viewer.carefully(viewer.ask_load_path)
+        viewer.carefully(viewer.ask.load_path)
     imgui.same_line()
     if imgui.button("save*..." if flight.edited else "save..."):
-        viewer.ask_save_path()
+        viewer.ask.save_path()
 
 
 def _training(viewer: Viewer) -> None:
@@ -230,10 +230,10 @@ def _training(viewer: Viewer) -> None:
     imgui.text("weights")
     imgui.same_line()
     if imgui.button("load...##weights"):
-        viewer.ask_load_weights()
+        viewer.ask.load_weights()
     imgui.same_line()
     if imgui.button("export..."):
-        viewer.ask_save_weights()
+        viewer.ask.save_weights()
     saved = viewer.scene.saved_weights if viewer.scene else None
     if saved is not None:
         imgui.same_line()

@@ -18,7 +18,8 @@ from imgui_bundle import imgui
 from noisewalk.app.flying.flight import ENDS
 from noisewalk.app.flying.messages import Setup
 from noisewalk.app.flying.preferences import MAX_RECENT, Preferences, load_preferences
-from noisewalk.app.flying.viewer import Question, Viewer
+from noisewalk.app.flying.questions import Question
+from noisewalk.app.flying.viewer import Viewer
 from noisewalk.app.viewer.interface import Interface
 from tests.app.viewer.test_drawing import draw, picture, running
 
