@@ -55,6 +55,8 @@ class _Shot:
         """Makes all passes. Returns the exit code."""
         if not any(self._is_missing(index) for index in range(len(self._frames.shot))):
             return self._finish("complete")
+        if self._maker.looks_back and (found := self._frames.find_motion()):
+            self._talk.note(found)
         first_pass, first = self._go_on()
         try:
             for number in range(first_pass, self._options.passes):

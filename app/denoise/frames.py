@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,7 +11,8 @@ import torch
 from torch.nn import functional
 
 from noisewalk.app.denoise.cameras import fit_camera
-from noisewalk.app.denoise.layers import Layer, find_roles, layers_of, named_layer
+from noisewalk.app.denoise.layers import CHANNELS, Layer, find_roles, layers_of, named_layer
+from noisewalk.app.denoise.motion import Convention, Step, find_convention
 from noisewalk.app.denoise.pfm import read_pfm, read_pfm_header
 from noisewalk.app.denoise.sequence import ShotFrame, features_beside
 from noisewalk.app.errors import UsageError
@@ -20,10 +21,10 @@ from noisewalk.denoiser.planes import from_planes, to_planes
 from noisewalk.renderer.exr import Exr, ExrHeader, read_exr, read_header
 from noisewalk.renderer.frame import Frame, NoisyPair
 
-FEATURES = ("albedo", "normal", "position")
+FEATURES = ("albedo", "normal", "position", "motion")
+STEPS = 8  # of the shot, at most, that are read to find out what its motion vectors mean
 
-
-Three = tuple[np.ndarray, np.ndarray, np.ndarray]  # the three channels of a layer, (H, W) each, in the file's type
+Planes = tuple[np.ndarray, ...]  # channels of a layer, (H, W) each, in the file's type
 Window = tuple[slice, slice]  # rows and columns
 WHOLE = (slice(None), slice(None))
 COLOR = ""  # the layer to denoise, among further ones by name
@@ -33,8 +34,8 @@ COLOR = ""  # the layer to denoise, among further ones by name
 class Half:
     """The needed layers of one half, in the pixel types of its file. colors: by name, COLOR and further layers."""
 
-    colors: Mapping[str, Three]
-    features: Mapping[str, Three]
+    colors: Mapping[str, Planes]
+    features: Mapping[str, Planes]
 
     def frame(self, window: Window, layer: str) -> Frame:
         """A window as a frame, with this layer as color. Only the color of whole frames has positions."""
@@ -50,18 +51,26 @@ class Half:
         """(H, W, 3), 0 where it is not finite."""
         return finite(_stacked(self.features["position"], WHOLE)) if "position" in self.features else None
 
+    @property
+    def vectors(self) -> torch.Tensor | None:
+        """(H, W, 2): motion as the file has it."""
+        return _stacked(self.features["motion"], WHOLE) if "motion" in self.features else None
+
 
 @dataclass(frozen=True, eq=False)
 class Loaded:
     """One frame in memory: the file of its first half, which is written again, and the layers of both halves.
 
-    If there is only one half, it is used for both.
+    If there is only one half, it is used for both. motion: what its vectors mean, None if they are of no use; follows:
+    whether the frame before is the one to which they lead.
     """
 
     index: int
     picture: Exr
     a: Half
     b: Half
+    motion: Convention | None
+    follows: bool
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -74,11 +83,19 @@ class Loaded:
         a, b = self.a.position, self.b.position
         camera = None if a is None or b is None else fit_camera(((a + b) / 2).numpy())
         pair = self.part(WHOLE)
-        return replace(pair, a=replace(pair.a, position=a), b=replace(pair.b, position=b), camera=camera)
+        a_whole = replace(pair.a, position=a, motion=self._motion(self.a))
+        b_whole = replace(pair.b, position=b, motion=self._motion(self.b))
+        return replace(pair, a=a_whole, b=b_whole, camera=camera)
 
     def part(self, window: Window, layer: str = COLOR) -> NoisyPair:
         """A window, without what the history needs: only the color of whole frames has a history."""
         return NoisyPair(self.a.frame(window, layer), self.b.frame(window, layer), index=self.index)
+
+    def _motion(self, half: Half) -> torch.Tensor | None:
+        if half.vectors is None or self.motion is None:
+            return None
+        motion = self.motion.pixels(half.vectors)
+        return motion if self.follows else torch.full_like(motion, torch.nan)
 
     def noisy(self, layer: str = COLOR) -> torch.Tensor:
         """(H, W, 3): the mean of both halves."""
@@ -102,6 +119,7 @@ class Frames:
         layers = layers_of(first.channels)
         self._also = {name: named_layer(str(shot[0].file), layers, name) for name in also}
         self.has_halves = shot[0].half is not None or "half" in self.roles.others
+        self._motion: Convention | None = None
         for frame in shot:
             self._check(frame)
 
@@ -120,6 +138,36 @@ class Frames:
         """The layers besides color: some of `FEATURES`."""
         return [name for name in FEATURES if name in self.roles.others or name in self.shot[0].features]
 
+    def find_motion(self) -> str:
+        """Finds out what the motion vectors mean, so that frames bring motion. Returns it as text, "" if there is none.
+
+        It is one choice for the whole shot, made by albedo and normal alone: no color, which is a target, decides.
+        """
+        if "motion" not in self.features or len(self.shot) < 2:
+            return ""
+        if not {"albedo", "normal"} & set(self.features):
+            return "motion is left out: without albedo or normal nothing tells whether a point is the same"
+        self._motion, seen = find_convention(self._steps())
+        if self._motion is None:
+            return "motion is left out: its vectors do not lead to the frame before"
+        told = f"compared in {seen} of the frames" if seen else "nothing moves that could tell"
+        return f"motion: {self._motion} ({told})"
+
+    def _steps(self) -> Iterator[Step]:
+        """Some frames that follow directly on the one before, from all over the shot."""
+        following = [index for index in range(1, len(self.shot)) if self._follows(index)]
+        for index in following[:: -(-len(following) // STEPS) or 1]:
+            before, now = self.read(index - 1), self.read(index)
+            vectors = [half.vectors for half in (now.a, now.b) if half.vectors is not None]
+            yield Step(before.part(WHOLE).middle, now.part(WHOLE).middle, torch.stack(vectors).mean(dim=0))
+
+    def _follows(self, index: int) -> bool:
+        """Whether no frame is missing before this one."""
+        if index == 0:
+            return False
+        before, now = self.shot[index - 1].number, self.shot[index].number
+        return before is None or now is None or before + 1 == now
+
     def read(self, index: int) -> Loaded:
         """Frame `index` of the shot. Raises ExrError if a file is cut short."""
         frame = self.shot[index]
@@ -128,7 +176,7 @@ class Frames:
         color_of_half = self.roles.color if frame.half is not None else self.roles.others.get("half", self.roles.color)
         a = self._half(picture, self.roles.color, frame.features)
         b = self._half(half, color_of_half, (frame.half and features_beside(frame.half)) or frame.features)
-        return Loaded(index, picture, a, b)
+        return Loaded(index, picture, a, b, self._motion, self._follows(index))
 
     def write(
         self, loaded: Loaded, shown: torch.Tensor, also: Mapping[str, torch.Tensor], file: Path, keep_noisy: bool
@@ -151,12 +199,12 @@ class Frames:
         features = {}
         for name in FEATURES:
             if name in self.roles.others:
-                features[name] = _three(picture, self.roles.others[name])
+                features[name] = _planes(picture, self.roles.others[name].needed(name))
             elif name in files:
                 beside = read_picture(files[name])
-                features[name] = _three(beside, _triples(beside.channels)[0])
-        colors = {name: _three(picture, layer) for name, layer in self._also.items()}
-        return Half(colors | {COLOR: _three(picture, color)}, features)
+                features[name] = _planes(beside, _only_layer(beside.channels, name))
+        colors = {name: _planes(picture, layer.triple) for name, layer in self._also.items()}
+        return Half(colors | {COLOR: _planes(picture, color.triple)}, features)
 
     def _check(self, frame: ShotFrame) -> None:
         wanted = [self.roles.color, *self.roles.others.values(), *self._also.values()]
@@ -166,11 +214,11 @@ class Frames:
             for layer in wanted:
                 if missing := [channel for channel in layer.channels.values() if channel not in header.channels]:
                     raise UsageError(f"{file}: has no channel {missing[0]}, as {self.shot[0].file} has")
-        for file in frame.features.values():
+        for role, file in frame.features.items():
             header = header_of(file)
             self._check_size(file, header)
-            if not _triples(header.channels):
-                raise UsageError(f"{file}: has no layer of three channels")
+            if _only_layer(header.channels, role) is None:
+                raise UsageError(f"{file}: has no layer of {CHANNELS[role]} channels")
 
     def _check_size(self, file: Path, header: ExrHeader) -> None:
         if (header.width, header.height) != (self.width, self.height):
@@ -201,17 +249,17 @@ def mended(color: torch.Tensor) -> torch.Tensor:
     return torch.where(good, color, around[..., :3] / around[..., 3:].clamp(min=1e-6))
 
 
-def _triples(channels: Mapping[str, np.ndarray] | Sequence[str]) -> list[Layer]:
-    return [layer for layer in layers_of(channels).values() if layer.triple is not None]
+def _only_layer(channels: Iterable[str], role: str) -> tuple[str, ...] | None:
+    """The channels for a role in a file that has nothing else; None if there are too few."""
+    return next((needed for one in layers_of(channels).values() if (needed := one.needed(role))), None)
 
 
-def _three(picture: Exr, layer: Layer) -> Three:
-    x, y, z = (picture.channels[channel] for channel in layer.three)
-    return x, y, z
+def _planes(picture: Exr, channels: tuple[str, ...] | None) -> Planes:
+    return tuple(picture.channels[channel] for channel in channels or ())
 
 
-def _stacked(channels: Three, window: Window) -> torch.Tensor:
-    """(h, w, 3) float32."""
+def _stacked(channels: Planes, window: Window) -> torch.Tensor:
+    """(h, w, C) float32."""
     return torch.from_numpy(np.stack([channel[window] for channel in channels], axis=-1).astype(np.float32))
 
 

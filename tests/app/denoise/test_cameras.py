@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
 from noisewalk.app.denoise.cameras import fit_camera
 from noisewalk.renderer.frame import Camera
-from tests.app.denoise.conftest import RenderedShot
+from tests.app.denoise.conftest import RenderedShot, seen_at
 
 HEIGHT, WIDTH = 40, 60
 
@@ -66,10 +67,5 @@ def test_it_is_the_camera_that_rendered(shot: RenderedShot) -> None:
 
 def _apart(one: Camera, other: Camera, position: np.ndarray) -> float:
     """The median distance, in pixels, between where two cameras have the same points in their pictures."""
-    points = position[position.any(axis=-1)]
-    where = []
-    for camera in (one, other):
-        left, up, forward = ((points - camera.to_world[:3, 3]) @ camera.to_world[:3, :3]).T
-        focal = camera.height / 2 / np.tan(np.radians(camera.fov_y) / 2)
-        where.append(focal * np.stack([left, up]) / forward)
-    return float(np.median(np.linalg.norm(where[0] - where[1], axis=0)))
+    points = torch.from_numpy(position[position.any(axis=-1)])
+    return float((seen_at(one, points) - seen_at(other, points)).norm(dim=-1).median())
