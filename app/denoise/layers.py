@@ -1,4 +1,4 @@
-"""Which layers of a file are color, albedo, normal, position and motion. The names that renderers use tell it."""
+"""Which layers of a file are color, albedo, normal, ...: the names that renderers use tell it."""
 
 from __future__ import annotations
 
@@ -18,14 +18,17 @@ NAMES: dict[str, tuple[str, ...]] = {
     "albedo": ("denoising albedo", "denoise albedo", "albedo", "diffuse albedo", "alb"),
     "normal": ("sh normal", "normal", "ns", "n", "nn", "normals", "denoise normal", "denoising normal", "nrm"),
     "position": ("position", "pos", "p", "pp", "world position"),
+    "depth": ("depth", "z", "linear depth", "linearz", "denoising depth", ""),
     "motion": ("vector", "motionvector", "motion vector", "backward", "motion", "mvec"),
 }
-CHANNELS = {role: "two" if role == "motion" else "three" for role in NAMES}  # that a layer needs for it
+CHANNELS = {"motion": "two channels", "depth": "one channel"}  # that a layer needs; three for other roles
 UNNAMED = "RGB"  # the name for a person of the layer without a name
 NONE = "none"
 _DENOISED_ALREADY = ("noisy image", "combined")  # the noisy picture, and the picture that the result replaces
 _COMPONENTS = ("RGB", "XYZ")
 _COMPONENTS_OF_MOTION = ("XY", "RG", "UV")
+_COMPONENTS_OF_DEPTH = ("Z", "T", "V", "Y", "R")
+_CHANNELS_OF_DEPTH = ("Z", "DEPTH", "ZFILTERED")  # beside the channels of the layer without a name
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,11 @@ class Layer:
     def called(self) -> str:
         """The name to show."""
         return self.name or UNNAMED
+
+    def taken_as(self, role: str) -> str:
+        """What to show of it for a role: depth may be a channel beside those of the color."""
+        channels = self.needed(role)
+        return channels[0] if role == "depth" and channels and not self.name else self.called
 
     @property
     def kind(self) -> str:
@@ -61,7 +69,12 @@ class Layer:
         return (grey, grey, grey) if grey else None
 
     def needed(self, role: str) -> tuple[str, ...] | None:
-        """The channels that a role takes of it: the first two for motion, else `triple`; None if they are missing."""
+        """The channels that a role takes of it: one for depth, the first two for motion, else `triple`; None if they
+        are missing.
+        """
+        if role == "depth":
+            there = (c for c in (_COMPONENTS_OF_DEPTH if self.name else _CHANNELS_OF_DEPTH) if c in self._upper)
+            return next(((self._upper[component],) for component in there), None)
         return self._components(_COMPONENTS_OF_MOTION) if role == "motion" else self.triple
 
     def _components(self, sets: Iterable[str]) -> tuple[str, ...] | None:
@@ -84,8 +97,8 @@ class Roles:
 
     def __str__(self) -> str:
         into = "" if self.shown == self.color else f" (into {self.shown.called})"
-        taken = [f"color: {self.color.called}{into}", *(f"{role}: {one.called}" for role, one in self.others.items())]
-        return ", ".join(taken)
+        others = [f"{role}: {one.taken_as(role)}" for role, one in self.others.items()]
+        return ", ".join([f"color: {self.color.called}{into}", *others])
 
 
 def layers_of(channels: Iterable[str]) -> dict[str, Layer]:
@@ -118,7 +131,9 @@ def find_roles(file: str, channels: Sequence[str], choice: Mapping[str, str], vi
         raise UsageError(f"{file}: has the views {', '.join(views)}: choose one with --layers color=NAME,...")
     roles = {role: _find(file, role, layers, choice.get(role)) for role in NAMES}
     color = roles.pop("color") or _only_color(file, layers)
-    others = {role: layer for role, layer in roles.items() if layer is not None and layer != color}
+    if roles["position"] is not None and "depth" not in choice:
+        del roles["depth"]  # positions say more
+    others = {role: layer for role, layer in roles.items() if layer is not None and (layer != color or role == "depth")}
     return Roles(color, _shown(color, layers), others)
 
 

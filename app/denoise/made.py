@@ -8,7 +8,7 @@ from functools import partial
 
 import torch
 
-from noisewalk.app.denoise.frames import COLOR, Loaded
+from noisewalk.app.denoise.loaded import COLOR, Loaded
 from noisewalk.app.denoise.tiles import Tile, in_tiles
 from noisewalk.denoiser.estimate import Estimate, estimate_error
 from noisewalk.denoiser.inputs import PreparedPair

@@ -70,9 +70,11 @@ def find_convention(steps: Iterable[Step]) -> tuple[Convention | None, int]:
     """
     totals, seen = torch.zeros(len(CONVENTIONS) + 1), 0
     for step in steps:
-        if seen < ENOUGH and _moving(step.vectors).sum() >= FEWEST:
+        if _moving(step.vectors).sum() >= FEWEST:
             totals += _differences(step)
             seen += 1
+        if seen == ENOUGH:
+            break
     best = int(totals[:-1].argmin())
     return (None if seen and totals[best] >= totals[-1] else CONVENTIONS[best]), seen
 

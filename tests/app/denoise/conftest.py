@@ -69,6 +69,16 @@ def seen_at(camera: Camera, points: torch.Tensor) -> torch.Tensor:
     return torch.stack([x, y], dim=-1).float()
 
 
+def ndc_of_pbrt(camera: Camera) -> np.ndarray:
+    """`worldToNDC` as pbrt-v4 writes it: it takes the shorter side of the picture to 0 to 1, and multiplies columns."""
+    short = min(camera.width, camera.height)
+    focal = camera.height / short / np.tan(np.radians(camera.fov_y) / 2)
+    screen = np.array([[focal, 0, 0, 0], [0, focal, 0, 0], [0, 0, 1.01, -0.01], [0, 0, 1, 0]])
+    half = np.array([[0.5, 0, 0, 0.5], [0, 0.5, 0, 0.5], [0, 0, 0.5, 0.5], [0, 0, 0, 1]])
+    matrix: np.ndarray = half @ screen @ np.linalg.inv(camera.to_world @ np.diag([-1.0, 1.0, 1.0, 1.0]))
+    return matrix
+
+
 def layers(half: Frame) -> dict[str, np.ndarray]:
     """The parts of a frame by our names."""
     return {name: image.numpy() for name, image in vars(half).items() if image is not None}

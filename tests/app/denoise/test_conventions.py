@@ -10,8 +10,23 @@ import OpenEXR
 import pytest
 import torch
 
+from noisewalk.app.denoise.frames import Frames
+from noisewalk.app.denoise.sequence import find_shot
+from noisewalk.denoiser.inputs import InputMaker
 from noisewalk.denoiser.metrics import psnr
-from tests.app.denoise.conftest import RenderedShot, Run, channels, color, halves, layers, pixels, write, write_mitsuba
+from noisewalk.denoiser.planes import AGE, part
+from tests.app.denoise.conftest import (
+    RenderedShot,
+    Run,
+    channels,
+    color,
+    halves,
+    layers,
+    ndc_of_pbrt,
+    pixels,
+    write,
+    write_mitsuba,
+)
 
 QUICK = ("--iterations", "1", "--guide", "none")
 
@@ -50,18 +65,21 @@ def write_cycles_interleaved(folder: Path, shot: RenderedShot) -> list[str]:
 
 
 def write_pbrt(folder: Path, shot: RenderedShot) -> list[str]:
-    """The `gbuffer` film."""
+    """The `gbuffer` film. By default its positions are in the camera's space: right, up, forward."""
     folder.mkdir()
     for index, seed, of in halves(shot):
+        camera = shot.cameras[index]
+        seen = (of["position"] - camera.to_world[:3, 3]) @ camera.to_world[:3, :3] * (-1, 1, 1)
         write(
             folder / f"frame.seed{seed}.{index}.exr",
             channels("", of["color"].astype(np.float16))
             | channels("Albedo", of["albedo"].astype(np.float16))
-            | channels("P", of["position"], "XYZ")
+            | channels("P", np.where(of["position"].any(axis=-1, keepdims=True), seen, 0.0).astype(np.float32), "XYZ")
             | channels("N", -of["normal"], "XYZ")
             | channels("Ns", of["normal"], "XYZ")
             | channels("Variance", of["color"]),
-            worldToCamera=np.eye(4, dtype=np.float32),
+            worldToCamera=np.linalg.inv(camera.to_world @ np.diag([-1.0, 1.0, 1.0, 1.0])).astype(np.float32),
+            worldToNDC=ndc_of_pbrt(camera).astype(np.float32),
         )
     return [str(folder)]
 
@@ -150,7 +168,7 @@ CONVENTIONS: dict[str, tuple[Callable[[Path, RenderedShot], list[str]], str, str
         "color: ViewLayer.Combined, albedo: ViewLayer.Denoising Albedo, normal: ViewLayer.Denoising Normal",
     ),
     "pbrt": (write_pbrt, "", "color: RGB, albedo: Albedo, normal: Ns, position: P"),
-    "arnold": (write_arnold, "", "color: RGB, albedo: denoise_albedo, normal: N"),
+    "arnold": (write_arnold, "", "color: RGB, albedo: denoise_albedo, normal: N, depth: Z"),
     "renderman": (write_renderman, "Ci", "color: Ci, half: beauty2, albedo: albedo, normal: normal, motion: backward"),
     "choi": (write_choi, "", "color: RGB"),
     "tungsten": (write_tungsten, "", "color: RGB"),
@@ -190,6 +208,14 @@ def _color(file: Path, layer: str) -> torch.Tensor:
     if f"{layer}.r" in pixels(file):
         return torch.from_numpy(np.stack([pixels(file)[f"{layer}.{c}"] for c in "rgb"], axis=-1))
     return color(file, layer).float()
+
+
+def test_positions_in_the_camera_space_of_pbrt_bring_a_history(shot: RenderedShot, tmp_path: Path) -> None:
+    frames = Frames(find_shot(write_pbrt(tmp_path / "in", shot), None), {}, [])
+    maker = InputMaker(torch.device("cpu"), guided=False, context=True)
+    for index in range(len(shot.pairs)):
+        prepared = maker.prepare(frames.read(index).pair())
+    assert (part(prepared.a, AGE) > 0).float().mean() > 0.5
 
 
 def test_windows_attributes_types_and_parts_stay(denoise: Run, shot: RenderedShot, tmp_path: Path) -> None:

@@ -72,7 +72,7 @@ def write_vectors(folder: Path, shot: RenderedShot, numbers: tuple[int, int] = (
 
 def test_motion_alone_brings_a_history(shot: RenderedShot, tmp_path: Path) -> None:
     frames = Frames(find_shot(write_vectors(tmp_path / "in", shot), None), {}, [])
-    assert "in pixels, to where things were, y down" in frames.find_motion()
+    assert "in pixels, to where things were, y down" in frames.find_conventions()[0]
     maker = InputMaker(torch.device("cpu"), guided=False, context=True)
     maker.prepare(frames.read(0).pair())
     second = maker.prepare(frames.read(1).pair())
@@ -86,7 +86,7 @@ def test_motion_alone_brings_a_history(shot: RenderedShot, tmp_path: Path) -> No
 
 def test_after_a_gap_vectors_lead_nowhere(shot: RenderedShot, tmp_path: Path) -> None:
     frames = Frames(find_shot(write_vectors(tmp_path / "in", shot, numbers=(3, 7)), None), {}, [])
-    assert "nothing moves" in frames.find_motion()
+    assert "nothing moves" in frames.find_conventions()[0]
     pair = frames.read(1).pair()
     assert pair.a.motion is not None and not pair.a.motion.isfinite().any()
 
