@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from noisewalk.app.bench.crowd import Crowd
 from noisewalk.app.clock import synchronise
 from noisewalk.app.doctor import opengl
 from noisewalk.app.session import Session
@@ -27,6 +28,7 @@ LABELS = {
     "input": "network input: features, guide, history",
     "train_one": "one training iteration",
     "train": "a frame's training iterations",
+    "train_busy": "  the same beside busy programs",
     "denoise": "denoise two",
     "estimate": "estimate of the error",
     "upload": "upload to texture",
@@ -54,6 +56,7 @@ class Stages:
         self.denoise(0)
         self._write: Callable[[torch.Tensor], None] | None = None
         self._gl: Any = None
+        self._crowd = Crowd()
 
     def render(self, index: int) -> None:
         self._pair = self._session.render(self._session.camera(index), next(self._numbers))
@@ -75,6 +78,11 @@ class Stages:
 
     def train(self, index: int) -> None:
         self._train(self._session.denoiser.settings)
+
+    def train_busy(self, index: int) -> None:
+        with self._crowd.busy():
+            self.train(index)
+            synchronise()
 
     def _train(self, settings: TrainingSettings) -> None:
         self._trainer.settings = settings
@@ -125,7 +133,8 @@ class Stages:
         return None
 
     def close(self) -> None:
-        """Frees the GL context."""
+        """Frees the GL context, and ends the busy programs."""
+        self._crowd.close()
         if self._gl is not None:
             self._gl.release()
 

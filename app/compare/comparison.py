@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import csv
-import os
-import statistics
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
@@ -12,74 +10,26 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from noisewalk.app.compare.contenders import COMPARE_HINT, Contender, NoisyAverage, OpenImageDenoise, Optix
+from noisewalk.app.compare.names import distinct_names
 from noisewalk.app.compare.report import Page, write_report
+from noisewalk.app.compare.scores import FORMULAS, Row, display, measure, score_table
 from noisewalk.app.console import StopSignal, Talk
 from noisewalk.app.doctor import machine, versions
 from noisewalk.app.errors import EXIT_INTERRUPTED, Interrupted, UsageError
 from noisewalk.app.files import new_folder, write_json
-from noisewalk.app.online_model import CleanTwin, OnlineModel, Shown
+from noisewalk.app.online_model import CleanTwin, OnlineModel
 from noisewalk.app.options import CONTENDERS, WalkOptions
 from noisewalk.app.references import render_references
 from noisewalk.app.session import Session, open_session
-from noisewalk.denoiser.features import tone_map
 from noisewalk.denoiser.guide import guide_is_installed
-from noisewalk.denoiser.metrics import (
-    BRIGHTNESS_FORMULA,
-    CORRECTED_FORMULA,
-    PSNR_FORMULA,
-    RELATIVE_MSE_FORMULA,
-    TEMPORAL_PSNR_FORMULA,
-    brightness,
-    is_bound,
-    noise_power,
-    psnr,
-    relative_mse,
-    temporal_noise_power,
-    temporal_psnr,
-)
 from noisewalk.denoiser.weights import load_weights
-from noisewalk.renderer.bundled import find_scene, scene_name
 from noisewalk.renderer.files import written_aside
-from noisewalk.renderer.reference import Reference
 
 _OF_A_SCENE = ("scene", "width", "height")  # settings that differ from scene to scene
 TABLE_FRAMES = (1, 10, 50, 100, 200)  # measured after so many frames, and after the last one
-FLIP_FORMULA = "FLIP = mean LDR-FLIP error (Andersson et al. 2020) of the tone-mapped images, at 67 pixels per degree"
-FORMULAS = (
-    PSNR_FORMULA,
-    RELATIVE_MSE_FORMULA,
-    FLIP_FORMULA,
-    TEMPORAL_PSNR_FORMULA,
-    CORRECTED_FORMULA,
-    BRIGHTNESS_FORMULA,
-)
-
-
-@dataclass(frozen=True)
-class Row:
-    """One measurement. frame counts from 1; PSNR and tPSNR are in dB; flip and tPSNR may be missing.
-
-    psnr_is_bound, tpsnr_is_bound: the true value is at least the corrected one. The reference is too noisy to say more.
-    """
-
-    scene: str
-    frame: int
-    method: str
-    psnr: float
-    psnr_corrected: float
-    psnr_is_bound: bool
-    relmse: float
-    flip: float | None
-    tpsnr: float | None
-    tpsnr_corrected: float | None
-    tpsnr_is_bound: bool
-    brightness: float
-    train_ms: float
-    denoise_ms: float
 
 
 @dataclass(eq=False)
@@ -161,32 +111,6 @@ def measure_walks(
     return done
 
 
-def distinct_names(scenes: Sequence[str]) -> list[str]:
-    """The names of the scenes. Equal names get so many of their folders in front that they differ.
-
-    Raises SceneError if there is no such scene, UsageError if one is named twice.
-    """
-    files = [Path(os.path.abspath(find_scene(scene))) for scene in scenes]
-    for scene, file in zip(scenes, files, strict=True):
-        if files.count(file) > 1:
-            raise UsageError(f"{scene}: named twice")
-    return [_distinct_name(file, files) for file in files]
-
-
-def _distinct_name(file: Path, files: Sequence[Path]) -> str:
-    for depth in range(len(file.parts)):
-        name = _longer_name(file, depth)
-        if all(other == file or _longer_name(other, depth) != name for other in files):
-            return name
-    return str(file)
-
-
-def _longer_name(file: Path, depth: int) -> str:
-    """The scene's name after the last `depth` folders of its path."""
-    above = (file.parent if file.name == "scene.xml" else file).parent
-    return "/".join([*above.parts[max(0, len(above.parts) - depth) :], scene_name(file)])
-
-
 def starts_of(models: Sequence[str], weights: Path | None) -> dict[str, dict[str, Any]]:
     """What differs for each of these CONTENDERS. The weights go to those of their model that do not start cold.
 
@@ -223,50 +147,6 @@ def milestones(frames: int) -> list[int]:
     return sorted({frame for frame in (*TABLE_FRAMES, frames) if frame <= frames})
 
 
-def score_table(rows: Sequence[Row]) -> str:
-    """Corrected PSNR, FLIP and corrected tPSNR of each method and measured frame, for each scene and as a mean.
-
-    Bounds have a > and do not count in means.
-    """
-    lines = []
-    width = max((len(row.method) for row in rows), default=0) + 1
-    scenes = list(dict.fromkeys(row.scene for row in rows))
-    for scene in (*scenes, "mean of all scenes") if len(scenes) > 1 else scenes:
-        chosen = [row for row in rows if row.scene == scene or scene not in scenes]
-        frames = sorted({row.frame for row in chosen})
-        after = ", ".join(map(str, frames))
-        lines.append(f"{scene}: PSNR / FLIP / tPSNR (dB, corrected) after frame {after}; train + denoise ms")
-        for method in dict.fromkeys(row.method for row in chosen):
-            own = [row for row in chosen if row.method == method]
-            cells = "".join(_cell([row for row in own if row.frame == frame]) for frame in frames)
-            train, denoise = (statistics.median(getattr(row, part) for row in own) for part in _TIMES)
-            lines.append(f"  {method:<{width}}{cells} {train:6.0f} + {denoise:.0f}")
-    return "\n".join(lines)
-
-
-def _cell(rows: Sequence[Row]) -> str:
-    """The means over scenes; a dash for what was not measured."""
-    psnr, flips, tpsnr = (
-        _mean([(row.psnr_corrected, row.psnr_is_bound) for row in rows], 7, 2),
-        _mean([(row.flip, False) for row in rows], 5, 3),
-        _mean([(row.tpsnr_corrected, row.tpsnr_is_bound) for row in rows], 5, 1),
-    )
-    return f" {psnr} / {flips} /{tpsnr}"
-
-
-def _mean(values: Sequence[tuple[float | None, bool]], width: int, digits: int) -> str:
-    """The mean of the values that are no bounds; if there are none, of the bounds, with a >."""
-    known = [(value, bound) for value, bound in values if value is not None]
-    if not known:
-        return f"{'-':>{width}}"
-    numbers = [value for value, bound in known if not bound]
-    text = f"{statistics.fmean(numbers or [value for value, _ in known]):.{digits}f}"
-    return f"{text if numbers else '>' + text:>{width}}"
-
-
-_TIMES = ("train_ms", "denoise_ms")
-
-
 def _one_walk(
     scene: str,
     session: Session,
@@ -295,7 +175,7 @@ def _one_walk(
                 shown = {contender.name: contender.show(pair) for contender in contenders} if index in compared else {}
                 if index + 1 in measured:
                     new = [
-                        _measure(scene, index, name, one, learned[name], before.get(name), references)
+                        measure(scene, index, name, one, learned[name], before.get(name), references)
                         for name, one in shown.items()
                     ]
                     done.rows.extend(new)
@@ -303,7 +183,7 @@ def _one_walk(
                     images = {name: one.image for name, one in shown.items()} | {
                         "reference": torch.from_numpy(references[index].mean)
                     }
-                    page = Page(scene, index + 1, {name: _display(i) for name, i in images.items()})
+                    page = Page(scene, index + 1, {name: display(i) for name, i in images.items()})
                     done.pages[:] = [p for p in done.pages if p.scene != scene] + [page]
                     decibels = [f"{r.method} {'>' * r.psnr_is_bound}{r.psnr_corrected:.2f}" for r in new]
                     progress.update(task, note=", ".join(decibels) + " dB")
@@ -313,63 +193,6 @@ def _one_walk(
     finally:
         for contender in contenders:
             contender.close()
-
-
-def _measure(
-    scene: str,
-    index: int,
-    name: str,
-    shown: Shown,
-    train_ms: float,
-    before: torch.Tensor | None,
-    references: dict[int, Reference],
-) -> Row:
-    a, b = _halves(references[index])
-    reference, noise = (a + b) / 2, noise_power(a, b)
-    corrected = psnr(shown.image, reference, noise)
-    flicker = corrected_flicker = None
-    temporal_noise = 0.0
-    if before is not None and index - 1 in references:
-        previous_a, previous_b = _halves(references[index - 1])
-        temporal_noise = temporal_noise_power(a, b, previous_a, previous_b)
-        flicker, corrected_flicker = (
-            temporal_psnr(shown.image, before, reference, (previous_a + previous_b) / 2, one)
-            for one in (0.0, temporal_noise)
-        )
-    return Row(
-        scene=scene,
-        frame=index + 1,
-        method=name,
-        psnr=psnr(shown.image, reference),
-        psnr_corrected=corrected,
-        psnr_is_bound=is_bound(corrected, noise),
-        relmse=relative_mse(shown.image, reference),
-        flip=flip(shown.image, reference),
-        tpsnr=flicker,
-        tpsnr_corrected=corrected_flicker,
-        tpsnr_is_bound=corrected_flicker is not None and is_bound(corrected_flicker, temporal_noise),
-        brightness=brightness(shown.image, reference),
-        train_ms=train_ms,
-        denoise_ms=shown.milliseconds,
-    )
-
-
-def _halves(reference: Reference) -> tuple[torch.Tensor, torch.Tensor]:
-    return torch.from_numpy(reference.a), torch.from_numpy(reference.b)
-
-
-def flip(image: torch.Tensor, reference: torch.Tensor) -> float | None:
-    """FLIP_FORMULA, in [0, 1], of (H, W, 3) linear radiance; None without its package."""
-    if find_spec("flip_evaluator") is None:
-        return None
-    import flip_evaluator
-
-    return float(flip_evaluator.evaluate(_display(reference), _display(image), "LDR", applyMagma=False)[1])
-
-
-def _display(image: torch.Tensor) -> np.ndarray:
-    """T(image) as (H, W, 3) float32 in [0, 1]."""
-    return tone_map(torch.nan_to_num(image)).float().cpu().numpy()
 
 
 def _write(done: Comparison) -> None:

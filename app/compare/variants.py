@@ -7,8 +7,9 @@ from dataclasses import replace
 
 import torch
 
-from noisewalk.app.compare.comparison import FORMULAS, Comparison, Row, measure_walks, milestones
+from noisewalk.app.compare.comparison import Comparison, measure_walks, milestones
 from noisewalk.app.compare.contenders import Contender, NoisyAverage
+from noisewalk.app.compare.scores import FORMULAS, Row
 from noisewalk.app.console import Talk
 from noisewalk.app.files import new_folder
 from noisewalk.app.online_model import OnlineModel

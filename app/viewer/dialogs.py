@@ -1,4 +1,4 @@
-"""The desktop's own file dialogs. If there are none, the path field of the overlays takes their place."""
+"""The desktop's own file dialogs. If there are none, the path field of `popups` takes their place."""
 
 from __future__ import annotations
 

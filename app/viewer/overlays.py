@@ -1,13 +1,9 @@
-"""What is drawn over the picture: captions, split handle, scale of the error, pixel values, cards, dialogs, help."""
+"""What is drawn over the picture: captions, split handle, scale of the error, pixel values, cards, help."""
 
 from __future__ import annotations
 
 import itertools
-import os
 import time
-from fnmatch import fnmatch
-from functools import lru_cache
-from pathlib import Path
 
 from imgui_bundle import imgui
 
@@ -16,7 +12,7 @@ from noisewalk.app.flying.view import ERRORS, MODES, colors
 from noisewalk.app.flying.viewer import Viewer
 from noisewalk.app.layers import as_array
 from noisewalk.app.viewer.display import Area
-from noisewalk.renderer.bundled import bundled_scenes
+from noisewalk.app.viewer.popups import DIALOG_WIDTH, centre_window, draw_popups
 
 KEYS = (
     ("W A S D", "fly forward, left, back, right"),
@@ -56,8 +52,6 @@ _CARD = (
 )
 _PASSIVE = _CARD | imgui.WindowFlags_.no_inputs | imgui.WindowFlags_.no_focus_on_appearing
 HANDLE = 7.0  # half the width of what can be grabbed, at scale 1
-DIALOG_WIDTH = 460.0
-MOST_COMPLETIONS, MOST_SCANNED = 6, 2000
 
 
 def draw_overlays(viewer: Viewer, area: Area) -> None:
@@ -71,9 +65,7 @@ def draw_overlays(viewer: Viewer, area: Area) -> None:
     _start_card(viewer, area)
     _toasts(viewer, area)
     _failure(viewer)
-    _errors(viewer)
-    _doubt(viewer)
-    _question(viewer)
+    draw_popups(viewer)
     _help(viewer)
 
 
@@ -207,7 +199,7 @@ def _failure(viewer: Viewer) -> None:
     """The card after a session has failed, with what can be done."""
     if viewer.engine.status.phase != "failed" or viewer.errors:
         return
-    _centre_window()
+    centre_window()
     imgui.begin("##failure", flags=_CARD)
     imgui.push_text_wrap_pos(DIALOG_WIDTH * imgui.get_style().font_scale_dpi)
     imgui.text("The session has stopped.")
@@ -221,128 +213,10 @@ def _failure(viewer: Viewer) -> None:
     imgui.end()
 
 
-def _errors(viewer: Viewer) -> None:
-    if viewer.errors and not imgui.is_popup_open("Error"):
-        imgui.open_popup("Error")
-    _centre_window()
-    shown, _ = imgui.begin_popup_modal("Error", flags=imgui.WindowFlags_.always_auto_resize)
-    if not shown:
-        return
-    imgui.push_text_wrap_pos(DIALOG_WIDTH * imgui.get_style().font_scale_dpi)
-    if viewer.errors:
-        imgui.text_unformatted(viewer.errors[0])
-    imgui.pop_text_wrap_pos()
-    imgui.spacing()
-    pressed = imgui.is_key_pressed(imgui.Key.enter) or imgui.is_key_pressed(imgui.Key.escape)
-    if imgui.button("close", imgui.ImVec2(8 * imgui.get_font_size(), 0)) or pressed or not viewer.errors:
-        viewer.errors = viewer.errors[1:]
-        imgui.close_current_popup()
-    imgui.end_popup()
-
-
-def _doubt(viewer: Viewer) -> None:
-    """Asks before something unsaved is lost."""
-    doubt, title = viewer.doubt, "Not saved"
-    if doubt is None:
-        return
-    if not imgui.is_popup_open(title):
-        imgui.open_popup(title)
-    _centre_window()
-    shown, _ = imgui.begin_popup_modal(title, flags=imgui.WindowFlags_.always_auto_resize)
-    if not shown:
-        return
-    imgui.text_unformatted(doubt.text)
-    imgui.spacing()
-    width = imgui.ImVec2(8 * imgui.get_font_size(), 0)
-    for label, action in (
-        ("save...", lambda: viewer.ask_save_path(doubt.action)),
-        ("lose them", doubt.action),
-        ("cancel", lambda: None),
-    ):
-        if imgui.button(label, width) or (label == "cancel" and imgui.is_key_pressed(imgui.Key.escape)):
-            viewer.doubt = None
-            imgui.close_current_popup()
-            action()
-        imgui.same_line()
-    imgui.end_popup()
-
-
-def _question(viewer: Viewer) -> None:
-    """A path field. It takes the place of the desktop's own file dialog where there is none."""
-    question = viewer.question
-    if question is None:
-        return
-    if not imgui.is_popup_open(question.title):
-        imgui.open_popup(question.title)
-        viewer.typed = question.default
-    _centre_window()
-    shown, _ = imgui.begin_popup_modal(question.title, flags=imgui.WindowFlags_.always_auto_resize)
-    if not shown:
-        return
-    imgui.text_disabled(f"{', '.join(question.patterns)} in {Path.cwd()}, or any path")
-    imgui.set_next_item_width(DIALOG_WIDTH * imgui.get_style().font_scale_dpi)
-    if imgui.is_window_appearing():
-        imgui.set_keyboard_focus_here()
-    flags = imgui.InputTextFlags_.enter_returns_true | imgui.InputTextFlags_.auto_select_all
-    entered, viewer.typed = imgui.input_text("##file", viewer.typed, flags)
-    file = Path(os.path.expanduser(viewer.typed.strip()))
-    problem = _problem(file, question.save) if viewer.typed.strip() else "no name yet"
-    imgui.text_disabled(problem or ("a new file" if question.save else "is there"))
-    for name in [] if question.save else _completions(viewer.typed, question.patterns):
-        if imgui.selectable(name, False, imgui.SelectableFlags_.no_auto_close_popups)[0]:
-            viewer.typed = name
-    width = imgui.ImVec2(8 * imgui.get_font_size(), 0)
-    imgui.begin_disabled(bool(problem))
-    accepted = imgui.button("save" if question.save else "open", width)
-    imgui.end_disabled()
-    imgui.same_line()
-    cancelled = imgui.button("cancel", width) or imgui.is_key_pressed(imgui.Key.escape)
-    if (accepted or entered) and not problem:
-        viewer.question = None
-        imgui.close_current_popup()
-        question.answer(file)
-    elif cancelled:
-        viewer.question = None
-        imgui.close_current_popup()
-    imgui.end_popup()
-
-
-def _completions(typed: str, patterns: tuple[str, ...]) -> list[str]:
-    """Folders and fitting files that begin with what was typed, a few of them."""
-    folder, _, start = os.path.expanduser(typed).rpartition("/")
-    folder = f"{folder}/" if folder or typed.startswith("/") else "."
-    try:
-        seen = _entries(folder, os.stat(folder).st_mtime_ns)
-    except (OSError, ValueError):
-        return []
-    prefix = typed[: len(typed) - len(start)]
-    fitting = [
-        f"{prefix}{name}{'/' if is_folder else ''}"
-        for name, is_folder in seen
-        if name.startswith(start) and (is_folder or any(fnmatch(name, pattern) for pattern in patterns))
-    ]
-    return [name for name in fitting if name != typed][:MOST_COMPLETIONS]
-
-
-@lru_cache(maxsize=1)  # every drawn frame asks
-def _entries(folder: str, changed_at: int) -> list[tuple[str, bool]]:
-    """Names in a folder, and whether they are folders. changed_at: of the folder; another time is another list."""
-    with os.scandir(folder) as entries:
-        return sorted((entry.name, entry.is_dir()) for entry in itertools.islice(entries, MOST_SCANNED))
-
-
-def _problem(file: Path, save: bool) -> str:
-    if save:
-        if os.path.exists(file):  # unlike Path.exists, it accepts any name
-            return "exists already, and is not overwritten"
-        return "" if os.path.isdir(file.absolute().parent) else f"no such folder: {file.absolute().parent}"
-    return "" if os.path.exists(file) or str(file) in bundled_scenes() else "no such file"
-
-
 def _help(viewer: Viewer) -> None:
     if not viewer.help_shown:
         return
-    _centre_window()
+    centre_window()
     imgui.set_next_window_focus()
     imgui.begin("##help", flags=_CARD)
     if imgui.begin_table("keys", 2, imgui.TableFlags_.sizing_fixed_fit):
@@ -360,7 +234,3 @@ def _help(viewer: Viewer) -> None:
 def _centre(area: Area) -> None:
     middle = imgui.ImVec2(area.x + area.width / 2, area.y + area.height / 2)
     imgui.set_next_window_pos(middle, pivot=imgui.ImVec2(0.5, 0.5))
-
-
-def _centre_window() -> None:
-    imgui.set_next_window_pos(imgui.get_main_viewport().get_center(), pivot=imgui.ImVec2(0.5, 0.5))

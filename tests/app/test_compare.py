@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from noisewalk.app.compare.comparison import Row, distinct_names, flip, milestones, score_table, starts_of
+from noisewalk.app.compare.comparison import milestones, starts_of
+from noisewalk.app.compare.names import distinct_names
+from noisewalk.app.compare.scores import Row, flip, score_table
 from noisewalk.app.errors import UsageError
 from noisewalk.app.options import CONTENDERS
 from noisewalk.denoiser.features import tone_map
