@@ -42,14 +42,13 @@ def shot(chosen_backend: Backend) -> RenderedShot:
     cameras = [scene.path.camera(10 * index, 48, 32) for index in range(FRAMES)]
     tracer, long = PathTracer(scene, 48, 32, 2, seed=0), PathTracer(scene, 48, 32, 256, seed=1)
     # The renderer's memory is its own: a copy of what it has rendered stays.
-    pairs = [
-        _kept(tracer.render_pair(camera, index), cameras[max(0, index - 1)]) for index, camera in enumerate(cameras)
-    ]
-    return RenderedShot(pairs, _kept(long.render_pair(cameras[0], 0), cameras[0]).mean("color"))
+    before = [cameras[0], *cameras]
+    pairs = [with_motion(tracer.render_pair(camera, i), before[i]) for i, camera in enumerate(cameras)]
+    return RenderedShot(pairs, with_motion(long.render_pair(cameras[0], 0), cameras[0]).mean("color"))
 
 
-def _kept(pair: NoisyPair, before: Camera) -> NoisyPair:
-    """The pair, with its motion since another camera saw it."""
+def with_motion(pair: NoisyPair, before: Camera) -> NoisyPair:
+    """A copy of the pair, with its motion since another camera saw it."""
 
     def kept(frame: Frame) -> Frame:
         assert frame.position is not None and pair.camera is not None
@@ -122,6 +121,20 @@ def write_mitsuba(folder: Path, shot: RenderedShot, both: bool = True) -> list[s
                 | channels("nn", of["normal"], "XYZ")
                 | channels("pos", of["position"], "XYZ"),
             )
+    return [str(folder)]
+
+
+def write_motion(folder: Path, shot: RenderedShot, numbers: Sequence[int] = (), layer: str = "motion") -> list[str]:
+    """Color, albedo, normal and motion, without positions; `numbers` in place of 0, 1, ..."""
+    folder.mkdir()
+    for index, seed, of in halves(shot):
+        write(
+            folder / f"m_h{seed}_{numbers[index] if numbers else index:04d}.exr",
+            channels("", of["color"])
+            | channels("albedo", of["albedo"])
+            | channels("normal", of["normal"], "XYZ")
+            | channels(layer, of["motion"], "XY"),
+        )
     return [str(folder)]
 
 

@@ -15,7 +15,7 @@ from noisewalk.app.denoise.sequence import find_shot
 from noisewalk.denoiser.inputs import InputMaker
 from noisewalk.denoiser.planes import AGE, HISTORY, from_planes, part
 from noisewalk.renderer.frame import Frame
-from tests.app.denoise.conftest import RenderedShot, Run, channels, color, halves, write
+from tests.app.denoise.conftest import RenderedShot, Run, color, write_motion
 
 HEIGHT, WIDTH = 40, 60
 
@@ -56,22 +56,8 @@ def test_where_nothing_moves_nothing_is_told() -> None:
     assert find_convention([still, unknown, step(other)]) == (other, 1)
 
 
-def write_vectors(folder: Path, shot: RenderedShot, numbers: tuple[int, int] = (0, 1), **named: str) -> list[str]:
-    """Color, albedo, normal and motion, without positions."""
-    folder.mkdir()
-    for index, seed, of in halves(shot):
-        write(
-            folder / f"m_h{seed}_{numbers[index]}.exr",
-            channels("", of["color"])
-            | channels("albedo", of["albedo"])
-            | channels("normal", of["normal"], "XYZ")
-            | channels(named.get("motion", "motion"), of["motion"], "XY"),
-        )
-    return [str(folder)]
-
-
 def test_motion_alone_brings_a_history(shot: RenderedShot, tmp_path: Path) -> None:
-    frames = Frames(find_shot(write_vectors(tmp_path / "in", shot), None), {}, [])
+    frames = Frames(find_shot(write_motion(tmp_path / "in", shot), None), {}, [])
     assert "in pixels, to where things were, y down" in frames.find_conventions()[0]
     maker = InputMaker(torch.device("cpu"), guided=False, context=True)
     maker.prepare(frames.read(0).pair())
@@ -85,18 +71,18 @@ def test_motion_alone_brings_a_history(shot: RenderedShot, tmp_path: Path) -> No
 
 
 def test_after_a_gap_vectors_lead_nowhere(shot: RenderedShot, tmp_path: Path) -> None:
-    frames = Frames(find_shot(write_vectors(tmp_path / "in", shot, numbers=(3, 7)), None), {}, [])
+    frames = Frames(find_shot(write_motion(tmp_path / "in", shot, numbers=(3, 7)), None), {}, [])
     assert "nothing moves" in frames.find_conventions()[0]
     pair = frames.read(1).pair()
     assert pair.a.motion is not None and not pair.a.motion.isfinite().any()
 
 
 def test_a_person_may_name_the_layer(denoise: Run, shot: RenderedShot, tmp_path: Path) -> None:
-    words = [*write_vectors(tmp_path / "in", shot, motion="flow"), "--iterations", "1", "--guide", "none"]
+    words = [*write_motion(tmp_path / "in", shot, layer="flow"), "--iterations", "1", "--guide", "none"]
     assert "things" not in denoise(*words, "-o", tmp_path / "without")[2]
     code, _, printed = denoise(*words, "-o", tmp_path / "with", "--layers", "motion=flow")
     assert code == 0 and "motion: flow\n" in printed and printed.count("to where things were") == 1
-    first, second = (f"m_h0_{index}.exr" for index in (0, 1))
+    first, second = (f"m_h0_{index:04d}.exr" for index in (0, 1))
     assert same(tmp_path / "with" / first, tmp_path / "without" / first)
     assert not same(tmp_path / "with" / second, tmp_path / "without" / second)
     code, _, printed = denoise(*words, "-o", tmp_path / "wrong", "--layers", "motion=nothing")
