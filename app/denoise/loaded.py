@@ -86,7 +86,7 @@ class Loaded:
         positions, camera = self._placed()
         pair = self.part(WHOLE)
         a, b = (
-            replace(frame, position=position, motion=self._motion(half))
+            replace(frame, position=position, motion=self._motion(half, camera))
             for frame, half, position in zip((pair.a, pair.b), (self.a, self.b), positions, strict=True)
         )
         return replace(pair, a=a, b=b, camera=camera)
@@ -103,10 +103,11 @@ class Loaded:
         depths = [half.depth for half in (self.a, self.b) if half.depth is not None]
         if len(depths) == 2 and self.camera is not None:
             return [torch.from_numpy(points_at(self.camera, depth, self.along_rays)) for depth in depths], self.camera
-        return (None, None), self.camera
+        return (None, None), None
 
-    def _motion(self, half: Half) -> torch.Tensor | None:
-        if half.vectors is None or self.motion is None:
+    def _motion(self, half: Half, camera: Camera | None) -> torch.Tensor | None:
+        """Where the frame before is missing, positions lead to the one before that, and without a camera nothing."""
+        if half.vectors is None or self.motion is None or (camera is not None and not self.follows):
             return None
         motion = self.motion.pixels(half.vectors)
         return motion if self.follows else torch.full_like(motion, torch.nan)

@@ -15,7 +15,7 @@ from noisewalk.app.denoise.sequence import find_shot
 from noisewalk.denoiser.inputs import InputMaker
 from noisewalk.denoiser.planes import AGE, HISTORY, from_planes, part
 from noisewalk.renderer.frame import Frame
-from tests.app.denoise.conftest import RenderedShot, Run, color, write_motion
+from tests.app.denoise.conftest import RenderedShot, Run, color, layers, write_motion
 
 HEIGHT, WIDTH = 40, 60
 
@@ -73,8 +73,14 @@ def test_motion_alone_brings_a_history(shot: RenderedShot, tmp_path: Path) -> No
 def test_after_a_gap_vectors_lead_nowhere(shot: RenderedShot, tmp_path: Path) -> None:
     frames = Frames(find_shot(write_motion(tmp_path / "in", shot, numbers=(3, 7)), None), {}, [])
     assert "nothing moves" in frames.find_conventions()[0]
-    pair = frames.read(1).pair()
+    loaded = frames.read(1)
+    pair = loaded.pair()
     assert pair.a.motion is not None and not pair.a.motion.isfinite().any()
+    # But positions still lead to the frame before the missing ones.
+    planes = {"position": tuple(layers(shot.pairs[1].a)["position"].transpose(2, 0, 1))}
+    half = replace(loaded.a, features={**loaded.a.features, **planes})
+    pair = replace(loaded, a=half, b=half).pair()
+    assert pair.a.motion is None and pair.a.position is not None and pair.camera is not None
 
 
 def test_a_person_may_name_the_layer(denoise: Run, shot: RenderedShot, tmp_path: Path) -> None:
