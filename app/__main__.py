@@ -300,8 +300,10 @@ def _denoise(words: list[str]) -> int:
     parser.add_argument("frames", nargs="+", metavar="FRAMES", help=frames)
     half = "the same frames with another seed; default: found beside them (_h0 and _h1, A and B, ...)"
     parser.add_argument("--half", nargs="+", metavar="FRAMES", help=half)
-    layers = "color=NAME,albedo=NAME,...: also half, normal, position, motion; NAME none: without it"
+    layers = "color=NAME,albedo=NAME,...: also half, normal, position, depth, motion; NAME none: without it"
     parser.add_argument("--layers", default=d.layers, metavar="ROLE=NAME,...", help=layers)
+    cameras = "cameras of the frames: a path.json, or nerfstudio's transforms.json; default: from headers or positions"
+    parser.add_argument("--cameras", type=Path, metavar="FILE", help=cameras)
     also = "denoise these color layers too: diffuse,specular,..."
     parser.add_argument("--also", type=names_of, default=d.also, metavar="NAMES", help=also)
     add_model(parser)

@@ -141,7 +141,7 @@ def _multiple(side: float) -> int:
 class DenoiseOptions:
     """One shot of frames that another renderer has made.
 
-    half: names second halves; layers: `ROLE=NAME,...`; also: further color layers.
+    half: names second halves; layers: `ROLE=NAME,...`; also: further color layers; cameras: a file that has them.
     passes: the last one writes; where there are several, it learns no more.
     memory: in GiB; half of what the device has where it is None.
     """
@@ -150,6 +150,7 @@ class DenoiseOptions:
     half: tuple[str, ...] | None = None
     layers: str = ""
     also: tuple[str, ...] = ()
+    cameras: Path | None = None
     model: str = WalkOptions.model
     guide: str = WalkOptions.guide
     cold: bool = WalkOptions.cold

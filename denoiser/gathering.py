@@ -41,6 +41,7 @@ def _joined(before: Frame, new: Frame, share: float) -> Frame:
         _mean(before.albedo, new.albedo, share),
         _mean(before.normal, new.normal, share),
         None if before.position is None or new.position is None else _mean(before.position, new.position, share),
+        before.motion,  # to the frame before the first of these pairs, which is the newest in the history they see
     )
 
 

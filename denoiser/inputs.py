@@ -139,9 +139,7 @@ class InputMaker:
             self.history = replace(self.history, shown=shown)
 
     def _shown_before(self, history: History | None, pair: NoisyPair) -> torch.Tensor | None:
-        if history is None or pair.a.position is None or pair.b.position is None:
-            return None
-        before = history.reproject_shown(Frame(*map(pair.mean, ("color", "albedo", "normal", "position"))))
+        before = None if history is None else history.reproject_shown(pair.middle, pair.camera)
         return None if before is None else to_planes(before)
 
     def _guide_of(self, half: Frame) -> torch.Tensor | None:
@@ -152,5 +150,5 @@ def _past(history: History | None, here: NoisyPair, frames: int = 1) -> list[tor
     """What the history knows of both halves, (H, W, 4) each. frames: in the pair, to whose noise the age compares."""
     if history is None:
         return [None, None]
-    found = [history.reproject(half) for half in (here.a, here.b)]
+    found = [history.reproject(half, here.camera) for half in (here.a, here.b)]
     return [torch.cat([one[..., :3], one[..., 3:] / frames], dim=-1) for one in found]

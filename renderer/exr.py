@@ -58,6 +58,12 @@ class Exr:
         """All channels by name."""
         return {name: part.channels[own].pixels for name, (part, own) in self._places.items()}
 
+    @property
+    def attributes(self) -> Mapping[str, Any]:
+        """Those of the first part."""
+        header: Mapping[str, Any] = self._parts[0].header
+        return header
+
     def replace(self, name: str, pixels: np.ndarray) -> None:
         """Replaces the pixels of a channel, (height, width). Its type stays, and values are bounded to that."""
         part, own = self._places[name]

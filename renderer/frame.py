@@ -37,24 +37,32 @@ class Frame:
     color:    linear radiance.
     albedo:   in [0, 1]; 0 on mirrors, glass, lights and the background.
     normal:   shading normal in world space, length up to 1 (shorter where samples of a pixel disagree).
-    position: first surface in world space, the mean over the pixel's samples; 0 on the background. Without it, there
-              is no history: past frames cannot be reprojected.
+    position: first surface in world space, the mean over the pixel's samples; 0 on the background.
+    motion:   (H, W, 2) in pixels, from where a point is seen to where it was in the frame before, x to the right and y
+              down; not finite where that is unknown.
+
+    Past frames are reprojected by motion or, without it, by positions. Without both there is no history.
     """
 
     color: torch.Tensor
     albedo: torch.Tensor
     normal: torch.Tensor
     position: torch.Tensor | None = None
+    motion: torch.Tensor | None = None
 
     def to(self, device: torch.device) -> Frame:
         """Tensors on this device; those that are there already are not copied. Raises ValueError for other shapes."""
-        position = None if self.position is None else to_tensor(self.position, device)
+        position, motion = (
+            None if image is None else to_tensor(image, device) for image in (self.position, self.motion)
+        )
         color, albedo, normal = (to_tensor(image, device) for image in (self.color, self.albedo, self.normal))
         shapes = {image.shape for image in (color, albedo, normal, position) if image is not None}
         if len(shapes) > 1 or color.shape[2:] != (3,):
             found = ", ".join(sorted(str(tuple(shape)) for shape in shapes))
             raise ValueError(f"color, albedo, normal and position must all be (height, width, 3), but are {found}")
-        return Frame(color, albedo, normal, position)
+        if motion is not None and motion.shape != (*color.shape[:2], 2):
+            raise ValueError(f"motion must be (height, width, 2) of the color, but is {tuple(motion.shape)}")
+        return Frame(color, albedo, normal, position, motion)
 
 
 def to_tensor(image: torch.Tensor | np.ndarray, device: torch.device) -> torch.Tensor:
@@ -68,7 +76,7 @@ def to_tensor(image: torch.Tensor | np.ndarray, device: torch.device) -> torch.T
 class NoisyPair:
     """Two independent renderings `a` and `b` of one view, `spp` samples per pixel each; `index` is the frame number.
 
-    camera: what saw both; without it, or without positions, past frames are of no use to the present one.
+    camera: what saw both; without it and positions, or motion, past frames are of no use to the present one.
     clean: (H, W, 3) float32 linear radiance, independent of both: the target of training. Without it, each half is the
            target of the other.
     """
@@ -86,6 +94,18 @@ class NoisyPair:
         return replace(self, a=self.a.to(device), b=self.b.to(device), clean=clean)
 
     def mean(self, part: str) -> torch.Tensor:
-        """(H, W, 3): the average of both halves' `color`, `albedo`, `normal` or `position` (which both must have)."""
+        """(H, W, C): the average of both halves' `color`, `albedo`, `normal`, `position` or `motion` (which both must
+        have).
+        """
         average: torch.Tensor = (getattr(self.a, part) + getattr(self.b, part)) / 2
         return average
+
+    def have(self, part: str) -> bool:
+        """Whether both halves have their `position` or `motion`."""
+        return getattr(self.a, part) is not None and getattr(self.b, part) is not None
+
+    @property
+    def middle(self) -> Frame:
+        """The averages of all that both halves have, as one frame."""
+        parts = ("color", "albedo", "normal", "position", "motion")
+        return Frame(**{part: self.mean(part) for part in parts if self.have(part)})

@@ -14,8 +14,9 @@ import torch
 
 from noisewalk.app.clock import Stopwatch
 from noisewalk.app.console import StopSignal, Talk
-from noisewalk.app.denoise.frames import FEATURES, Frames, Loaded
+from noisewalk.app.denoise.frames import FEATURES, Frames
 from noisewalk.app.denoise.layers import parse_choice
+from noisewalk.app.denoise.loaded import Loaded
 from noisewalk.app.denoise.made import Made, Maker
 from noisewalk.app.denoise.output import OutputFolder
 from noisewalk.app.denoise.sequence import find_shot, missing_numbers
@@ -33,7 +34,7 @@ PROGRAM_BYTES = 2**30  # of the program and of a training step
 def denoise(options: DenoiseOptions, talk: Talk) -> int:
     """Begins or continues a shot. Returns the exit code. Raises UsageError for bad input."""
     choice = parse_choice(options.layers) if options.layers else {}
-    frames = Frames(find_shot(options.frames, options.half), choice, options.also)
+    frames = Frames(find_shot(options.frames, options.half), choice, options.also, options.cameras)
     with _output(options, frames) as output, _denoiser(options, frames) as denoiser:
         _introduce(options, frames, talk)
         shot = _Shot(options, frames, output, denoiser, talk)
@@ -55,6 +56,8 @@ class _Shot:
         """Makes all passes. Returns the exit code."""
         if not any(self._is_missing(index) for index in range(len(self._frames.shot))):
             return self._finish("complete")
+        for found in self._frames.find_conventions() if self._maker.looks_back else []:
+            self._talk.note(found)
         first_pass, first = self._go_on()
         try:
             for number in range(first_pass, self._options.passes):

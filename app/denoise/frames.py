@@ -2,98 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-import numpy as np
 import torch
-from torch.nn import functional
 
-from noisewalk.app.denoise.cameras import fit_camera
-from noisewalk.app.denoise.layers import Layer, find_roles, layers_of, named_layer
+from noisewalk.app.denoise.camera_files import header_camera, load_cameras
+from noisewalk.app.denoise.depth import find_along_rays
+from noisewalk.app.denoise.layers import CHANNELS, Layer, find_roles, layers_of, named_layer
+from noisewalk.app.denoise.loaded import COLOR, WHOLE, Half, Loaded, Planes
+from noisewalk.app.denoise.motion import Convention, Step, find_convention
 from noisewalk.app.denoise.pfm import read_pfm, read_pfm_header
 from noisewalk.app.denoise.sequence import ShotFrame, features_beside
 from noisewalk.app.errors import UsageError
-from noisewalk.denoiser.features import finite
-from noisewalk.denoiser.planes import from_planes, to_planes
 from noisewalk.renderer.exr import Exr, ExrHeader, read_exr, read_header
-from noisewalk.renderer.frame import Frame, NoisyPair
+from noisewalk.renderer.frame import Camera
 
-FEATURES = ("albedo", "normal", "position")
-
-
-Three = tuple[np.ndarray, np.ndarray, np.ndarray]  # the three channels of a layer, (H, W) each, in the file's type
-Window = tuple[slice, slice]  # rows and columns
-WHOLE = (slice(None), slice(None))
-COLOR = ""  # the layer to denoise, among further ones by name
-
-
-@dataclass(frozen=True, eq=False)
-class Half:
-    """The needed layers of one half, in the pixel types of its file. colors: by name, COLOR and further layers."""
-
-    colors: Mapping[str, Three]
-    features: Mapping[str, Three]
-
-    def frame(self, window: Window, layer: str) -> Frame:
-        """A window as a frame, with this layer as color. Only the color of whole frames has positions."""
-        color = mended(_stacked(self.colors[layer], window))
-        nothing = torch.zeros_like(color)
-        albedo, normal = (
-            _stacked(self.features[name], window) if name in self.features else nothing for name in ("albedo", "normal")
-        )
-        return Frame(color, albedo.nan_to_num(0.0).clamp(0.0, 1.0), normal.nan_to_num(0.0).clamp(-1.0, 1.0))
-
-    @property
-    def position(self) -> torch.Tensor | None:
-        """(H, W, 3), 0 where it is not finite."""
-        return finite(_stacked(self.features["position"], WHOLE)) if "position" in self.features else None
-
-
-@dataclass(frozen=True, eq=False)
-class Loaded:
-    """One frame in memory: the file of its first half, which is written again, and the layers of both halves.
-
-    If there is only one half, it is used for both.
-    """
-
-    index: int
-    picture: Exr
-    a: Half
-    b: Half
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """Height and width."""
-        height, width = self.a.colors[COLOR][0].shape
-        return height, width
-
-    def pair(self) -> NoisyPair:
-        """The whole frame, with its camera if its positions tell it."""
-        a, b = self.a.position, self.b.position
-        camera = None if a is None or b is None else fit_camera(((a + b) / 2).numpy())
-        pair = self.part(WHOLE)
-        return replace(pair, a=replace(pair.a, position=a), b=replace(pair.b, position=b), camera=camera)
-
-    def part(self, window: Window, layer: str = COLOR) -> NoisyPair:
-        """A window, without what the history needs: only the color of whole frames has a history."""
-        return NoisyPair(self.a.frame(window, layer), self.b.frame(window, layer), index=self.index)
-
-    def noisy(self, layer: str = COLOR) -> torch.Tensor:
-        """(H, W, 3): the mean of both halves."""
-        a, b = (mended(_stacked(half.colors[layer], WHOLE)) for half in (self.a, self.b))
-        return (a + b) / 2
+FEATURES = ("albedo", "normal", "position", "depth", "motion")
+STEPS = 8  # of the shot, at most, that are read to find out what its motion vectors and its depth mean
 
 
 class Frames:
     """The frames of a shot. All have the layers and the size of the first; this is checked. Reads one at a time.
 
-    choice: layers by role, named by a person. also: names of further color layers. Raises UsageError or RendererError
-    for the first file that does not fit.
+    choice: layers by role, named by a person. also: names of further color layers. cameras: a file that has them.
+    Raises UsageError or RendererError for the first file that does not fit.
     """
 
-    def __init__(self, shot: Sequence[ShotFrame], choice: Mapping[str, str], also: Sequence[str]) -> None:
+    def __init__(
+        self, shot: Sequence[ShotFrame], choice: Mapping[str, str], also: Sequence[str], cameras: Path | None = None
+    ) -> None:
         self.shot = shot
         first = header_of(shot[0].file)
         self.height, self.width, self._channels = first.height, first.width, len(first.channels)
@@ -102,6 +40,9 @@ class Frames:
         layers = layers_of(first.channels)
         self._also = {name: named_layer(str(shot[0].file), layers, name) for name in also}
         self.has_halves = shot[0].half is not None or "half" in self.roles.others
+        self._motion: Convention | None = None
+        self._along_rays = False
+        self._cameras = None if cameras is None else load_cameras(cameras, shot, self.width, self.height)
         for frame in shot:
             self._check(frame)
 
@@ -120,6 +61,47 @@ class Frames:
         """The layers besides color: some of `FEATURES`."""
         return [name for name in FEATURES if name in self.roles.others or name in self.shot[0].features]
 
+    def find_conventions(self) -> list[str]:
+        """Finds out what motion vectors and depth mean, so that frames bring motion and positions. Returns it as text.
+
+        It is one choice for the whole shot, made by albedo, normal and geometry alone: no color, which is a target,
+        decides.
+        """
+        return [found for found in (self._find_depth(), self._find_motion()) if found]
+
+    def _find_depth(self) -> str:
+        if "depth" not in self.features:
+            return ""
+        self._along_rays, seen = find_along_rays(self._steps())
+        if not seen:
+            return "depth is left out: it needs cameras (see --cameras), and frames that follow on each other"
+        meaning = "along the rays" if self._along_rays else "ahead of the camera"
+        return f"depth: {meaning} (compared in {seen} of the frames)"
+
+    def _find_motion(self) -> str:
+        if "motion" not in self.features or len(self.shot) < 2:
+            return ""
+        if not {"albedo", "normal"} & set(self.features):
+            return "motion is left out: without albedo or normal nothing tells whether a point is the same"
+        self._motion, seen = find_convention(_step(*frames) for frames in self._steps())
+        if self._motion is None:
+            return "motion is left out: its vectors do not lead to the frame before"
+        told = f"compared in {seen} of the frames" if seen else "nothing moves that could tell"
+        return f"motion: {self._motion} ({told})"
+
+    def _steps(self) -> Iterator[tuple[Loaded, Loaded]]:
+        """Some frames that follow directly on the one before, from all over the shot, each after that one."""
+        following = [index for index in range(1, len(self.shot)) if self._follows(index)]
+        for index in following[:: -(-len(following) // STEPS) or 1]:
+            yield self.read(index - 1), self.read(index)
+
+    def _follows(self, index: int) -> bool:
+        """Whether no frame is missing before this one."""
+        if index == 0:
+            return False
+        before, now = self.shot[index - 1].number, self.shot[index].number
+        return before is None or now is None or before + 1 == now
+
     def read(self, index: int) -> Loaded:
         """Frame `index` of the shot. Raises ExrError if a file is cut short."""
         frame = self.shot[index]
@@ -128,7 +110,14 @@ class Frames:
         color_of_half = self.roles.color if frame.half is not None else self.roles.others.get("half", self.roles.color)
         a = self._half(picture, self.roles.color, frame.features)
         b = self._half(half, color_of_half, (frame.half and features_beside(frame.half)) or frame.features)
-        return Loaded(index, picture, a, b)
+        camera = self._camera(index, picture)
+        return Loaded(index, picture, a, b, camera, self._follows(index), self._motion, self._along_rays)
+
+    def _camera(self, index: int, picture: Exr) -> Camera | None:
+        """The camera of a frame as somebody has written it down."""
+        if self._cameras is not None:
+            return self._cameras[index]
+        return header_camera(picture.attributes, self.width, self.height)
 
     def write(
         self, loaded: Loaded, shown: torch.Tensor, also: Mapping[str, torch.Tensor], file: Path, keep_noisy: bool
@@ -151,12 +140,12 @@ class Frames:
         features = {}
         for name in FEATURES:
             if name in self.roles.others:
-                features[name] = _three(picture, self.roles.others[name])
+                features[name] = _planes(picture, self.roles.others[name].needed(name))
             elif name in files:
                 beside = read_picture(files[name])
-                features[name] = _three(beside, _triples(beside.channels)[0])
-        colors = {name: _three(picture, layer) for name, layer in self._also.items()}
-        return Half(colors | {COLOR: _three(picture, color)}, features)
+                features[name] = _planes(beside, _only_layer(beside.channels, name))
+        colors = {name: _planes(picture, layer.triple) for name, layer in self._also.items()}
+        return Half(colors | {COLOR: _planes(picture, color.triple)}, features)
 
     def _check(self, frame: ShotFrame) -> None:
         wanted = [self.roles.color, *self.roles.others.values(), *self._also.values()]
@@ -166,11 +155,11 @@ class Frames:
             for layer in wanted:
                 if missing := [channel for channel in layer.channels.values() if channel not in header.channels]:
                     raise UsageError(f"{file}: has no channel {missing[0]}, as {self.shot[0].file} has")
-        for file in frame.features.values():
+        for role, file in frame.features.items():
             header = header_of(file)
             self._check_size(file, header)
-            if not _triples(header.channels):
-                raise UsageError(f"{file}: has no layer of three channels")
+            if _only_layer(header.channels, role) is None:
+                raise UsageError(f"{file}: has no layer of {CHANNELS.get(role, 'three channels')}")
 
     def _check_size(self, file: Path, header: ExrHeader) -> None:
         if (header.width, header.height) != (self.width, self.height):
@@ -188,31 +177,18 @@ def read_picture(file: Path) -> Exr:
     return read_pfm(file) if file.suffix.lower() == ".pfm" else read_exr(file)
 
 
-def mended(color: torch.Tensor) -> torch.Tensor:
-    """The image (H, W, 3). Each pixel that is not finite becomes the mean of the finite pixels in 5x5 around it.
-
-    Half floats end at 65504. Brighter pixels are infinite in such files, and black would be farther from the truth.
-    """
-    good = torch.isfinite(color).all(dim=-1, keepdim=True)
-    if good.all():
-        return color
-    counted = torch.cat([torch.where(good, color, 0.0), good.float()], dim=-1)
-    around = from_planes(functional.avg_pool2d(to_planes(counted), 5, 1, 2))[0]
-    return torch.where(good, color, around[..., :3] / around[..., 3:].clamp(min=1e-6))
+def _step(before: Loaded, now: Loaded) -> Step:
+    vectors = [half.vectors for half in (now.a, now.b) if half.vectors is not None]
+    return Step(before.part(WHOLE).middle, now.part(WHOLE).middle, torch.stack(vectors).mean(dim=0))
 
 
-def _triples(channels: Mapping[str, np.ndarray] | Sequence[str]) -> list[Layer]:
-    return [layer for layer in layers_of(channels).values() if layer.triple is not None]
+def _only_layer(channels: Iterable[str], role: str) -> tuple[str, ...] | None:
+    """The channels for a role in a file that has nothing else; None if there are too few."""
+    return next((needed for one in layers_of(channels).values() if (needed := one.needed(role))), None)
 
 
-def _three(picture: Exr, layer: Layer) -> Three:
-    x, y, z = (picture.channels[channel] for channel in layer.three)
-    return x, y, z
-
-
-def _stacked(channels: Three, window: Window) -> torch.Tensor:
-    """(h, w, 3) float32."""
-    return torch.from_numpy(np.stack([channel[window] for channel in channels], axis=-1).astype(np.float32))
+def _planes(picture: Exr, channels: tuple[str, ...] | None) -> Planes:
+    return tuple(picture.channels[channel] for channel in channels or ())
 
 
 def _replace(picture: Exr, layer: Layer, image: torch.Tensor) -> None:

@@ -8,7 +8,7 @@ from functools import partial
 
 import torch
 
-from noisewalk.app.denoise.frames import COLOR, Loaded
+from noisewalk.app.denoise.loaded import COLOR, Loaded
 from noisewalk.app.denoise.tiles import Tile, in_tiles
 from noisewalk.denoiser.estimate import Estimate, estimate_error
 from noisewalk.denoiser.inputs import PreparedPair
@@ -33,9 +33,14 @@ class Maker:
     def __init__(self, denoiser: OnlineDenoiser, tiles: list[Tile], has_halves: bool) -> None:
         self._denoiser, self._tiles, self._has_halves = denoiser, tiles, has_halves
 
+    @property
+    def looks_back(self) -> bool:
+        """Whether frames have a history."""
+        return len(self._tiles) == 1
+
     def prepare(self, loaded: Loaded, learns: bool) -> PreparedPair | None:
         """Learns from a frame if `learns`. Returns the prepared pair if the frame is one piece."""
-        if len(self._tiles) == 1:
+        if self.looks_back:
             prepared = self._denoiser.prepare(loaded.pair())
             if learns:
                 self._denoiser.submit(prepared)

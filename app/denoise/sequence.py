@@ -29,9 +29,10 @@ FEATURE_WORDS = {
     "albedo": ("albedo", "alb", "ALBEDO"),
     "normal": ("normal", "nrm", "AVG_SHADING_NORMAL", "SHADING_NORMAL"),
     "position": ("position", "POSITION"),
+    "depth": ("depth", "DEPTH", "linearZ"),
     "motion": ("mvec", "motion"),
 }
-_NOT_COLOR = {word for words in FEATURE_WORDS.values() for word in words} | {"ref", "linearZ", "depth"}
+_NOT_COLOR = {word for words in FEATURE_WORDS.values() for word in words} | {"ref"}
 
 
 @dataclass(frozen=True)

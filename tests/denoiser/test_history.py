@@ -96,6 +96,51 @@ def test_what_is_not_the_same_point_was_not_seen() -> None:
     assert not old.reproject(replace(frame, position=-frame.position)).any()
 
 
+def moved(color: torch.Tensor, right: float, down: float) -> Frame:
+    """Without a position: all that is seen has come from so many pixels further right and down."""
+    motion = torch.tensor([right, down]).expand(HEIGHT, WIDTH, 2).clone()
+    return replace(wall(camera(), color), position=None, motion=motion)
+
+
+def without_camera(color: torch.Tensor, **parts: torch.Tensor) -> History:
+    return replace(history(color), camera=None, position=None, **parts)
+
+
+def test_motion_leads_to_what_was_seen_before() -> None:
+    color = torch.rand(HEIGHT, WIDTH, 3)
+    for old in (without_camera(color), history(color)):
+        seen = old.reproject(moved(torch.zeros_like(color), 3.0, -2.0))
+        torch.testing.assert_close(seen[2:, :-3, :3], color[:-2, 3:], atol=1e-4, rtol=0)
+        assert not seen[:2].any() and not seen[:, -3:].any()  # this came from outside
+
+
+def test_motion_is_not_followed_to_something_else() -> None:
+    color = torch.rand(HEIGHT, WIDTH, 3)
+    frame, old = moved(color, 1.0, 0.0), without_camera(color)
+    assert frame.motion is not None and old.reproject(frame)[:, :-1, 3].all()
+    turned = replace(frame, normal=-frame.normal)
+    painted = replace(frame, albedo=frame.albedo + 0.3)
+    unknown = replace(frame, motion=torch.full_like(frame.motion, torch.nan))
+    for other in (turned, painted, unknown):
+        assert not old.reproject(other).any()
+    nothing = torch.zeros_like(color)
+    background = replace(frame, albedo=nothing, normal=nothing)
+    assert not without_camera(color, albedo=nothing, normal=nothing).reproject(background).any()
+
+
+def test_a_moving_thing_is_followed_unless_its_distance_differs() -> None:
+    """Its position differs, so that without motion it would be taken for another one."""
+    color = torch.rand(HEIGHT, WIDTH, 3)
+    here = wall(camera(), color)
+    assert here.position is not None
+    nearer = replace(here, position=1.05 * here.position)
+    assert not history(color).reproject(nearer, camera()).any()
+    still = replace(nearer, motion=torch.zeros(HEIGHT, WIDTH, 2))
+    assert history(color).reproject(still, camera())[..., 3].all()
+    farther = replace(still, position=1.3 * here.position)
+    assert not history(color).reproject(farther, camera()).any()
+
+
 def test_the_history_is_the_mean_of_the_last_frames() -> None:
     colors = [torch.rand(HEIGHT, WIDTH, 3) for _ in range(8)]
     seen = torch.zeros(HEIGHT, WIDTH, 4)
@@ -144,6 +189,29 @@ def test_a_half_never_sees_its_own_frame_in_the_history() -> None:
         for seen in (part(pair.a, HISTORY), part(pair.b, HISTORY)):
             torch.testing.assert_close(seen, torch.full_like(seen, expected))
         assert (part(pair.a, COLOR) == 2 * index).all() and (part(pair.b, COLOR) == 2 * index + 1).all()
+
+
+def test_with_motion_alone_a_half_never_sees_its_own_frame() -> None:
+    maker = InputMaker(CPU, guided=False, context=True)
+    for index in range(3):
+        a, b = (moved(torch.full((HEIGHT, WIDTH, 3), float(2 * index + half)), 0.0, 0.0) for half in range(2))
+        pair = maker.prepare(NoisyPair(a, b, index=index))
+        expected = (2 * index - 1) / 2 if index else 0.0
+        for seen in (part(pair.a, HISTORY), part(pair.b, HISTORY)):
+            torch.testing.assert_close(seen, torch.full_like(seen, expected))
+
+
+def test_each_half_looks_back_by_its_own_motion() -> None:
+    """So a half sees the same whatever the other one, its target, is."""
+    color = torch.rand(HEIGHT, WIDTH, 3)
+    still = moved(color, 0.0, 0.0)
+
+    def seen(b: Frame) -> torch.Tensor:
+        maker = InputMaker(CPU, guided=False, context=True)
+        maker.prepare(NoisyPair(still, still, index=0))
+        return part(maker.prepare(NoisyPair(moved(color, 2.0, 1.0), b, index=1)).a, PAST)
+
+    assert torch.equal(seen(still), seen(moved(1 - color, -3.0, 2.0))) and seen(still).any()
 
 
 def constant_pair(index: int) -> NoisyPair:
@@ -252,6 +320,11 @@ def test_a_history_survives_a_file() -> None:
     frame = wall(camera(), old.radiance)
     torch.testing.assert_close(new.reproject(frame), old.reproject(frame))
     torch.testing.assert_close(new.reproject_shown(frame), old.reproject_shown(frame))
+    alone = from_tensors(to_tensors(without_camera(old.radiance)))
+    assert alone.camera is None and alone.position is None
+    torch.testing.assert_close(
+        alone.reproject(moved(old.radiance, 1.0, 1.0)), old.reproject(moved(old.radiance, 1.0, 1.0))
+    )
 
 
 @pytest.mark.parametrize("bundled", ["cornell"])

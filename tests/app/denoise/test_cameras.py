@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
-from noisewalk.app.denoise.cameras import fit_camera
+from noisewalk.app.denoise.cameras import fit_camera, placed, points_at
 from noisewalk.renderer.frame import Camera
-from tests.app.denoise.conftest import RenderedShot
+from tests.app.denoise.conftest import RenderedShot, seen_at
 
 HEIGHT, WIDTH = 40, 60
 
@@ -56,6 +57,44 @@ def test_no_camera_is_invented() -> None:
     assert fit_camera(seen(np.eye(4), 33.0, bumps())) is None  # relative to the camera, wherever that moves
 
 
+def camera(shift: tuple[float, float] = (0.5, 0.5)) -> Camera:
+    return Camera(pose(), 33.0, WIDTH, HEIGHT, shift)
+
+
+@pytest.mark.parametrize("axes", [pose()[:3, :3] * (-1, 1, 1), pose()[:3, :3] * (-1, 1, -1), np.eye(3)])
+def test_positions_relative_to_a_known_camera_are_moved_to_the_world(axes: np.ndarray) -> None:
+    """In the axes of pbrt's camera, of OpenGL's, and of the world."""
+    world = seen(pose(), 33.0, bumps())
+    relative = (world - pose()[:3, 3]) @ axes
+    relative[:10] = world[:10] = 0.0  # the background
+    for given in (world, relative):
+        both = [torch.from_numpy(given.astype(np.float32))] * 2
+        positions, found = placed(both, camera())
+        assert found is not None and np.array_equal(found.to_world, pose())
+        np.testing.assert_allclose(positions[1].numpy(), world, atol=1e-3)
+    assert placed([torch.from_numpy(relative)] * 2, None)[1] is None
+
+
+def test_a_camera_that_does_not_see_the_positions_is_another_one() -> None:
+    both = [torch.from_numpy(seen(pose(), 33.0, bumps()))] * 2
+    elsewhere = Camera(np.eye(4), 33.0, WIDTH, HEIGHT)
+    positions, found = placed(both, elsewhere)
+    assert positions is both and found is not None
+    np.testing.assert_allclose(found.to_world, pose(), atol=1e-3)
+
+
+@pytest.mark.parametrize("shift", [(0.5, 0.5), (0.7, 0.1)])
+def test_depth_and_camera_give_positions(shift: tuple[float, float]) -> None:
+    ahead = bumps()
+    ahead[0, :4] = 0.0, np.inf, np.nan, 1e10
+    world = np.where(np.isfinite(ahead)[..., None] & (ahead > 0)[..., None], seen(pose(), 33.0, bumps(), shift), 0.0)
+    world[0, 3] = 0.0
+    np.testing.assert_allclose(points_at(camera(shift), ahead, along_rays=False), world, atol=1e-4)
+    distance = np.linalg.norm(seen(pose(), 33.0, bumps(), shift) - pose()[:3, 3], axis=-1)
+    distance[0, :4] = ahead[0, :4]
+    np.testing.assert_allclose(points_at(camera(shift), distance, along_rays=True), world, atol=1e-4)
+
+
 def test_it_is_the_camera_that_rendered(shot: RenderedShot) -> None:
     for pair, camera in zip(shot.pairs, shot.cameras, strict=True):
         position = pair.mean("position").numpy()
@@ -66,10 +105,5 @@ def test_it_is_the_camera_that_rendered(shot: RenderedShot) -> None:
 
 def _apart(one: Camera, other: Camera, position: np.ndarray) -> float:
     """The median distance, in pixels, between where two cameras have the same points in their pictures."""
-    points = position[position.any(axis=-1)]
-    where = []
-    for camera in (one, other):
-        left, up, forward = ((points - camera.to_world[:3, 3]) @ camera.to_world[:3, :3]).T
-        focal = camera.height / 2 / np.tan(np.radians(camera.fov_y) / 2)
-        where.append(focal * np.stack([left, up]) / forward)
-    return float(np.median(np.linalg.norm(where[0] - where[1], axis=0)))
+    points = torch.from_numpy(position[position.any(axis=-1)])
+    return float((seen_at(one, points) - seen_at(other, points)).norm(dim=-1).median())

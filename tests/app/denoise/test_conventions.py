@@ -10,85 +10,97 @@ import OpenEXR
 import pytest
 import torch
 
+from noisewalk.app.denoise.frames import Frames
+from noisewalk.app.denoise.sequence import find_shot
+from noisewalk.denoiser.inputs import InputMaker
 from noisewalk.denoiser.metrics import psnr
-from tests.app.denoise.conftest import RenderedShot, Run, channels, color, layers, pixels, write, write_mitsuba
+from noisewalk.denoiser.planes import AGE, part
+from tests.app.denoise.conftest import (
+    RenderedShot,
+    Run,
+    channels,
+    color,
+    halves,
+    layers,
+    ndc_of_pbrt,
+    pixels,
+    write,
+    write_mitsuba,
+)
 
 QUICK = ("--iterations", "1", "--guide", "none")
 
 
 def write_cycles(folder: Path, shot: RenderedShot) -> list[str]:
-    """A part for each pass, and a picture that Cycles has denoised itself."""
+    """A part for each pass, and a picture that Cycles has denoised itself. Vectors to the frame before and the next."""
     folder.mkdir()
-    for index, pair in enumerate(shot.pairs):
-        for seed, half in enumerate((pair.a, pair.b)):
-            of = layers(half)
-            parts = [
-                ("View Layer.Combined", channels("View Layer.Combined", of["color"] * 0.9)),
-                ("View Layer.Depth", channels("View Layer.Depth.Z", of["color"][..., 0])),
-                ("View Layer.Position", channels("View Layer.Position", of["position"], "XYZ")),
-                ("View Layer.Normal", channels("View Layer.Normal", of["normal"], "XYZ")),
-                ("View Layer.Noisy Image", channels("View Layer.Noisy Image", of["color"])),
-                ("View Layer.Denoising Albedo", channels("View Layer.Denoising Albedo", of["albedo"])),
-                ("View Layer.Denoising Normal", channels("View Layer.Denoising Normal", of["normal"], "XYZ")),
-            ]
-            names, planes = zip(*parts, strict=True)
-            write(folder / f"walk_h{seed}_{index:04d}.exr", *planes, names=names)
+    for index, seed, of in halves(shot):
+        vector = np.concatenate([of["motion"] * (1, -1), np.full_like(of["motion"], 7.0)], axis=-1, dtype=np.float32)
+        parts = [
+            ("View Layer.Combined", channels("View Layer.Combined", of["color"] * 0.9)),
+            ("View Layer.Depth", channels("View Layer.Depth.Z", of["color"][..., 0])),
+            ("View Layer.Position", channels("View Layer.Position", of["position"], "XYZ")),
+            ("View Layer.Normal", channels("View Layer.Normal", of["normal"], "XYZ")),
+            ("View Layer.Vector", channels("View Layer.Vector", vector, "XYZW")),
+            ("View Layer.Noisy Image", channels("View Layer.Noisy Image", of["color"])),
+            ("View Layer.Denoising Albedo", channels("View Layer.Denoising Albedo", of["albedo"])),
+            ("View Layer.Denoising Normal", channels("View Layer.Denoising Normal", of["normal"], "XYZ")),
+        ]
+        names, planes = zip(*parts, strict=True)
+        write(folder / f"walk_h{seed}_{index:04d}.exr", *planes, names=names)
     return [f"{folder}/walk_h0_####.exr"]
 
 
 def write_cycles_interleaved(folder: Path, shot: RenderedShot) -> list[str]:
     """The same names in one part."""
     folder.mkdir()
-    for index, pair in enumerate(shot.pairs):
-        for seed, half in enumerate((pair.a, pair.b)):
-            of = layers(half)
-            write(
-                folder / f"{seed}_{index:04d}.exr",
-                channels("ViewLayer.Combined", of["color"])
-                | channels("ViewLayer.Denoising Albedo", of["albedo"])
-                | channels("ViewLayer.Denoising Normal", of["normal"], "XYZ"),
-            )
+    for index, seed, of in halves(shot):
+        write(
+            folder / f"{seed}_{index:04d}.exr",
+            channels("ViewLayer.Combined", of["color"])
+            | channels("ViewLayer.Denoising Albedo", of["albedo"])
+            | channels("ViewLayer.Denoising Normal", of["normal"], "XYZ"),
+        )
     return [f"{folder}/0_%04d.exr", "--half", f"{folder}/1_%04d.exr"]
 
 
 def write_pbrt(folder: Path, shot: RenderedShot) -> list[str]:
-    """The `gbuffer` film."""
+    """The `gbuffer` film. By default its positions are in the camera's space: right, up, forward."""
     folder.mkdir()
-    for index, pair in enumerate(shot.pairs):
-        for seed, half in enumerate((pair.a, pair.b)):
-            of = layers(half)
-            write(
-                folder / f"frame.seed{seed}.{index}.exr",
-                channels("", of["color"].astype(np.float16))
-                | channels("Albedo", of["albedo"].astype(np.float16))
-                | channels("P", of["position"], "XYZ")
-                | channels("N", -of["normal"], "XYZ")
-                | channels("Ns", of["normal"], "XYZ")
-                | channels("Variance", of["color"]),
-                worldToCamera=np.eye(4, dtype=np.float32),
-            )
+    for index, seed, of in halves(shot):
+        camera = shot.cameras[index]
+        seen = (of["position"] - camera.to_world[:3, 3]) @ camera.to_world[:3, :3] * (-1, 1, 1)
+        write(
+            folder / f"frame.seed{seed}.{index}.exr",
+            channels("", of["color"].astype(np.float16))
+            | channels("Albedo", of["albedo"].astype(np.float16))
+            | channels("P", np.where(of["position"].any(axis=-1, keepdims=True), seen, 0.0).astype(np.float32), "XYZ")
+            | channels("N", -of["normal"], "XYZ")
+            | channels("Ns", of["normal"], "XYZ")
+            | channels("Variance", of["color"]),
+            worldToCamera=np.linalg.inv(camera.to_world @ np.diag([-1.0, 1.0, 1.0, 1.0])).astype(np.float32),
+            worldToNDC=ndc_of_pbrt(camera).astype(np.float32),
+        )
     return [str(folder)]
 
 
 def write_arnold(folder: Path, shot: RenderedShot) -> list[str]:
     """RGBA, denoise_albedo, N, Z and variance."""
     folder.mkdir()
-    for index, pair in enumerate(shot.pairs):
-        for half_name, half in zip("AB", (pair.a, pair.b), strict=True):
-            of = layers(half)
-            write(
-                folder / f"beauty_{half_name}.{index:04d}.exr",
-                channels("", of["color"])
-                | {"A": np.ones((32, 48), np.float32), "Z": of["color"][..., 0]}
-                | channels("denoise_albedo", of["albedo"])
-                | channels("N", of["normal"], "XYZ")
-                | channels("variance", of["color"]),
-            )
+    for index, seed, of in halves(shot):
+        write(
+            folder / f"beauty_{'AB'[seed]}.{index:04d}.exr",
+            channels("", of["color"])
+            | {"A": np.ones((32, 48), np.float32), "Z": of["color"][..., 0]}
+            | channels("denoise_albedo", of["albedo"])
+            | channels("N", of["normal"], "XYZ")
+            | channels("variance", of["color"]),
+        )
     return [f"{folder}/beauty_A.*.exr"]
 
 
 def write_renderman(folder: Path, shot: RenderedShot) -> list[str]:
-    """Ci, albedo, normal, diffuse and specular; lower-case components; both halves in one file."""
+    """Ci, albedo, normal, backward, diffuse and specular; lower-case components; both halves in one file."""
     folder.mkdir()
     for index, pair in enumerate(shot.pairs):
         of = layers(pair.a)
@@ -98,6 +110,7 @@ def write_renderman(folder: Path, shot: RenderedShot) -> list[str]:
             | channels("beauty2", layers(pair.b)["color"], "rgb")
             | channels("albedo", of["albedo"], "rgb")
             | channels("normal", of["normal"], "xyz")
+            | channels("backward", np.dstack([-of["motion"], of["color"][..., 0]]), "xyz")
             | channels("diffuse", of["color"], "rgb")
             | channels("mse", of["color"], "rgb"),
         )
@@ -105,14 +118,16 @@ def write_renderman(folder: Path, shot: RenderedShot) -> list[str]:
 
 
 def write_choi(folder: Path, shot: RenderedShot) -> list[str]:
-    """A file for each layer, as in the data set of Choi et al. 2024."""
+    """A file for each layer, as in the data set of Choi et al. 2024. Falcor's motion is in parts of the picture."""
     folder.mkdir()
     for index, pair in enumerate(shot.pairs):
         of = layers(pair.a)
+        motion = (of["motion"] / (48, 32)).astype(np.float32)
         write(folder / f"color_{index:04d}.exr", channels("", of["color"]))
         write(folder / f"color2_{index:04d}.exr", channels("", layers(pair.b)["color"]))
         write(folder / f"albedo_{index:04d}.exr", channels("", of["albedo"]))
         write(folder / f"normal_{index:04d}.exr", channels("", of["normal"]))
+        write(folder / f"mvec_{index:04d}.exr", channels("", np.dstack([motion, np.zeros_like(motion[..., 0])])))
         write(folder / f"ref_{index:04d}.exr", channels("", of["color"]))
     return [str(folder)]
 
@@ -131,12 +146,10 @@ def write_tungsten(folder: Path, shot: RenderedShot) -> list[str]:
 def write_pfm(folder: Path, shot: RenderedShot) -> list[str]:
     """oidnDenoise's three files, and a second half."""
     folder.mkdir()
-    for index, pair in enumerate(shot.pairs):
-        for seed, half in enumerate((pair.a, pair.b)):
-            of = layers(half)
-            for word, image in (("hdr", of["color"]), ("alb", of["albedo"]), ("nrm", of["normal"])):
-                data = np.ascontiguousarray(image[::-1], "<f4").tobytes()
-                (folder / f"h{seed}.{index}.{word}.pfm").write_bytes(b"PF\n48 32\n-1.0\n" + data)
+    for index, seed, of in halves(shot):
+        for word, image in (("hdr", of["color"]), ("alb", of["albedo"]), ("nrm", of["normal"])):
+            data = np.ascontiguousarray(image[::-1], "<f4").tobytes()
+            (folder / f"h{seed}.{index}.{word}.pfm").write_bytes(b"PF\n48 32\n-1.0\n" + data)
     return [f"{folder}/h0.#.hdr.pfm"]
 
 
@@ -147,7 +160,7 @@ CONVENTIONS: dict[str, tuple[Callable[[Path, RenderedShot], list[str]], str, str
         write_cycles,
         "View Layer.Combined",
         "color: View Layer.Noisy Image (into View Layer.Combined), albedo: View Layer.Denoising Albedo, "
-        "normal: View Layer.Normal, position: View Layer.Position",
+        "normal: View Layer.Normal, position: View Layer.Position, motion: View Layer.Vector",
     ),
     "cycles-interleaved": (
         write_cycles_interleaved,
@@ -155,11 +168,16 @@ CONVENTIONS: dict[str, tuple[Callable[[Path, RenderedShot], list[str]], str, str
         "color: ViewLayer.Combined, albedo: ViewLayer.Denoising Albedo, normal: ViewLayer.Denoising Normal",
     ),
     "pbrt": (write_pbrt, "", "color: RGB, albedo: Albedo, normal: Ns, position: P"),
-    "arnold": (write_arnold, "", "color: RGB, albedo: denoise_albedo, normal: N"),
-    "renderman": (write_renderman, "Ci", "color: Ci, half: beauty2, albedo: albedo, normal: normal"),
+    "arnold": (write_arnold, "", "color: RGB, albedo: denoise_albedo, normal: N, depth: Z"),
+    "renderman": (write_renderman, "Ci", "color: Ci, half: beauty2, albedo: albedo, normal: normal, motion: backward"),
     "choi": (write_choi, "", "color: RGB"),
     "tungsten": (write_tungsten, "", "color: RGB"),
     "pfm": (write_pfm, "", "color: RGB"),
+}
+MOTION = {
+    "cycles": "in pixels, to where things were, y up",
+    "renderman": "in pixels, from where things were, y down",
+    "choi": "in picture sizes, to where things were, y down",
 }
 
 
@@ -172,6 +190,7 @@ def test_frames_of_a_renderer_come_out_with_less_noise(
     code, _, printed = denoise(*words, "-o", tmp_path / "out", *QUICK)
     assert code == 0, printed
     assert f"\n{found}\n" in printed and "warning" not in printed
+    assert f"motion: {MOTION[name]} (" in printed if name in MOTION else "things" not in printed
     results = sorted((tmp_path / "out").glob("*.exr"))
     assert len(results) == len(shot.pairs)
     before = psnr(shot.pairs[0].mean("color"), shot.reference)
@@ -189,6 +208,14 @@ def _color(file: Path, layer: str) -> torch.Tensor:
     if f"{layer}.r" in pixels(file):
         return torch.from_numpy(np.stack([pixels(file)[f"{layer}.{c}"] for c in "rgb"], axis=-1))
     return color(file, layer).float()
+
+
+def test_positions_in_the_camera_space_of_pbrt_bring_a_history(shot: RenderedShot, tmp_path: Path) -> None:
+    frames = Frames(find_shot(write_pbrt(tmp_path / "in", shot), None), {}, [])
+    maker = InputMaker(torch.device("cpu"), guided=False, context=True)
+    for index in range(len(shot.pairs)):
+        prepared = maker.prepare(frames.read(index).pair())
+    assert (part(prepared.a, AGE) > 0).float().mean() > 0.5
 
 
 def test_windows_attributes_types_and_parts_stay(denoise: Run, shot: RenderedShot, tmp_path: Path) -> None:

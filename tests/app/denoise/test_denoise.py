@@ -68,7 +68,7 @@ def test_the_second_pass_denoises_with_what_the_first_has_learned(
 
 
 def test_without_halves_nothing_is_learned(denoise: Run, shot: RenderedShot, tmp_path: Path) -> None:
-    words = [*write_mitsuba(tmp_path / "in", shot, halves=False), "-o", tmp_path / "out"]
+    words = [*write_mitsuba(tmp_path / "in", shot, both=False), "-o", tmp_path / "out"]
     code, _, printed = denoise(*words, *QUICK)
     assert code == 0 and printed.count("nothing is learned") == 1
     assert not (tmp_path / "out" / "weights.safetensors").exists()

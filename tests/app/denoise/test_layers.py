@@ -26,8 +26,8 @@ def rgb(*names: str) -> list[str]:
         (["Y"], "", "color: RGB"),
         (rgb("S.Noisy Image", "S.Combined"), "", "color: S.Noisy Image (into S.Combined)"),
         (rgb("S.Noisy Image"), "", "color: S.Noisy Image"),
-        ([*rgb(""), "N.X", "N.Y", "N.Z", "Ns.X", "Ns.Y", "Ns.Z", "Z"], "", "color: RGB, normal: Ns"),
-        (["Depth.Z", *rgb("RGBA"), "u.X", "u.Y"], "", "color: RGBA"),
+        ([*rgb(""), "N.X", "N.Y", "N.Z", "Ns.X", "Ns.Y", "Ns.Z", "Z"], "", "color: RGB, normal: Ns, depth: Z"),
+        (["Depth.Z", *rgb("RGBA"), "u.X", "u.Y"], "", "color: RGBA, depth: Depth"),
     ],
 )
 def test_layers_are_found_by_name(channels: list[str], choice: str, expected: str) -> None:

@@ -33,9 +33,12 @@ def test_tiles_are_as_large_as_memory_allows() -> None:
     assert side((SMALLEST + 2 * CONTEXT) ** 2 - 1000) is None
 
 
-def test_no_seam_shows() -> None:
-    """A network in tiles makes what it makes of the whole: what is around a tile reaches farther than it looks."""
-    height, width = 64, 2 * SMALLEST + 2 * CONTEXT
+@pytest.mark.parametrize(("width", "guided"), [(2 * SMALLEST + 2 * CONTEXT, False), (SMALLEST + CONTEXT + 32, True)])
+def test_no_seam_shows(width: int, guided: bool) -> None:
+    """Networks in tiles make what they make of the whole: what is around a tile reaches farther than they look."""
+    if guided:
+        pytest.importorskip("pyoidn")
+    height = 32
     noise = torch.Generator().manual_seed(0)
 
     def half() -> Frame:
@@ -48,8 +51,8 @@ def test_no_seam_shows() -> None:
         return NoisyPair(Frame(*parts[0]), Frame(*parts[1]))
 
     tiles = cut(height, width, SMALLEST)
-    assert len(tiles) == 5
-    with OnlineDenoiser(pacing="lockstep") as denoiser:
+    assert len(tiles) == (3 if guided else 5)
+    with OnlineDenoiser(pacing="lockstep", guided=guided) as denoiser:
         whole = denoiser.denoise(denoiser.prepare(NoisyPair(a, b), remember=False))
         pieces = in_tiles(
             tiles, (height, width), lambda tile: denoiser.denoise(denoiser.prepare(window(tile.window), remember=False))
