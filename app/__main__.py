@@ -186,7 +186,7 @@ def _compare(words: list[str]) -> int:
     add_cluster(parser)
     parser.set_defaults(frames=COMPARED_FRAMES)
     given = parser.parse_args(words)
-    from noisewalk.app.compare.comparison import compare
+    from noisewalk.app.compare.command import compare
 
     options = replace(walk_options(given), scene=given.scene[0])
     return compare(options, given.scene, given.models, talk_of(given), given.cluster)

@@ -5,22 +5,18 @@ from __future__ import annotations
 import csv
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from functools import partial
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from noisewalk.app.compare.contenders import COMPARE_HINT, Contender, NoisyAverage, OpenImageDenoise, Optix
-from noisewalk.app.compare.names import distinct_names
+from noisewalk.app.compare.contenders import Contender, NoisyAverage, OpenImageDenoise, Optix
 from noisewalk.app.compare.report import Page, write_report
-from noisewalk.app.compare.scores import FORMULAS, Row, display, measure, score_table
+from noisewalk.app.compare.scores import FORMULAS, Row, display, measure
 from noisewalk.app.console import StopSignal, Talk
 from noisewalk.app.doctor import machine, versions
 from noisewalk.app.errors import EXIT_INTERRUPTED, Interrupted, UsageError
-from noisewalk.app.files import new_folder, write_json
-from noisewalk.app.machines import connect
+from noisewalk.app.files import write_json
 from noisewalk.app.online_model import CleanTwin, OnlineModel
 from noisewalk.app.options import CONTENDERS, WalkOptions
 from noisewalk.app.references import render_references
@@ -68,39 +64,6 @@ Contenders = Callable[[Session], Iterable[Contender]]
 WalkAll = Callable[[Sequence[int], Comparison, StopSignal], None]  # measured frames, where to add, when to stop
 
 
-def compare(
-    options: WalkOptions, scenes: Sequence[str], models: Sequence[str], talk: Talk, cluster: str | None = None
-) -> int:
-    """Walks each scene once with all contenders. Writes rows.csv, result.json and report.html into one folder.
-
-    cluster: walks the scenes, each on one worker (see `connect`). Returns the exit code. Raises UsageError, SceneError
-    or WeightsError before the first walk.
-    """
-    distinct_names(scenes)  # now, and not after hours of work on the first scenes
-    starts = starts_of(models, options.weights)
-    folder = new_folder(options.out, "comparisons")
-    missing = [package for package in ("pyoidn", "flip_evaluator") if find_spec(package) is None]
-    if missing:
-        talk.warn(f"not installed, and left out of the comparison: {', '.join(missing)}: {COMPARE_HINT}")
-    if "pyoidn" in missing:
-        starts.pop("adaptive-oidn", None)
-    walks = [replace(options, scene=scene) for scene in scenes]
-    walk_all: WalkAll
-    if cluster is None:
-        walk_all = partial(walk_here, walks, partial(contenders_of, starts=starts, talk=talk), talk)
-    else:
-        machines = connect(cluster)  # first: the next line needs its package
-        from noisewalk.app.compare.elsewhere import walk_there
-
-        walk_all = partial(walk_there, machines, walks, list(starts), talk)
-    done = measure_walks(walk_all, milestones(options.frames), folder, {"title": "noisewalk compare"}, talk)
-    if any(row.psnr_is_bound for row in done.rows):
-        talk.warn("> marks pictures with less noise than their references: more --reference-spp would say how good")
-    talk.note(score_table(done.rows) + f"\n{done.about['state']}: {folder / 'report.html'}\n" + "\n".join(FORMULAS))
-    talk.result(done.result())
-    return done.exit_code
-
-
 def measure_walks(
     walk_all: WalkAll, measured: Sequence[int], folder: Path, about: Mapping[str, Any], talk: Talk
 ) -> Comparison:
@@ -123,37 +86,24 @@ def measure_walks(
 
 
 def walk_here(
-    walks: Sequence[WalkOptions],
+    walks: Mapping[str, WalkOptions],
     contenders: Contenders,
     talk: Talk,
     measured: Sequence[int],
     done: Comparison,
     stop: StopSignal,
 ) -> None:
-    """Walks one after the other."""
-    for options, name in zip(walks, distinct_names([walk.scene for walk in walks]), strict=True):
-        walk_scene(name, options, contenders, talk, measured, done, stop)
-
-
-def walk_scene(
-    name: str,
-    options: WalkOptions,
-    contenders: Contenders,
-    talk: Talk,
-    measured: Sequence[int],
-    done: Comparison,
-    stop: StopSignal,
-) -> None:
-    """Walks one scene, and adds to `done` what was measured. name: of the scene in tables and pages."""
-    session = open_session(replace(options, weights=None), talk)  # contenders load their own weights
-    done.about["machine"] = machine(session.backend, session.denoiser.device)
-    settings = asdict(session.options) | {"weights": options.weights}
-    done.about["settings"] = {k: str(v) for k, v in settings.items() if k not in _OF_A_SCENE}
-    done.about["sizes"][name] = "{width}x{height}".format(**settings)
-    try:
-        _one_walk(name, session, contenders(session), measured, done, talk, stop)
-    finally:
-        session.close()
+    """Walks one after the other, and adds to `done` what was measured. walks: by their names in tables and pages."""
+    for name, options in walks.items():
+        session = open_session(replace(options, weights=None), talk)  # contenders load their own weights
+        done.about["machine"] = machine(session.backend, session.denoiser.device)
+        settings = asdict(session.options) | {"weights": options.weights}
+        done.about["settings"] = {k: str(v) for k, v in settings.items() if k not in _OF_A_SCENE}
+        done.about["sizes"][name] = "{width}x{height}".format(**settings)
+        try:
+            _one_walk(name, session, contenders(session), measured, done, talk, stop)
+        finally:
+            session.close()
 
 
 def starts_of(models: Sequence[str], weights: Path | None) -> dict[str, dict[str, Any]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
@@ -13,8 +13,7 @@ from typing import Any
 from noisewalk.app.cluster import Cluster, Job
 from noisewalk.app.cluster_references import packed
 from noisewalk.app.cluster_worker import Refusal, Versions, answer, program_versions, unpack
-from noisewalk.app.compare.comparison import Comparison, contenders_of, starts_of, walk_scene
-from noisewalk.app.compare.names import distinct_names
+from noisewalk.app.compare.comparison import Comparison, contenders_of, starts_of, walk_here
 from noisewalk.app.console import StopSignal, Talk
 from noisewalk.app.options import Output, WalkOptions
 from noisewalk.renderer.backend import choose_backend
@@ -36,7 +35,7 @@ class Walk:
 
 def walk_there(
     cluster: Cluster,
-    walks: Sequence[WalkOptions],
+    walks: Mapping[str, WalkOptions],
     models: Sequence[str],
     talk: Talk,
     measured: Sequence[int],
@@ -44,20 +43,19 @@ def walk_there(
     stop: StopSignal,
 ) -> None:
     """Like `walk_here`, on a cluster, which is closed then. What Ctrl-C stops in the middle of a scene is lost."""
-    names = distinct_names([walk.scene for walk in walks])
     try:
-        jobs = _jobs(cluster, dict(zip(names, walks, strict=True)), tuple(models), tuple(measured), talk)
+        jobs = _jobs(cluster, walks, tuple(models), tuple(measured), talk)
         with talk.progress() as progress, closing(cluster.run(jobs, talk, stop)) as results:
-            task = progress.add_task("scenes", total=len(names), note="on the cluster")
+            task = progress.add_task("scenes", total=len(walks), note="on the cluster")
             for _, part in results:
-                _add(done, part, names)
+                _add(done, part, list(walks))
                 progress.advance(task)
     finally:
         cluster.close()
 
 
 def _jobs(
-    cluster: Cluster, walks: dict[str, WalkOptions], models: tuple[str, ...], measured: tuple[int, ...], talk: Talk
+    cluster: Cluster, walks: Mapping[str, WalkOptions], models: tuple[str, ...], measured: tuple[int, ...], talk: Talk
 ) -> Iterator[Job]:
     for name, options in walks.items():
         backend = choose_backend(options.variant, options.cache_dir)
@@ -100,6 +98,6 @@ def _measured(scene: bytes, walk: Walk) -> Comparison:
         )
         contenders: Any = partial(contenders_of, starts=starts_of(walk.models, weights), talk=quiet)
         done = Comparison(folder, {"sizes": {}})
-        walk_scene(walk.name, options, contenders, quiet, walk.measured, done, StopSignal(""))
+        walk_here({walk.name: options}, contenders, quiet, walk.measured, done, StopSignal(""))
         done.about["settings"]["weights"] = str(walk.options.weights)
         return done

@@ -19,7 +19,7 @@ from noisewalk.app.pictures import side_by_side, write_psnr_plot
 from noisewalk.app.session import Session
 from noisewalk.denoiser.losses import hdr_loss
 from noisewalk.denoiser.paper import PAPER, VARIANTS
-from noisewalk.renderer.bundled import find_scene
+from noisewalk.renderer.bundled import find_scene, scene_name
 from noisewalk.renderer.files import written_aside
 
 # Lehtinen et al. 2018, figure 6, in dB. It is one picture of another scene. Its input is a single rendering of 8 spp.
@@ -32,13 +32,12 @@ def variants(options: WalkOptions, talk: Talk) -> int:
 
     Returns the exit code.
     """
-    find_scene(options.scene)
+    walks = {scene_name(find_scene(options.scene)): replace(options, model=PAPER.name)}
     folder = new_folder(options.out, "variants")
     every = options.reference_every
     measured = sorted({*milestones(options.frames), *range(every, options.frames + 1, every)})
-    walk = replace(options, model=PAPER.name)
     about = {"title": "noisewalk variants", "paper_psnr": PAPER_PSNR}
-    done = measure_walks(partial(walk_here, [walk], _contenders, talk), measured, folder, about, talk)
+    done = measure_walks(partial(walk_here, walks, _contenders, talk), measured, folder, about, talk)
     if done.rows:
         _write_pictures(done)
         talk.note(variant_table(done.rows))

@@ -17,7 +17,7 @@ from safetensors.numpy import load_file
 from noisewalk.app import cluster_references
 from noisewalk.app.cluster import Cluster
 from noisewalk.app.cluster_references import Task, render_passes
-from noisewalk.app.compare.comparison import compare
+from noisewalk.app.compare.command import compare
 from noisewalk.app.console import StopSignal, Talk
 from noisewalk.app.errors import Interrupted, UsageError
 from noisewalk.app.options import Output, PretrainOptions, WalkOptions
