@@ -15,6 +15,7 @@ from noisewalk.app.arguments import (
     DEFAULTS,
     WALK_CHOICES,
     Parser,
+    add_cluster,
     add_machine,
     add_model,
     add_path,
@@ -170,8 +171,7 @@ def _browse(options: WalkOptions, given: argparse.Namespace, talk: Talk) -> int:
 
 def _reference(words: list[str]) -> int:
     parser = walk_parser("noisewalk reference", *WALK_CHOICES)  # those of the later walk
-    where = "let Dask's scheduler at this address hand the work out, or start N workers here"
-    parser.add_argument("--cluster", metavar="ADDRESS|local[:N]", help=where)
+    add_cluster(parser)
     given = parser.parse_args(words)
     from noisewalk.app.tools import reference
 
@@ -183,11 +183,13 @@ def _compare(words: list[str]) -> int:
     names = list(CONTENDERS)
     parser.add_argument("--models", nargs="+", choices=names, default=names, help="default: all")
     parser.add_argument("--out", type=Path, metavar="DIR", help="folder; default: comparisons/001, ...")
+    add_cluster(parser)
     parser.set_defaults(frames=COMPARED_FRAMES)
     given = parser.parse_args(words)
     from noisewalk.app.compare.comparison import compare
 
-    return compare(replace(walk_options(given), scene=given.scene[0]), given.scene, given.models, talk_of(given))
+    options = replace(walk_options(given), scene=given.scene[0])
+    return compare(options, given.scene, given.models, talk_of(given), given.cluster)
 
 
 def _variants(words: list[str]) -> int:
@@ -337,12 +339,13 @@ def _pretrain(words: list[str]) -> int:
     parser.add_argument("--steps", type=whole(1, 10**7), default=d.steps, help="default: %(default)s")
     parser.add_argument("--seed", type=whole(0, 2**31 - 1), default=d.seed, help="default: %(default)s")
     add_machine(parser)
+    add_cluster(parser)
     given = parser.parse_args(words)
     from noisewalk.app.pretrain import pretrain
 
     names = {field.name for field in dataclasses.fields(PretrainOptions)}
     options = PretrainOptions(**{name: value for name, value in vars(given).items() if name in names})
-    return pretrain(options, talk_of(given))
+    return pretrain(options, talk_of(given), given.cluster)
 
 
 def _cache(words: list[str]) -> int:

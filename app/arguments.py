@@ -118,6 +118,12 @@ def add_machine(parser: argparse.ArgumentParser) -> None:
     add_renderer(group)
 
 
+def add_cluster(parser: argparse.ArgumentParser) -> None:
+    """Adds the choice of other machines."""
+    where = "let Dask's scheduler at this address hand the work out, or start N workers here"
+    parser.add_argument("--cluster", metavar="ADDRESS|local[:N]", help=where)
+
+
 def add_renderer(group: Group) -> None:
     """Adds the choice of what renders, and where its cache is."""
     d = DEFAULTS

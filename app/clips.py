@@ -33,13 +33,17 @@ def clip(
 ) -> torch.Tensor:
     """Room `number`: both halves of the clip's frames, (len(CLIP), 2, 16, size, size) float16.
 
-    It is kept in a file in `folder`. The name of the file has the hash of all that decides it, so that an old one is
-    never used. check: called now and then. What it raises ends the clip.
+    It is kept in its file in `folder`. check: called now and then. What it raises ends the clip.
     """
-    file = folder / f"room-{recipe(CLIP_CODE)}-{options.seed}-{number:04d}-{options.size}.safetensors"
+    file = clip_file(options, number, folder)
     if not file.exists():
         write_tensors(file, {"halves": _rendered(options, number, folder / "room", backend, check)}, {})
     return read_tensors(file)[0]["halves"]
+
+
+def clip_file(options: PretrainOptions, number: int, folder: Path) -> Path:
+    """The file of room `number`. Its name has the hash of all that decides the clip, so that no old one is used."""
+    return folder / f"room-{recipe(CLIP_CODE)}-{options.seed}-{number:04d}-{options.size}.safetensors"
 
 
 def _rendered(

@@ -1,4 +1,4 @@
-"""The worker of a cluster. It opens the scene that it got, once, and renders single passes of its references."""
+"""The worker of a cluster. It renders passes of references, for which it opens the scene once, and random rooms."""
 
 from __future__ import annotations
 
@@ -7,15 +7,19 @@ import io
 import signal
 import tempfile
 import zipfile
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from noisewalk.app.options import PretrainOptions
+from noisewalk.denoiser import DenoiserError
 from noisewalk.renderer import RendererError
 from noisewalk.renderer import reference as reference_module
 from noisewalk.renderer.backend import choose_backend
@@ -24,6 +28,9 @@ from noisewalk.renderer.path_tracer import Sensor
 from noisewalk.renderer.scene import open_scene
 
 OPEN_SCENES = 2
+ROOMS = ("app", "denoiser", "renderer", "scenes")  # of the program
+PACKAGES = ("mitsuba", "drjit", "torch", "pyoidn")
+Versions = tuple[tuple[str, str], ...]  # names and versions
 _OPENED: dict[Passes, Sensor] = {}  # kept from task to task
 
 
@@ -37,7 +44,7 @@ class Passes:
     max_depth: int | None
     width: int
     height: int
-    versions: tuple[tuple[str, str], ...]
+    versions: Versions
 
 
 @dataclass(frozen=True)
@@ -48,7 +55,7 @@ class Refusal:
     reason: str
 
 
-def versions() -> tuple[tuple[str, str], ...]:
+def renderer_versions() -> Versions:
     """The versions that must be the same on all machines that render one picture."""
     folder = Path(reference_module.__file__).parent
     digest = hashlib.sha256()
@@ -58,20 +65,52 @@ def versions() -> tuple[tuple[str, str], ...]:
     return (*packages, ("renderer sources", digest.hexdigest()[:12]))
 
 
+def program_versions() -> Versions:
+    """The versions that must be the same where the results of training or of Open Image Denoise are compared."""
+    folder = Path(reference_module.__file__).parents[1]
+    digest = hashlib.sha256()
+    for file in sorted(file for room in ROOMS for file in (folder / room).rglob("*.py")):
+        digest.update(file.read_bytes())
+    packages = ((name, version(name)) for name in PACKAGES if find_spec(name) is not None)
+    return (*packages, ("noisewalk's sources", digest.hexdigest()[:12]))
+
+
 def render_pass(scene: bytes, passes: Passes, camera: Camera, index: int, spp: int) -> bytes | Refusal:
     """Both halves of pass `index` with `spp` samples per pixel each, (2, H, W, 3) float32 as bytes, or why not.
 
     scene: a zip archive of the scene's files.
     """
+    return answer(renderer_versions(), passes.versions, _render, scene, passes, camera, index, spp)
+
+
+def render_room(options: PretrainOptions, number: int, asked: Versions) -> bytes | Refusal:
+    """The file of the clip of room `number`, see `clip`, or why not. asked: `program_versions` of who asks."""
+    return answer(program_versions(), asked, _room, options, number)
+
+
+def _room(options: PretrainOptions, number: int) -> bytes:
+    from noisewalk.app.clips import clip, clip_file
+
+    backend = choose_backend(options.variant)
+    backend.activate()
+    with tempfile.TemporaryDirectory(prefix="noisewalk-") as folder:
+        clip(options, number, Path(folder), backend, lambda: None)
+        return clip_file(options, number, Path(folder)).read_bytes()
+
+
+def answer(own: Versions, asked: Versions, function: Callable[..., Any], *arguments: Any) -> Any:
+    """What `function` gives on the worker's one thread; a Refusal if its versions differ or it cannot render."""
     from distributed import get_worker
 
-    own = dict(versions())
-    different = [f"{name} {own[name]}, not {asked}" for name, asked in passes.versions if own[name] != asked]
+    present = dict(own)
+    different = [
+        f"{name} {present.get(name)}, not {version}" for name, version in asked if present.get(name) != version
+    ]
     if different:
         return Refusal(get_worker().address, "; ".join(different))
     try:
-        return _thread().submit(_render, scene, passes, camera, index, spp).result()
-    except RendererError as error:
+        return _thread().submit(function, *arguments).result()
+    except (RendererError, DenoiserError) as error:
         return Refusal(get_worker().address, str(error))
 
 
@@ -94,12 +133,17 @@ def _render(scene: bytes, passes: Passes, camera: Camera, index: int, spp: int) 
     return np.stack(reference_module.render_pass(_OPENED[passes], camera, index, spp)).tobytes()
 
 
+def unpack(scene: bytes, folder: Path) -> None:
+    """Writes the scene's files into `folder`."""
+    with zipfile.ZipFile(io.BytesIO(scene)) as archive:
+        archive.extractall(folder)
+
+
 def _open(scene: bytes, passes: Passes) -> Sensor:
     backend = choose_backend(passes.variant)
     backend.activate()
     with tempfile.TemporaryDirectory(prefix="noisewalk-") as folder:
-        with zipfile.ZipFile(io.BytesIO(scene)) as archive:
-            archive.extractall(folder)
+        unpack(scene, Path(folder))
         opened = open_scene(str(Path(folder) / passes.file), backend.variant, passes.max_depth)
     if opened.content_hash != passes.content_hash:
         raise RendererError(f"{passes.file}: arrived as another scene")

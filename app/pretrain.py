@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import math
 import tempfile
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 
-from noisewalk.app.clips import clip
+from noisewalk.app.clips import clip, clip_file
 from noisewalk.app.console import StopSignal, Talk
 from noisewalk.app.errors import EXIT_INTERRUPTED, Interrupted
 from noisewalk.app.files import require_folder
+from noisewalk.app.machines import connect
 from noisewalk.app.options import PretrainOptions
 from noisewalk.app.recipe import TRAINING_CODE, recipe
 from noisewalk.denoiser.checkpoint import load_checkpoint, save_checkpoint
@@ -22,6 +25,7 @@ from noisewalk.denoiser.trainer import Trainer, TrainingSettings
 from noisewalk.denoiser.weights import WeightsError, save_weights
 from noisewalk.renderer import RenderCancelled
 from noisewalk.renderer.backend import Backend, choose_backend
+from noisewalk.renderer.files import written_aside
 
 BATCH = 2
 LEARNING_RATES = (1e-3, 1e-4)  # first and last, with a cosine between them
@@ -30,10 +34,11 @@ STOPS = 2.0  # exposures vary by up to this many stops
 SAVE_STEPS = 500
 
 
-def pretrain(options: PretrainOptions, talk: Talk) -> int:
+def pretrain(options: PretrainOptions, talk: Talk, cluster: str | None = None) -> int:
     """Renders short flights through random rooms, trains the kernel model on their noise alone, and writes weights.
 
-    Returns the exit code. Raises UsageError if there is no folder for the weights, DenoiserError without the guide.
+    cluster: renders the flights, see `connect`. Returns the exit code. Raises UsageError if there is no folder for the
+    weights, DenoiserError without the guide.
     """
     require_folder(options.output)
     require_guide()
@@ -46,12 +51,36 @@ def pretrain(options: PretrainOptions, talk: Talk) -> int:
         ):
             folder = options.data or Path(temporary)
             folder.mkdir(parents=True, exist_ok=True)
+            if cluster is not None:
+                _render_there(cluster, options, folder, talk, stop)
             clips = _clips(options, folder, backend, talk, stop)
             trainer = _trained(options, clips, talk, stop)
     except (Interrupted, RenderCancelled):
         return EXIT_INTERRUPTED
     talk.result({"file": str(options.output), "steps": trainer.steps})
     return 0
+
+
+def _render_there(address: str, options: PretrainOptions, folder: Path, talk: Talk, stop: StopSignal) -> None:
+    """Leaves the files of all clips in `folder`. Those that are there already stay."""
+    cluster = connect(address)
+    from noisewalk.app.cluster import Job
+    from noisewalk.app.cluster_worker import program_versions, render_room
+
+    files = {number: clip_file(options, number, folder) for number in range(options.rooms)}
+    missing = [number for number, file in files.items() if not file.exists()]
+    asked = replace(options, output=Path(), data=None, cache_dir=PretrainOptions.cache_dir)
+    versions = program_versions()
+    jobs = (Job(f"room-{number}", render_room, (asked, number, versions), number) for number in missing)
+    try:
+        with talk.progress() as progress, closing(cluster.run(jobs, talk, stop)) as results:
+            task = progress.add_task("rooms", total=len(missing), note=f"on {address}")
+            for job, content in results:
+                with written_aside(files[job.about]) as temporary:
+                    temporary.write_bytes(content)
+                progress.advance(task)
+    finally:
+        cluster.close()
 
 
 def _clips(

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 
 from noisewalk.app.console import StopSignal, Talk
-from noisewalk.app.errors import UsageError
+from noisewalk.app.machines import connect
 from noisewalk.app.options import ResolvedOptions
 from noisewalk.app.session import Session
 from noisewalk.renderer.reference import Accumulation
@@ -56,10 +56,9 @@ def _render_here(session: Session, frames: list[int], show: Show, talk: Talk, st
 
 
 def _render_there(address: str, session: Session, frames: list[int], show: Show, talk: Talk, stop: StopSignal) -> None:
-    try:
-        from noisewalk.app.cluster import Cluster, Task
-    except ModuleNotFoundError as error:
-        raise UsageError(f"--cluster needs the package '{error.name}': run scripts/setup cluster") from error
+    cluster = connect(address)
+    from noisewalk.app.cluster_references import Task, render_passes
+
     references, spp = session.references, session.options.reference_spp
     growing: dict[Accumulation, int] = {}  # and the number of their last pass
     complete = 0
@@ -83,9 +82,8 @@ def _render_there(address: str, session: Session, frames: list[int], show: Show,
             complete += 1
         show(complete, f"{len(growing)} views in hand")
 
-    cluster = Cluster(address)
     try:
-        cluster.render(session, tasks(), done, talk, stop)
+        render_passes(cluster, session, tasks(), done, talk, stop)
     finally:
         for accumulation in growing:
             accumulation.save()  # as far as it is rendered

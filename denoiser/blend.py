@@ -38,6 +38,7 @@ from torch.nn import functional
 from noisewalk.denoiser.features import finite, tone_map
 
 WINDOW = 9  # used twice, which gives a triangle of 17 pixels
+HOLE = 3  # used twice: in the middle of a neighbourhood that is to leave its own pixel out
 NEIGHBOURS = 180  # so many pixels with equal weights have a mean as noisy as that of the triangle
 WINDOW_OF_EARLIER = 33  # wider, because the picture before differs less from ours
 PRIOR = 1.0  # weight of the share of the whole picture, in units of a mean neighbourhood
@@ -124,6 +125,10 @@ def noisy_share(noisy: torch.Tensor, denoised: torch.Tensor) -> torch.Tensor:
 
     Where noise hides the bias, the quotient is anything. So it is as low as one standard error allows: with the
     variance v of the noise in x, that of x_a x_b is v^2 + 2 v (E x)^2. It vanishes with many samples.
+
+    The pixels around tell it, and not the pixel itself. Otherwise the noise of a pixel decides about that pixel: chance
+    products x_a x_b would go where they are positive and stay where they are negative, and the estimate of the error,
+    which adds them up, would be too good by up to 3 dB (cornell, 128x128, after the third frame at rest).
     """
     noisy, denoised = finite(noisy, channels=1), finite(denoised, channels=1).clamp(min=0.0)
     slope = tone_map_slope(denoised.mean(dim=0, keepdim=True))
@@ -132,8 +137,8 @@ def noisy_share(noisy: torch.Tensor, denoised: torch.Tensor) -> torch.Tensor:
     bias, variance = _per_pixel(a * b), _per_pixel((a - b).square() / 2)
     gain = _per_pixel(a * b - (from_a - from_b) * (a - b) / 4)
     doubt = variance * (variance + 2.0 * bias.clamp(min=0.0))
-    surely = _blurred(gain, WINDOW) - (_blurred(doubt, WINDOW) / NEIGHBOURS).sqrt()
-    size = _blurred(_per_pixel(((a + b) / 2).square()), WINDOW)
+    surely = _around(gain) - (_around(doubt).clamp(min=0.0) / NEIGHBOURS).sqrt()
+    size = _around(_per_pixel(((a + b) / 2).square()))
     return (surely / size.clamp(min=torch.finfo(size.dtype).tiny)).clamp(0.0, 1.0)
 
 
@@ -146,6 +151,12 @@ def tone_map_slope(radiance: torch.Tensor) -> torch.Tensor:
 def _per_pixel(both: torch.Tensor) -> torch.Tensor:
     """(1, 1, H, W): the mean over channels and halves, because they have their fireflies in common."""
     return both.mean(dim=(0, 1), keepdim=True)
+
+
+def _around(image: torch.Tensor) -> torch.Tensor:
+    """The mean over a neighbourhood without its middle: the wide triangle less the narrow one that is as high there."""
+    part = (HOLE / WINDOW) ** 2  # of the weights; near the border a little more remains
+    return (_blurred(image, WINDOW) - part * _blurred(image, HOLE)) / (1.0 - part)
 
 
 def _blurred(image: torch.Tensor, window: int) -> torch.Tensor:

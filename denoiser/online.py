@@ -255,6 +255,10 @@ class OnlineDenoiser:
         self._worker.apply(lambda trainer: trainer.adopt(parameters, steps if isinstance(steps, int) else 1))
         return about
 
+    def adopt(self, published: PublishedWeights) -> None:
+        """Continues from the weights of another denoiser of this model, with a fresh optimiser."""
+        self._worker.apply(lambda trainer: trainer.adopt(published.parameters, published.steps))
+
     def save_checkpoint(self, file: Path, progress: Mapping[str, object]) -> None:
         """Writes all that training needs to continue as if it had never stopped. Raises OSError."""
         history = self._inputs.history

@@ -20,6 +20,7 @@ from noisewalk.app.console import StopSignal, Talk
 from noisewalk.app.doctor import machine, versions
 from noisewalk.app.errors import EXIT_INTERRUPTED, Interrupted, UsageError
 from noisewalk.app.files import new_folder, write_json
+from noisewalk.app.machines import connect
 from noisewalk.app.online_model import CleanTwin, OnlineModel
 from noisewalk.app.options import CONTENDERS, WalkOptions
 from noisewalk.app.references import render_references
@@ -46,16 +47,34 @@ class Comparison:
         """Of the command: 0 when complete."""
         return 0 if self.about["state"] == "complete" else EXIT_INTERRUPTED
 
+    def write(self) -> None:
+        """Writes rows.csv and result.json."""
+        with (
+            written_aside(self.folder / "rows.csv") as temporary,
+            open(temporary, "w", newline="", encoding="utf-8") as stream,
+        ):
+            writer = csv.DictWriter(stream, list(Row.__dataclass_fields__))
+            writer.writeheader()
+            writer.writerows(asdict(row) for row in self.rows)
+        write_json(self.folder / "result.json", self.about | {"rows": [asdict(row) for row in self.rows]})
+
     def result(self) -> dict[str, Any]:
         """The document for `--json`."""
         rows = [asdict(row) for row in self.rows]
         return {"folder": str(self.folder), "state": self.about["state"], "rows": rows}
 
 
-def compare(options: WalkOptions, scenes: Sequence[str], models: Sequence[str], talk: Talk) -> int:
+Contenders = Callable[[Session], Iterable[Contender]]
+WalkAll = Callable[[Sequence[int], Comparison, StopSignal], None]  # measured frames, where to add, when to stop
+
+
+def compare(
+    options: WalkOptions, scenes: Sequence[str], models: Sequence[str], talk: Talk, cluster: str | None = None
+) -> int:
     """Walks each scene once with all contenders. Writes rows.csv, result.json and report.html into one folder.
 
-    Returns the exit code. Raises UsageError, SceneError or WeightsError before the first walk.
+    cluster: walks the scenes, each on one worker (see `connect`). Returns the exit code. Raises UsageError, SceneError
+    or WeightsError before the first walk.
     """
     distinct_names(scenes)  # now, and not after hours of work on the first scenes
     starts = starts_of(models, options.weights)
@@ -66,9 +85,15 @@ def compare(options: WalkOptions, scenes: Sequence[str], models: Sequence[str], 
     if "pyoidn" in missing:
         starts.pop("adaptive-oidn", None)
     walks = [replace(options, scene=scene) for scene in scenes]
-    contenders = partial(_contenders, starts=starts, talk=talk)
-    about = {"title": "noisewalk compare"}
-    done = measure_walks(walks, contenders, milestones(options.frames), folder, about, talk)
+    walk_all: WalkAll
+    if cluster is None:
+        walk_all = partial(walk_here, walks, partial(contenders_of, starts=starts, talk=talk), talk)
+    else:
+        machines = connect(cluster)  # first: the next line needs its package
+        from noisewalk.app.compare.elsewhere import walk_there
+
+        walk_all = partial(walk_there, machines, walks, list(starts), talk)
+    done = measure_walks(walk_all, milestones(options.frames), folder, {"title": "noisewalk compare"}, talk)
     if any(row.psnr_is_bound for row in done.rows):
         talk.warn("> marks pictures with less noise than their references: more --reference-spp would say how good")
     talk.note(score_table(done.rows) + f"\n{done.about['state']}: {folder / 'report.html'}\n" + "\n".join(FORMULAS))
@@ -77,14 +102,9 @@ def compare(options: WalkOptions, scenes: Sequence[str], models: Sequence[str], 
 
 
 def measure_walks(
-    walks: Sequence[WalkOptions],
-    contenders: Callable[[Session], Iterable[Contender]],
-    measured: Sequence[int],
-    folder: Path,
-    about: Mapping[str, Any],
-    talk: Talk,
+    walk_all: WalkAll, measured: Sequence[int], folder: Path, about: Mapping[str, Any], talk: Talk
 ) -> Comparison:
-    """Walks each walk once, shows its frames to all contenders, and measures them after `measured` frames.
+    """Lets `walk_all` walk each scene once and measure the pictures of all contenders after `measured` frames.
 
     Writes rows.csv, result.json and report.html into `folder`. After Ctrl-C or a failure they have what was measured.
     measured: numbers of frames, from 1. about: goes into result.json; its `title` is the heading of the page.
@@ -92,23 +112,48 @@ def measure_walks(
     done = Comparison(folder, {**about, "formulas": FORMULAS, "versions": versions(), "sizes": {}, "state": "failed"})
     try:
         with StopSignal("stopping; what is measured is kept") as stop:
-            for options, name in zip(walks, distinct_names([walk.scene for walk in walks]), strict=True):
-                session = open_session(replace(options, weights=None), talk)  # contenders load their own weights
-                done.about["machine"] = machine(session.backend, session.denoiser.device)
-                settings = asdict(session.options) | {"weights": options.weights}
-                done.about["settings"] = {k: str(v) for k, v in settings.items() if k not in _OF_A_SCENE}
-                done.about["sizes"][name] = "{width}x{height}".format(**settings)
-                try:
-                    _one_walk(name, session, contenders(session), measured, done, talk, stop)
-                finally:
-                    session.close()
+            walk_all(measured, done, stop)
         done.about["state"] = "complete"
     except Interrupted:
         done.about["state"] = "interrupted"
     finally:
-        _write(done)
+        done.write()
         write_report(folder / "report.html", [asdict(row) for row in done.rows], done.pages, done.about)
     return done
+
+
+def walk_here(
+    walks: Sequence[WalkOptions],
+    contenders: Contenders,
+    talk: Talk,
+    measured: Sequence[int],
+    done: Comparison,
+    stop: StopSignal,
+) -> None:
+    """Walks one after the other."""
+    for options, name in zip(walks, distinct_names([walk.scene for walk in walks]), strict=True):
+        walk_scene(name, options, contenders, talk, measured, done, stop)
+
+
+def walk_scene(
+    name: str,
+    options: WalkOptions,
+    contenders: Contenders,
+    talk: Talk,
+    measured: Sequence[int],
+    done: Comparison,
+    stop: StopSignal,
+) -> None:
+    """Walks one scene, and adds to `done` what was measured. name: of the scene in tables and pages."""
+    session = open_session(replace(options, weights=None), talk)  # contenders load their own weights
+    done.about["machine"] = machine(session.backend, session.denoiser.device)
+    settings = asdict(session.options) | {"weights": options.weights}
+    done.about["settings"] = {k: str(v) for k, v in settings.items() if k not in _OF_A_SCENE}
+    done.about["sizes"][name] = "{width}x{height}".format(**settings)
+    try:
+        _one_walk(name, session, contenders(session), measured, done, talk, stop)
+    finally:
+        session.close()
 
 
 def starts_of(models: Sequence[str], weights: Path | None) -> dict[str, dict[str, Any]]:
@@ -127,7 +172,7 @@ def starts_of(models: Sequence[str], weights: Path | None) -> dict[str, dict[str
     return starts | {name: starts[name] | {"weights": weights} for name in own}
 
 
-def _contenders(session: Session, starts: Mapping[str, Mapping[str, Any]], talk: Talk) -> Iterator[Contender]:
+def contenders_of(session: Session, starts: Mapping[str, Mapping[str, Any]], talk: Talk) -> Iterator[Contender]:
     yield NoisyAverage()
     if guide_is_installed():
         yield OpenImageDenoise(session.denoiser.device)
@@ -179,7 +224,7 @@ def _one_walk(
                         for name, one in shown.items()
                     ]
                     done.rows.extend(new)
-                    _write(done)  # the next measurement may be hours away
+                    done.write()  # the next measurement may be hours away
                     images = {name: one.image for name, one in shown.items()} | {
                         "reference": torch.from_numpy(references[index].mean)
                     }
@@ -193,14 +238,3 @@ def _one_walk(
     finally:
         for contender in contenders:
             contender.close()
-
-
-def _write(done: Comparison) -> None:
-    with (
-        written_aside(done.folder / "rows.csv") as temporary,
-        open(temporary, "w", newline="", encoding="utf-8") as stream,
-    ):
-        writer = csv.DictWriter(stream, list(Row.__dataclass_fields__))
-        writer.writeheader()
-        writer.writerows(asdict(row) for row in done.rows)
-    write_json(done.folder / "result.json", done.about | {"rows": [asdict(row) for row in done.rows]})

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 
 import torch
 
-from noisewalk.app.compare.comparison import Comparison, measure_walks, milestones
+from noisewalk.app.compare.comparison import Comparison, measure_walks, milestones, walk_here
 from noisewalk.app.compare.contenders import Contender, NoisyAverage
 from noisewalk.app.compare.scores import FORMULAS, Row
 from noisewalk.app.console import Talk
@@ -37,7 +38,7 @@ def variants(options: WalkOptions, talk: Talk) -> int:
     measured = sorted({*milestones(options.frames), *range(every, options.frames + 1, every)})
     walk = replace(options, model=PAPER.name)
     about = {"title": "noisewalk variants", "paper_psnr": PAPER_PSNR}
-    done = measure_walks([walk], _contenders, measured, folder, about, talk)
+    done = measure_walks(partial(walk_here, [walk], _contenders, talk), measured, folder, about, talk)
     if done.rows:
         _write_pictures(done)
         talk.note(variant_table(done.rows))

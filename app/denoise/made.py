@@ -95,4 +95,7 @@ def _mean(estimates: list[Estimate]) -> Estimate:
     if count == 1:
         return estimates[0]
     error = sum(estimate.error**2 for estimate in estimates) ** 0.5 / count
-    return Estimate(sum(estimate.mse for estimate in estimates) / count, error, torch.empty(0))
+    mse, variance, noise = (
+        sum(getattr(estimate, name) for estimate in estimates) / count for name in ("mse", "variance", "noise")
+    )
+    return Estimate(mse, error, variance, noise, torch.empty(0))

@@ -20,10 +20,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from noisewalk.app.errors import Interrupted
-from noisewalk.app.flying.messages import Knobs, Message, Picture, Status, Wish
-from noisewalk.app.flying.opened import Opened, camera_of
+from noisewalk.app.flying.around import SCALE as SCALE_AROUND
+from noisewalk.app.flying.around import widened
+from noisewalk.app.flying.messages import Knobs, Message, Picture, Setup, Status, Wish
+from noisewalk.app.flying.opened import Opened, camera_of, viewpoint_of
 from noisewalk.app.flying.publish import picture_of, sample_of
 from noisewalk.app.flying.series import Series
+from noisewalk.app.flying.setup import with_setup
 from noisewalk.app.options import WalkOptions
 from noisewalk.denoiser import DenoiserError
 from noisewalk.renderer import RenderCancelled, RendererError
@@ -34,7 +37,6 @@ if TYPE_CHECKING:
     from noisewalk.renderer.frame import Camera
 
 FIRST_SCALE = 1.0  # of the first picture, which has one sample per pixel
-SLOW_FRAME_MS = 200.0  # if a frame takes longer, a camera in motion is shown in small frames
 MAX_ORDERS = 64
 JOIN_SECONDS = 20.0
 NICENESS = 5
@@ -61,6 +63,7 @@ class Engine:
         self._changed = threading.Condition()
         self._stop = False
         self._picture: Picture | None = None
+        self._around: Picture | None = None
         self._status = Status("opening", "starting", None)
         self._opened: Opened | None = None
         self._numbers = 0  # of frames; seeds depend on it, so it never decreases
@@ -93,6 +96,11 @@ class Engine:
     def picture(self) -> Picture | None:
         """The newest picture."""
         return self._picture
+
+    @property
+    def around(self) -> Picture | None:
+        """A small, wide picture of the view at which the camera rested last."""
+        return self._around
 
     @property
     def in_hand(self) -> bool:
@@ -163,6 +171,12 @@ class Engine:
     def open(self, scene: str) -> None:
         """Opens another scene. If that fails, the old one stays."""
         self._append(lambda: self._switch(replace(self._options, scene=scene, path=None, weights=None)))
+
+    def reopen(self, setup: Setup) -> None:
+        """Opens the scene anew with another size, model, guide or path depth. Camera and, where the model is the same,
+        weights stay. If that fails, the old session stays.
+        """
+        self._append(lambda: self._switch(with_setup(self._options, setup), again=True))
 
     def restart(self) -> None:
         """Begins again after a failure, with the weights that were saved last."""
@@ -248,13 +262,14 @@ class Engine:
         if self._picture is None:
             self._preview(opened, wish, camera, FIRST_SCALE)
             self._begin("first full frame")
-        elif wish.moving and self._frame_ms > SLOW_FRAME_MS:
+        elif wish.moving and opened.pace.too_slow(self._frame_ms):
             start = time.perf_counter()
             self._preview(opened, wish, camera, opened.pace.scale)
             opened.pace.took(1e3 * (time.perf_counter() - start))
         else:
             self._frame(opened, wish, camera)
             if self._rests(wish):
+                self._look_around(opened, wish, camera)
                 opened.reference.grow(camera, opened.spp)
         if opened.autosave.due:
             opened.autosave.save()
@@ -299,7 +314,7 @@ class Engine:
     def _frame(self, opened: Opened, wish: Wish, camera: Camera) -> None:
         def check() -> None:
             newest = self._wish
-            overtaken = newest.moving and self._frame_ms > SLOW_FRAME_MS
+            overtaken = newest.moving and opened.pace.too_slow(self._frame_ms)
             if self._stop or self._orders or overtaken:
                 raise _Stale
 
@@ -313,6 +328,12 @@ class Engine:
         opened.last_path_frame = wish.path_frame
         self._status = replace(self._status, note="", stages=())
 
+    def _look_around(self, opened: Opened, wish: Wish, camera: Camera) -> None:
+        view = widened(viewpoint_of(camera))
+        if self._around is None or not self._around.viewpoint.same_as(view):
+            result = opened.session.preview(camera_of(opened.session, view), self._next_number(), SCALE_AROUND)
+            self._around = picture_of(result, wish, True, opened.reference.spp, oidn=False)
+
     def _publish(self, opened: Opened, wish: Wish, result: Result, preview: bool) -> None:
         oidn = wish.oidn and opened.facts.oidn
         self._picture = picture = picture_of(result, wish, preview, opened.reference.spp, oidn)
@@ -320,8 +341,8 @@ class Engine:
             self.series.append(sample_of(result, picture))
         self._wake()
 
-    def _switch(self, options: WalkOptions) -> None:
-        """Opens a scene, and then closes the old one."""
+    def _switch(self, options: WalkOptions, again: bool = False) -> None:
+        """Opens a scene, and then closes the old one. again: it is the same scene."""
         left, old_status = self._opened, self._status
         try:
             name = scene_name(find_scene(options.scene))
@@ -330,15 +351,19 @@ class Engine:
             import_module("noisewalk.app.session")
             self._begin(f"opening {name}")
             opened = Opened(options, self._tell)
+            if again and left is not None:
+                opened.take_over(left)
         except (RendererError, DenoiserError, OSError, RuntimeError, ValueError, MemoryError) as error:
             self._status = old_status if left else replace(old_status, phase="failed", failure=str(error))
             named = options.scene in str(error)
             self._tell(str(error) if named else f"cannot open {options.scene}: {error}", error=True)
             return
-        self._opened, self._options, self._picture, self._frame_ms = opened, options, None, 0.0
+        self._opened, self._options, self._frame_ms = opened, options, 0.0
+        self._picture = self._around = None
         if left is not None:
             left.leave()
-        self._wish = Wish(self._wish.knobs)
+        if not again:
+            self._wish = Wish(self._wish.knobs)
         self.series.clear()
         self._status = Status("running", "", opened.facts, stages=self._status.stages)
         self._begin("preparing kernels")  # compiled, or found where they were kept: nobody can tell before

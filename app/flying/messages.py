@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
+from noisewalk.app.flying.pace import TARGET_MS
+
 if TYPE_CHECKING:
     from noisewalk.denoiser.estimate import Estimate
     from noisewalk.renderer.camera_path import CameraPath
@@ -23,13 +25,14 @@ Phase = Literal["opening", "running", "failed", "closed"]
 
 @dataclass(frozen=True)
 class Knobs:
-    """The values of the training panel."""
+    """What can be set while the session runs. moving_ms: so long may a picture of a moving camera take."""
 
     train: bool = True
     iterations: int = 8
     crop: int = 256
     learning_rate: float = 3e-4
     spp: int = 8
+    moving_ms: int = TARGET_MS
 
 
 class Viewpoint(NamedTuple):
@@ -64,10 +67,26 @@ class Wish:
 
 
 @dataclass(frozen=True)
+class Setup:
+    """What a session is opened with. Another one needs it opened again.
+
+    width, height: of a full frame, in pixels. guide: whether Open Image Denoise advises the model.
+    max_depth:     of paths, in Mitsuba's count: 1 sees lamps only; None is the scene's own.
+    """
+
+    width: int
+    height: int
+    model: str = "kernel"
+    guide: bool = True
+    max_depth: int | None = None
+
+
+@dataclass(frozen=True)
 class SceneFacts:
     """What the window needs to know about the open scene.
 
-    max_spp: the most that fit into one frame. oidn: whether Open Image Denoise is installed.
+    film: width and height of the scene's own picture. max_spp: the most that fit into one frame.
+    oidn: whether Open Image Denoise is installed.
     """
 
     name: str
@@ -75,8 +94,8 @@ class SceneFacts:
     views: dict[str, Viewpoint]
     distance: float
     path: CameraPath
-    width: int
-    height: int
+    setup: Setup
+    film: tuple[int, int]
     variant: str
     device: str
     warnings: tuple[str, ...]
@@ -84,6 +103,16 @@ class SceneFacts:
     max_spp: int
     saved_weights: Path | None
     oidn: bool = True
+
+    @property
+    def width(self) -> int:
+        """Of a full frame, in pixels."""
+        return self.setup.width
+
+    @property
+    def height(self) -> int:
+        """Of a full frame, in pixels."""
+        return self.setup.height
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from noisewalk.app.flying.autosave import Autosave
 from noisewalk.app.flying.live_reference import LiveReference
-from noisewalk.app.flying.messages import Knobs, SceneFacts, Viewpoint, Wish
+from noisewalk.app.flying.messages import Knobs, SceneFacts, Setup, Viewpoint, Wish
 from noisewalk.app.flying.pace import Pace
 from noisewalk.app.options import WalkOptions
 from noisewalk.renderer.bundled import bundled_scenes
@@ -54,6 +54,7 @@ class Opened:
         if self._applied is None or knobs.spp != self._applied.spp:
             self.session.set_spp(knobs.spp)
         self.session.denoiser.pause(not knobs.train)
+        self.pace.target = knobs.moving_ms
         self._applied = knobs
 
     def camera(self, wish: Wish) -> Camera:
@@ -70,6 +71,12 @@ class Opened:
             self._gathering = self.session.denoiser.gathering() if rests else None
             self._gathered = view if rests else None
         return self._gathering
+
+    def take_over(self, left: Opened) -> None:
+        """Goes on with what another session has learned, where the model is the same."""
+        learned = left.session.denoiser.weights()
+        if learned.trained and left.facts.setup.model == self.facts.setup.model:
+            self.session.denoiser.adopt(learned)
 
     def leave(self) -> None:
         """Saves reference and weights, and closes the session."""
@@ -92,8 +99,8 @@ def _facts(session: Session, weights: Path) -> SceneFacts:
         views={name: viewpoint_of(camera) for name, camera in scene.views.items()},
         distance=viewing_distance(scene),
         path=session.path,
-        width=options.width,
-        height=options.height,
+        setup=Setup(options.width, options.height, options.model, options.guide == "oidn", options.max_depth),
+        film=(scene.start.width, scene.start.height),
         variant=session.backend.variant,
         device=str(session.denoiser.device),
         warnings=scene.warnings,

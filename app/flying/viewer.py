@@ -6,7 +6,7 @@ import os
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -17,8 +17,9 @@ from noisewalk.app.flying.controls import FOV_RANGE, FlyCamera, Steering, reproj
 from noisewalk.app.flying.engine import Engine
 from noisewalk.app.flying.file_jobs import FileJobs, read_path, write_screenshot
 from noisewalk.app.flying.flight import Flight
-from noisewalk.app.flying.messages import Knobs, Picture, SceneFacts, Viewpoint, Wish, printable
+from noisewalk.app.flying.messages import Knobs, Picture, SceneFacts, Setup, Viewpoint, Wish, printable
 from noisewalk.app.flying.preferences import TEXT_SCALES, Preferences, save_preferences
+from noisewalk.app.flying.questions import Asking, Doubt, Question
 from noisewalk.app.flying.undo import Undo
 from noisewalk.app.flying.view import EXPOSURE_RANGE, DisplaySettings
 from noisewalk.app.layers import as_array
@@ -30,28 +31,8 @@ RESTING_SECONDS = 0.25  # after the last move, the camera rests
 TOAST_SECONDS = 6.0
 MAX_TOASTS = 5
 MAX_ITERATIONS, MAX_SPP, MAX_CROP = 64, 256, 1024  # of the knobs
-SCENE_FILES, PATH_FILES, WEIGHT_FILES = ("*.xml",), ("*.json",), ("*.safetensors",)
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Doubt:
-    """What would be lost by an action, which is done when the person wants it."""
-
-    text: str
-    action: Callable[[], None]
-
-
-@dataclass(frozen=True)
-class Question:
-    """A question for a file: an existing one, or one to `save`. patterns: such as `*.json`."""
-
-    title: str
-    save: bool
-    patterns: tuple[str, ...]
-    default: str
-    answer: Callable[[Path], None]
 
 
 class Viewer:
@@ -71,12 +52,14 @@ class Viewer:
         self.help_shown = False
         self.question: Question | None = None
         self.doubt: Doubt | None = None
+        self.ask = Asking(self)
         self.typed = ""  # into the path field of the question
         self.quitting = self.screenshot_wanted = False
         self.errors: list[str] = []
         self.toasts: list[tuple[str, float]] = []
         self.pivot: np.ndarray | None = None
         self.ever_opened = False
+        self.film_aspect = True  # the sides of another frame size follow the film
         self.moving = False
         self._moved_at = -1e9
         self._seen = self.camera.viewpoint
@@ -126,6 +109,14 @@ class Viewer:
             return np.eye(3)
         width, height = self.size
         return reprojection(self.camera.viewpoint, picture.viewpoint, width / height, self.scene.distance)
+
+    def around(self) -> tuple[Picture, np.ndarray] | None:
+        """The wide picture of the last view at rest, and its homography: for what `warp` finds outside the picture."""
+        wide = self.engine.around
+        if wide is None or self.scene is None or self.flight.walking:
+            return None
+        width, height = self.size
+        return wide, reprojection(self.camera.viewpoint, wide.viewpoint, width / height, self.scene.distance)
 
     def tick(self, steering: Steering | None, now: float | None = None) -> None:
         """Steers, plays, records, and tells the session thread what is wanted. To be called for every drawn frame."""
@@ -266,30 +257,10 @@ class Viewer:
         else:
             self.carefully(lambda: self.open_scene(str(file)))
 
-    def ask_scene(self) -> None:
-        """Asks which scene to open."""
-        where = self.scene.file if self.scene else ""
-        self.question = Question("Open scene", False, SCENE_FILES, where, lambda f: self.open_scene(str(f)))
-
-    def ask_load_path(self) -> None:
-        """Asks which path to fly."""
-        self.question = Question("Load path", False, PATH_FILES, "path.json", self.load_path)
-
-    def ask_save_path(self, then: Callable[[], None] = lambda: None) -> None:
-        """Asks where to save the path. then: what to do when it is saved."""
-        if self.flight.path is not None:
-            default = f"{self._name()}-path.json"
-            self.question = Question("Save path", True, PATH_FILES, default, lambda file: self.save_path(file, then))
-
-    def ask_load_weights(self) -> None:
-        """Asks which weights to continue from."""
-        default = f"{self._name()}.safetensors"
-        self.question = Question("Load weights", False, WEIGHT_FILES, default, self.load_weights)
-
-    def ask_save_weights(self) -> None:
-        """Asks where to export the weights."""
-        default = f"{self._name()}.safetensors"
-        self.question = Question("Export weights", True, WEIGHT_FILES, default, self.engine.save_weights)
+    def reopen(self, setup: Setup) -> None:
+        """Opens the scene anew with another setup, if it is another; camera and path stay."""
+        if self.scene is not None and setup != self.scene.setup:
+            self.engine.reopen(setup)
 
     def load_weights(self, file: Path) -> None:
         """Continues from saved weights."""
@@ -389,9 +360,6 @@ class Viewer:
             sys.stderr.flush()
             os._exit(code)
         return code
-
-    def _name(self) -> str:
-        return self.scene.name if self.scene else "noisewalk"
 
     def _can_be_read(self, file: Path) -> bool:
         """Reports an error if it cannot. Reading from a pipe or a device may never end."""

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from imgui_bundle import portable_file_dialogs as native
 
-from noisewalk.app.flying.viewer import Question, Viewer
+from noisewalk.app.flying.questions import Question
+from noisewalk.app.flying.viewer import Viewer
 
 _HELPERS = ("zenity", "kdialog", "matedialog", "qarma")
 

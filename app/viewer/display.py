@@ -33,6 +33,9 @@ uniform float exposure, split, error_scale;
 uniform vec4 window;                 // offset and size of what is seen, in the picture's [0, 1]
 uniform vec3 background;
 uniform mat3 warp;
+uniform sampler2D left_around, right_around;
+uniform bool left_filled, right_filled;
+uniform mat3 warp_around;
 
 vec3 paper(vec3 v) { return pow(v / (1.0 + v), vec3(1.0 / 2.2)); }
 
@@ -62,14 +65,24 @@ vec3 shown(int kind, sampler2D image, sampler2D reference, vec2 at) {
     return tone == 0 ? paper(value) : tone == 1 ? srgb(value) : aces(value);
 }
 
+bool inside(vec2 at) { return all(greaterThanEqual(at, vec2(0.0))) && all(lessThanEqual(at, vec2(1.0))); }
+
 void main() {
     vec2 here = window.xy + vec2(place.x, 1.0 - place.y) * window.zw;
     vec3 found = warp * vec3(here, 1.0);
-    // What an older picture does not show is filled from its border, until the next picture is there.
-    vec2 at = clamp(found.xy / max(found.z, 1e-6), 0.0, 1.0);
-    bool outside = any(lessThan(here, vec2(0.0))) || any(greaterThan(here, vec2(1.0)));
-    if (outside || found.z <= 0.0) pixel = vec4(background, 1.0);
-    else if (place.x < split) pixel = vec4(shown(left_kind, left_image, left_reference, at), 1.0);
+    vec3 wide = warp_around * vec3(here, 1.0);
+    vec2 at = found.xy / max(found.z, 1e-6), far = wide.xy / max(wide.z, 1e-6);
+    // What an older picture does not show is filled from the wide one, or else from its border.
+    bool filled = (found.z <= 0.0 || !inside(at)) && wide.z > 0.0 && inside(far);
+    bool at_left = place.x < split;
+    at = clamp(at, 0.0, 1.0);
+    if (!inside(here)) pixel = vec4(background, 1.0);
+    else if (filled && at_left && left_filled)
+        pixel = vec4(shown(left_kind, left_around, left_reference, far), 1.0);
+    else if (filled && !at_left && right_filled)
+        pixel = vec4(shown(right_kind, right_around, right_reference, far), 1.0);
+    else if (found.z <= 0.0) pixel = vec4(background, 1.0);
+    else if (at_left) pixel = vec4(shown(left_kind, left_image, left_reference, at), 1.0);
     else pixel = vec4(shown(right_kind, right_image, right_reference, at), 1.0);
 }
 """
@@ -137,11 +150,12 @@ class Display:
         view: DisplaySettings,
         size: tuple[int, int],
         warp: np.ndarray = np.eye(3),
+        around: tuple[Picture, np.ndarray] | None = None,
     ) -> None:
         """Draws into `area` of the target, in its pixels. height: of the whole target.
 
         size: of a full frame; a preview is stretched to it. warp: (3, 3), homogeneous, from the place on the screen's
-        picture to the place in `picture`.
+        picture to the place in `picture`. around: another picture with its own warp, for places outside of `picture`.
         """
         self.picture = picture
         target.use()
@@ -154,6 +168,7 @@ class Display:
             kind = self._kind(mode)
             self._program[f"{side}_kind"] = kind
             self._bind(f"{side}_image", 2 * unit, "denoised" if mode == "error" else mode, kind, magnified)
+            self._fill(side, 5 + unit, mode, kind, around)
             self._bind(f"{side}_reference", 2 * unit + 1, "reference", kind if kind == 3 else 4, magnified)
         self._colormap.use(4)
         self._program["colormap"] = 4
@@ -163,6 +178,7 @@ class Display:
         self._program["error_scale"] = view.error_scale
         self._program["window"] = area.window(view, size)
         self._program["warp"] = warp.T.ravel().tolist()  # column by column
+        self._program["warp_around"] = (np.eye(3) if around is None else around[1]).T.ravel().tolist()
         self._program["background"] = BACKGROUND
         self._context.disable(moderngl.BLEND | moderngl.CULL_FACE | moderngl.DEPTH_TEST)
         self._triangle.render(moderngl.TRIANGLES, vertices=3)
@@ -195,6 +211,18 @@ class Display:
             texture.filter = (moderngl.LINEAR, moderngl.NEAREST if magnified else moderngl.LINEAR)
         texture.use(unit)
         self._program[uniform] = unit
+
+    def _fill(self, side: str, unit: int, mode: str, kind: int, around: tuple[Picture, np.ndarray] | None) -> None:
+        """Binds the layer of the wide picture that goes with this mode, if there is one. Errors have none."""
+        layer = "denoised" if mode == "oidn" else mode
+        there = around is not None and kind < 3 and layer in around[0].layers
+        texture = self._nothing
+        if there and around is not None:
+            image = around[0].layers[layer]
+            held = self._textures.setdefault(f"around {layer}", _Layer(self._context))
+            texture = held.show(around[0].number, image, self._interop_for(image))
+        texture.use(unit)
+        self._program[f"{side}_around"], self._program[f"{side}_filled"] = unit, there
 
     def _interop_for(self, image: Any) -> CudaInterop | None:
         if not self._interop_tried and not isinstance(image, np.ndarray) and image.is_cuda:

@@ -90,9 +90,9 @@ class Hands:
     def _shortcuts(self, viewer: Viewer, io: imgui.IO) -> None:
         if io.key_ctrl:
             keys = {
-                Key.o: lambda: viewer.carefully(viewer.ask_scene),
-                Key.s: viewer.ask_save_path,
-                Key.e: viewer.ask_save_weights,
+                Key.o: lambda: viewer.carefully(viewer.ask.scene),
+                Key.s: viewer.ask.save_path,
+                Key.e: viewer.ask.save_weights,
                 Key.q: lambda: viewer.carefully(viewer.quit),
                 Key.z: viewer.redo if io.key_shift else viewer.undo,
                 Key.y: viewer.redo,

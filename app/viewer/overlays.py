@@ -209,7 +209,7 @@ def _failure(viewer: Viewer) -> None:
         viewer.engine.restart()
     imgui.same_line()
     if imgui.button("open another scene..."):
-        viewer.ask_scene()
+        viewer.ask.scene()
     imgui.end()
 
 

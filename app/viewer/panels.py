@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -16,11 +15,11 @@ from noisewalk.app.flying.messages import printable
 from noisewalk.app.flying.view import ERRORS, EXPOSURE_RANGE, MODES, TONES
 from noisewalk.app.flying.viewer import MAX_CROP, MAX_ITERATIONS, MAX_SPP, Viewer
 from noisewalk.app.viewer.hands import TEXT_STEP, record
+from noisewalk.app.viewer.session import draw_session
+from noisewalk.app.viewer.sliders import LOGARITHMIC, bounded, slider, whole_slider
 from noisewalk.app.viewer.tips import tip
 from noisewalk.renderer.bundled import bundled_scenes
 
-_CLAMPED = imgui.SliderFlags_.always_clamp
-_LOGARITHMIC = imgui.SliderFlags_.logarithmic | _CLAMPED
 _OPEN = imgui.TreeNodeFlags_.default_open
 
 
@@ -30,7 +29,7 @@ def draw_menu(viewer: Viewer) -> bool:
     if not imgui.begin_main_menu_bar():
         return arrange
     if imgui.begin_menu("File"):
-        _item("Open scene...", "Ctrl+O", lambda: viewer.carefully(viewer.ask_scene))
+        _item("Open scene...", "Ctrl+O", lambda: viewer.carefully(viewer.ask.scene))
         if imgui.begin_menu("Bundled scenes"):
             for name in bundled_scenes():
                 _item(name, "", partial(viewer.carefully, partial(viewer.open_scene, name)))
@@ -53,15 +52,15 @@ def draw_menu(viewer: Viewer) -> bool:
         _item("Train along the path", "Shift+Space", lambda: viewer.play(every_frame=True))
         _item("Stop recording" if viewer.flight.recording else "Record my flight", "R", lambda: record(viewer))
         imgui.separator()
-        _item("Load path...", "", lambda: viewer.carefully(viewer.ask_load_path))
-        _item("Save path...", "Ctrl+S", viewer.ask_save_path)
+        _item("Load path...", "", lambda: viewer.carefully(viewer.ask.load_path))
+        _item("Save path...", "Ctrl+S", viewer.ask.save_path)
         imgui.end_menu()
     if imgui.begin_menu("Training"):
         _item("Go on" if not viewer.knobs.train else "Pause", "T", lambda: viewer.train(not viewer.knobs.train))
         _item("Start the network afresh", "Shift+R", viewer.restart_network)
         imgui.separator()
-        _item("Load weights...", "", viewer.ask_load_weights)
-        _item("Export weights...", "Ctrl+E", viewer.ask_save_weights)
+        _item("Load weights...", "", viewer.ask.load_weights)
+        _item("Export weights...", "Ctrl+E", viewer.ask.save_weights)
         imgui.end_menu()
     if imgui.begin_menu("View"):
         for key, (mode, name) in enumerate(MODES.items(), start=1):
@@ -89,7 +88,7 @@ def draw_controls(title: str, viewer: Viewer) -> None:
     opened, _ = imgui.begin(title)
     if opened:
         imgui.push_item_width(imgui.get_content_region_avail().x * 0.58)
-        for heading, draw in (("Picture", _picture), ("Camera", _camera), ("Path", _path), ("Training", _training)):
+        for heading, draw in _SECTIONS.items():
             if imgui.collapsing_header(heading, _OPEN):
                 draw(viewer)
                 imgui.spacing()
@@ -125,10 +124,10 @@ def _picture(viewer: Viewer) -> None:
     view.right = _choice("##right", view.right, MODES)
     if not view.split_on:
         imgui.end_disabled()
-    view.exposure = _slider("exposure", view.exposure, EXPOSURE_RANGE, "%+.1f stops")
+    view.exposure = slider("exposure", view.exposure, EXPOSURE_RANGE, "%+.1f stops")
     view.tone = _choice("tone map", view.tone, TONES)
     if view.left in ERRORS or (view.split_on and view.right in ERRORS):
-        view.error_scale = _slider("error scale", view.error_scale, (0.01, 1.0), "%.2f", _LOGARITHMIC)
+        view.error_scale = slider("error scale", view.error_scale, (0.01, 1.0), "%.2f", LOGARITHMIC)
     imgui.text_disabled(f"zoom {100 * view.zoom:.0f} % of fit")
     imgui.same_line()
     if imgui.small_button("fit"):
@@ -148,10 +147,10 @@ def _camera(viewer: Viewer) -> None:
                 viewer.go_to_view(name)
         imgui.end_combo()
     tip("sensor")
-    fov = _slider("field of view", camera.fov_y, FOV_RANGE, "%.1f deg")
+    fov = slider("field of view", camera.fov_y, FOV_RANGE, "%.1f deg")
     if fov != camera.fov_y:
         viewer.set_fov(fov)
-    camera.speed = _slider("speed", camera.speed, (MIN_SPEED, MAX_SPEED / 100), "%.3f", _LOGARITHMIC)
+    camera.speed = slider("speed", camera.speed, (MIN_SPEED, MAX_SPEED / 100), "%.3f", LOGARITHMIC)
     if imgui.button("reset camera"):
         viewer.reset_camera()
     imgui.same_line()
@@ -174,13 +173,13 @@ def _path(viewer: Viewer) -> None:
     if imgui.button(f"stop ({flight.recorded_keyframes})" if flight.recording else "record"):
         record(viewer)
     flight.at_end = _choice("at its end", flight.at_end, ENDS)
-    frame = _whole_slider("frame", flight.frame, (0, len(flight.path) - 1))
+    frame = whole_slider("frame", flight.frame, (0, len(flight.path) - 1))
     if frame != flight.frame:
         viewer.scrub(frame)
     changed, seconds = imgui.input_float("seconds", flight.path.seconds, 1.0, 10.0, "%.1f")
     tip("seconds")
     if changed:
-        flight.set_seconds(_bounded(seconds, flight.path.seconds, SECONDS_RANGE))
+        flight.set_seconds(bounded(seconds, flight.path.seconds, SECONDS_RANGE))
     selected = "none" if flight.selected is None else f"{flight.selected + 1} of {flight.keyframes}"
     if imgui.begin_combo("keyframe", selected):
         for index in range(flight.keyframes):
@@ -199,10 +198,10 @@ def _path(viewer: Viewer) -> None:
         imgui.end_disabled()
         imgui.same_line()
     if imgui.button("load..."):
-        viewer.carefully(viewer.ask_load_path)
+        viewer.carefully(viewer.ask.load_path)
     imgui.same_line()
     if imgui.button("save*..." if flight.edited else "save..."):
-        viewer.ask_save_path()
+        viewer.ask.save_path()
 
 
 def _training(viewer: Viewer) -> None:
@@ -218,10 +217,10 @@ def _training(viewer: Viewer) -> None:
     most = min(MAX_SPP, viewer.scene.max_spp) if viewer.scene else MAX_SPP
     viewer.knobs = replace(
         viewer.knobs,
-        iterations=_whole_slider("iterations", knobs.iterations, (0, MAX_ITERATIONS)),
-        spp=_whole_slider("spp", knobs.spp, (1, most), _LOGARITHMIC),
-        crop=_whole_slider("crop", knobs.crop, (32, MAX_CROP)),
-        learning_rate=_slider("learning rate", knobs.learning_rate, (1e-6, 1e-1), "%.1e", _LOGARITHMIC),
+        iterations=whole_slider("iterations", knobs.iterations, (0, MAX_ITERATIONS)),
+        spp=whole_slider("spp", knobs.spp, (1, most), LOGARITHMIC),
+        crop=whole_slider("crop", knobs.crop, (32, MAX_CROP)),
+        learning_rate=slider("learning rate", knobs.learning_rate, (1e-6, 1e-1), "%.1e", LOGARITHMIC),
     )
     if picture is not None:
         imgui.text_disabled(f"{picture.steps} steps, {picture.skipped_pairs} pairs skipped")
@@ -231,10 +230,10 @@ def _training(viewer: Viewer) -> None:
     imgui.text("weights")
     imgui.same_line()
     if imgui.button("load...##weights"):
-        viewer.ask_load_weights()
+        viewer.ask.load_weights()
     imgui.same_line()
     if imgui.button("export..."):
-        viewer.ask_save_weights()
+        viewer.ask.save_weights()
     saved = viewer.scene.saved_weights if viewer.scene else None
     if saved is not None:
         imgui.same_line()
@@ -256,27 +255,18 @@ def _training_state(viewer: Viewer) -> None:
         imgui.text_disabled("pausing: one step is in hand" if viewer.engine.in_hand else "paused: nothing is in hand")
 
 
+_SECTIONS: dict[str, Callable[[Viewer], None]] = {
+    "Picture": _picture,
+    "Camera": _camera,
+    "Path": _path,
+    "Training": _training,
+    "Session": draw_session,
+}
+
+
 def duration(milliseconds: float) -> str:
     """Milliseconds as readable text."""
     return f"{milliseconds / 1e3:.1f} s" if milliseconds >= 1000 else f"{milliseconds:.0f} ms"
-
-
-def _slider(label: str, value: float, bounds: tuple[float, float], text: str, flags: int = _CLAMPED) -> float:
-    """The value from now on. A person may also type one, which ImGui takes as it is."""
-    changed, new = imgui.slider_float(label, value, *bounds, text, flags)
-    tip(label)
-    return _bounded(new, value, bounds) if changed else value
-
-
-def _whole_slider(label: str, value: int, bounds: tuple[int, int], flags: int = _CLAMPED) -> int:
-    changed, new = imgui.slider_int(label, value, *bounds, flags=flags)
-    tip(label)
-    return round(_bounded(new, value, bounds)) if changed else value
-
-
-def _bounded(new: float, old: float, bounds: tuple[float, float]) -> float:
-    """The new value within its bounds; the old one where the new one is not a number."""
-    return old if math.isnan(new) else min(max(new, bounds[0]), bounds[1])
 
 
 def _choice(label: str, current: str, choices: dict[str, str]) -> str:

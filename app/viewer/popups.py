@@ -58,7 +58,7 @@ def _doubt(viewer: Viewer) -> None:
     imgui.spacing()
     width = imgui.ImVec2(8 * imgui.get_font_size(), 0)
     for label, action in (
-        ("save...", lambda: viewer.ask_save_path(doubt.action)),
+        ("save...", lambda: viewer.ask.save_path(doubt.action)),
         ("lose them", doubt.action),
         ("cancel", lambda: None),
     ):

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from imgui_bundle import imgui
 
-from noisewalk.app.options import WalkOptions
+from noisewalk.app.flying.pace import TARGET_MS
+from noisewalk.app.options import FRAME_SIZE, WalkOptions
 
 _D = WalkOptions()
+_ANEW = "Opens the scene anew, which takes seconds; camera, path and what was learned stay."
 TIPS = {
     "shown": "What the picture shows. Keys 1 to 9 choose it. Open Image Denoise costs its own time in each frame.",
     "##right": "What the right half shows.",
@@ -38,6 +40,29 @@ TIPS = {
     "crop": (
         f"Pixels a side of the piece that a training step sees, at most the frame. Default {_D.crop}, the paper's.\n"
         "Half the side: a quarter of the training time, and noisier steps."
+    ),
+    "size": (
+        "Width x height of a frame, in pixels. Default: the film's aspect, and as many pixels as a square of\n"
+        f"{FRAME_SIZE[1]} has; with a GPU, of {FRAME_SIZE[0]}. Twice as many: twice the time for a frame.\n" + _ANEW
+    ),
+    "pixels": f"Width and height of a frame. Enter applies them. Twice as many pixels: twice the time.\n{_ANEW}",
+    "film's aspect": "Sizes keep the aspect of the scene's own picture. Default on. Off: any. Costs nothing.",
+    "model": (
+        f"The network. Default {_D.model}. paper is the paper's; adaptive-oidn is Open Image Denoise's own, which\n"
+        "goes on learning. They take different times for a step. What the old one has learned is kept in the cache.\n"
+        "Opens the scene anew, which takes seconds; the camera stays."
+    ),
+    "guide": (
+        "Open Image Denoise advises the model. Default on, where it is installed (scripts/setup guide).\n"
+        f"Costs its own time in each frame; without it, pictures are worse.\n{_ANEW}"
+    ),
+    "path depth": (
+        "The longest path of light, in steps: 1 sees lamps only, 2 also what they light. Default: the scene's own.\n"
+        f"Longer paths take more time and bring more light.\n{_ANEW}"
+    ),
+    "in motion": (
+        f"Milliseconds that a picture may take while the camera moves. Default {TARGET_MS}. Pictures are as large as\n"
+        "that allows; where whole frames take less than twice as long, those are shown. More: sharper, and less fluent."
     ),
     "learning rate": (
         f"How far a training step goes (Adam). Default {_D.learning_rate:g}.\n"

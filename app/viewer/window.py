@@ -181,7 +181,7 @@ class Window:
         pixels = Area(area.x * ratio.x, area.y * ratio.y, area.width * ratio.x, area.height * ratio.y)
         picture = viewer.picture
         warp = np.eye(3) if picture is None else viewer.warp(picture)
-        self._display.draw(screen, height, pixels, picture, viewer.view, viewer.size, warp)
+        self._display.draw(screen, height, pixels, picture, viewer.view, viewer.size, warp, viewer.around())
         imgui.backends.opengl3_render_draw_data(imgui.get_draw_data())
         if viewer.screenshot_wanted:
             viewer.screenshot(self._display.image)

@@ -1,22 +1,27 @@
-"""References by a cluster: a real scheduler and real worker processes, and the same bits as without them."""
+"""A cluster: a real scheduler and real worker processes, and the same bits as without them."""
 
 from __future__ import annotations
 
+import csv
 import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from noisewalk.app import cluster as cluster_module
-from noisewalk.app.cluster import Cluster, Task
+from noisewalk.app import cluster_references
+from noisewalk.app.cluster import Cluster
+from noisewalk.app.cluster_references import Task, render_passes
+from noisewalk.app.compare.comparison import compare
 from noisewalk.app.console import StopSignal, Talk
 from noisewalk.app.errors import Interrupted, UsageError
-from noisewalk.app.options import Output, WalkOptions
+from noisewalk.app.options import Output, PretrainOptions, WalkOptions
+from noisewalk.app.pretrain import pretrain
 from noisewalk.app.session import Session
 from noisewalk.renderer.backend import Backend
 from noisewalk.renderer.reference import Accumulation
@@ -74,7 +79,7 @@ def all_passes(accumulations: list[Accumulation]) -> list[Task]:
 
 def render(session: Session, cluster: Cluster, tasks: list[Task], done: object = lambda task: None) -> None:
     with StopSignal("") as stop:
-        cluster.render(session, iter(tasks), done, QUIET, stop)  # type: ignore[arg-type]
+        render_passes(cluster, session, iter(tasks), done, QUIET, stop)  # type: ignore[arg-type]
 
 
 def test_a_worker_that_dies_costs_no_bit(session: Session, machines: Machines) -> None:
@@ -106,7 +111,7 @@ def test_what_ends_it_is_one_line_other_versions_ctrl_c_a_lost_scheduler(
 ) -> None:
     cluster = Cluster(machines.address)
     with monkeypatch.context() as patch:
-        patch.setattr(cluster_module, "versions", lambda: (("mitsuba", "2.0.0"),))
+        patch.setattr(cluster_references, "renderer_versions", lambda: (("mitsuba", "2.0.0"),))
         with pytest.raises(UsageError, match=r"no worker can be used: tcp://.*: mitsuba 3.*, not 2\.0\.0"):
             render(session, cluster, all_passes(views(session)))
     with StopSignal("") as stop, pytest.raises(Interrupted):
@@ -114,7 +119,7 @@ def test_what_ends_it_is_one_line_other_versions_ctrl_c_a_lost_scheduler(
         def stop_now(task: Task) -> None:
             stop.requested = True
 
-        cluster.render(session, iter(all_passes(views(session))), stop_now, QUIET, stop)
+        render_passes(cluster, session, iter(all_passes(views(session))), stop_now, QUIET, stop)
     started = views(session)
 
     def stop_there(task: Task) -> None:
@@ -122,7 +127,7 @@ def test_what_ends_it_is_one_line_other_versions_ctrl_c_a_lost_scheduler(
 
     with pytest.raises(UsageError, match="the scheduler is gone; what is done stays done"):
         render(session, cluster, all_passes(started), stop_there)
-    assert started[0].passes > 0
+    assert sum(view.passes for view in started) > 0
     cluster.close()
     with pytest.raises(UsageError, match=f"cluster {machines.address}: no scheduler answers there"):
         Cluster(machines.address)
@@ -140,3 +145,26 @@ def test_the_command_line_leaves_the_same_files(tiny_xml: Path, noisewalk: Run, 
         assert all(np.array_equal(value, load_file(other)[name]) for name, value in load_file(one).items())
     again = noisewalk(*words, "--reference-spp", "16", "--cache-dir", "there", "--cluster", "local:0")
     assert again.returncode == 2 and "local:N takes a number of workers" in again.stderr
+
+
+def test_rooms_and_walks_are_the_same(machines: Machines, backend: Backend, tiny_xml: Path, tmp_path: Path) -> None:
+    rooms = PretrainOptions(tmp_path / "w", rooms=2, size=32, steps=1, device="cpu", variant=backend.variant)
+    second = tmp_path / "second.xml"
+    second.write_text(tiny_xml.read_text().replace('"fov" value="', '"fov" value="1'))
+    walk = WalkOptions(
+        scene=str(tiny_xml), width=32, height=32, spp=1, iterations=1, crop=32, reference_spp=16, frames=2
+    )
+    walk = replace(walk, variant=backend.variant, device="cpu")
+    files, tables = [], []
+    for name, cluster in (("here", None), ("there", machines.address)):
+        folder = tmp_path / name
+        assert pretrain(replace(rooms, data=folder / "rooms"), QUIET, cluster) == 0
+        files.append({file.name: file.read_bytes() for file in (folder / "rooms").glob("room-*.safetensors")})
+        options = replace(walk, out=folder / "compared", cache_dir=folder)
+        assert compare(options, [str(tiny_xml), str(second)], ["paper"], QUIET, cluster) == 0
+        with open(folder / "compared" / "rows.csv", newline="") as stream:
+            rows = [{key: row[key] for key in row if not key.endswith("_ms")} for row in csv.DictReader(stream)]
+        tables.append(rows)
+        assert (folder / "compared" / "report.html").stat().st_size > 10_000
+    assert files[0] == files[1] and len(files[0]) == 2
+    assert tables[0] == tables[1] and len({row["scene"] for row in tables[0]}) == 2

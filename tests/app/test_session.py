@@ -14,6 +14,7 @@ from noisewalk.renderer.backend import Backend
 from noisewalk.renderer.exr import write_layers
 from tests.conftest import TINY_XML
 
+FRAMES_AT_REST = 4
 RADIUS = '<float name="radius" value="0.3"/>'
 ENVMAP = '<emitter type="envmap"><string name="filename" value="sky.exr"/></emitter>'
 LAMP = '<rgb name="radiance" value="12"/>'
@@ -59,3 +60,22 @@ def test_black_and_broken_pictures_are_said_once(
         write_layers(tmp_path / "x.exr", {"": picture})
         written = np.array(mi.Bitmap(str(tmp_path / "x.exr")))
         assert np.isfinite(written).all() and not np.isfinite(picture).all()
+
+
+@pytest.mark.parametrize("scene", ["cornell", "tiny"])
+def test_the_bound_holds_in_the_first_frames_at_rest(
+    scene: str, tiny_xml: Path, backend: Backend, tmp_path: Path
+) -> None:
+    """The frames share their samples: the bound may not become certain sooner than it becomes right."""
+    file = str(tiny_xml) if scene == "tiny" else scene
+    options = WalkOptions(scene=file, width=40, height=40, iterations=1, reference_spp=1024)
+    session = Session(replace(options, variant=backend.variant, cache_dir=tmp_path), "lockstep")
+    try:
+        camera, gathering = session.camera(0), session.denoiser.gathering()
+        reference = session.reference(camera)
+        for index in range(FRAMES_AT_REST):
+            result = session.advance(camera, index, reference, gathering=gathering)
+            assert result.measurement and result.pair.spp == 8 * (index + 1)
+            assert 10.0 < result.estimate.at_least < result.measurement.psnr_shown_corrected
+    finally:
+        session.close()

@@ -21,6 +21,7 @@ from noisewalk.app.session import Session
 from noisewalk.denoiser.inputs import PreparedPair
 from noisewalk.denoiser.planes import CHANNELS
 from noisewalk.denoiser.trainer import Trainer, TrainingSettings
+from noisewalk.renderer.alone import alone
 from noisewalk.renderer.frame import Camera
 from noisewalk.renderer.path_tracer import Pass, Sensor
 
@@ -138,6 +139,8 @@ def census(backend: Any) -> dict[str, int]:
     import drjit as dr
 
     gc.collect()
+    with alone():  # frees the scenes of earlier tests
+        pass
     if torch.cuda.is_initialized():
         torch.cuda.synchronize()
         torch.cuda.empty_cache()  # frees what finished streams still hold

@@ -12,7 +12,7 @@ import pytest
 
 from noisewalk.app.flying import engine as engine_module
 from noisewalk.app.flying.engine import Engine
-from noisewalk.app.flying.messages import Picture, Status, Wish
+from noisewalk.app.flying.messages import Picture, Setup, Status, Wish
 from noisewalk.app.flying.viewer import Viewer
 from noisewalk.app.layers import as_array
 from noisewalk.app.options import WalkOptions
@@ -93,6 +93,32 @@ def test_a_resting_camera_gets_pictures_training_and_a_growing_reference(start: 
     assert next_picture(again).reference_spp >= 64
 
 
+def test_another_setup_keeps_camera_and_weights_and_one_that_cannot_be_leaves_the_old(start: Start) -> None:
+    engine = start(guide="none")
+    learned = next_picture(engine, lambda p: p.steps > 0)
+    scene = engine.status.scene
+    assert scene and scene.setup == Setup(32, 24, "kernel", guide=False) and scene.film == (48, 32)
+    pose = learned.viewpoint.to_world.copy()
+    pose[1, 3] += 0.1
+    engine.show(Wish(replace(engine.knobs, train=False), pose, 40.0))
+    before = next_picture(engine, lambda p: p.viewpoint.fov_y == 40.0)
+
+    wider = replace(scene.setup, width=40, max_depth=2)
+    engine.reopen(wider)
+    wide = next_picture(engine, lambda p: p.layers["denoised"].shape == (24, 40, 3) and not p.preview)
+    assert wide.viewpoint.same_as(before.viewpoint) and wide.steps >= before.steps > 0
+    assert engine.status.scene and engine.status.scene.setup == wider
+    # Fewer bounces bring less light: the references of both depths are not mixed up.
+    mean, deep = (as_array(picture.layers["noisy"]).mean() for picture in (wide, before))
+    assert mean < 0.97 * deep
+
+    engine.reopen(replace(wider, model="paper"))
+    assert next_picture(engine, lambda p: not p.trained).steps == 0  # its weights do not fit
+    engine.reopen(replace(wider, model="nobody"))
+    assert wait_for(lambda: errors(engine), "an error")[0].endswith("are there")
+    assert next_picture(engine).viewpoint.same_as(before.viewpoint) and engine.status.phase == "running"
+
+
 @pytest.mark.parametrize("cold", [False, True])
 def test_a_pretrained_network_is_shown_from_the_first_picture_on_and_a_fresh_one_is_not(
     start: Start, cold: bool
@@ -105,17 +131,34 @@ def test_a_pretrained_network_is_shown_from_the_first_picture_on_and_a_fresh_one
     assert np.array_equal(noisy, shown) == cold and (picture.estimate is None) == cold
 
 
-def test_a_moving_camera_gets_small_frames_where_full_ones_are_slow(
-    start: Start, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(engine_module, "SLOW_FRAME_MS", 0.0)
+def test_a_resting_camera_gets_a_wide_picture_of_its_view_once(start: Start) -> None:
+    engine = start()
+    around = wait_for(lambda: engine.around, "a wide picture")
+    full = next_picture(engine)
+    assert around.layers["denoised"].shape == (6, 8, 3) and around.viewpoint.to_world is full.viewpoint.to_world
+    # Its middle is what the picture shows; albedo has no noise.
+    wide, narrow = (as_array(one.layers["albedo"]) for one in (around, full))
+    assert wide[2:4, 3:5].mean(axis=(0, 1)) == pytest.approx(narrow[6:18, 8:24].mean(axis=(0, 1)), abs=0.15)
+    assert engine.around is around
+    pose = full.viewpoint.to_world.copy()
+    pose[0, 3] += 0.1
+    engine.show(Wish(engine.knobs, pose, 50.0))
+    wait_for(lambda: engine.around is not around and engine.around.viewpoint.to_world is pose, "another")  # type: ignore[union-attr]
+
+
+def test_a_moving_camera_gets_small_frames_where_full_ones_are_slow(start: Start) -> None:
     engine = start()
     next_picture(engine)
+    knobs = replace(engine.knobs, moving_ms=0)  # no frame is as quick as that
     pose = engine.status.scene.views["camera 1"][0].copy()  # type: ignore[union-attr]
     pose[0, 3] += 0.1
-    engine.show(Wish(engine.knobs, pose, 50.0, moving=True))
+    engine.show(Wish(knobs, pose, 50.0, moving=True))
     preview = next_picture(engine, lambda p: p.preview)
-    assert preview.layers["noisy"].shape == (6, 8, 3) and preview.viewpoint.to_world is pose and not preview.decibels
+    assert (
+        preview.layers["noisy"].shape in ((6, 8, 3), (3, 4, 3))
+        and preview.viewpoint.to_world is pose
+        and not preview.decibels
+    )
     frames = len(engine.series.curves().frame)
     next_picture(engine, lambda p: p.preview)
     assert len(engine.series.curves().frame) == frames  # previews are not in the graphs

@@ -3,8 +3,8 @@
 from noisewalk.app.flying.pace import SCALES, TARGET_MS, Pace
 
 
-def settled(milliseconds_at_full_size: float) -> list[float]:
-    pace, scales = Pace(), []
+def settled(milliseconds_at_full_size: float, target: float = TARGET_MS) -> list[float]:
+    pace, scales = Pace(target), []
     for _ in range(60):
         scales.append(pace.scale)
         pace.took(milliseconds_at_full_size * pace.scale**2)
@@ -26,3 +26,11 @@ def test_the_first_picture_of_a_size_is_no_measure() -> None:
     assert pace.scale == before
     pace.took(60_000.0)
     assert pace.scale < before
+
+
+def test_more_time_gives_larger_pictures_from_then_on() -> None:
+    assert settled(1000.0, 20.0)[0] < settled(1000.0)[0] < settled(1000.0, 1000.0)[0]
+    pace = Pace(20.0)
+    assert pace.too_slow(50.0)
+    pace.target = 100.0
+    assert not pace.too_slow(50.0) and pace.too_slow(250.0)

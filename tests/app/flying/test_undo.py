@@ -87,7 +87,7 @@ def test_what_is_unsaved_is_asked_about_and_saved_before_it_is_left(viewer: View
     viewer.flight.add(viewer.camera.viewpoint)
     viewer.carefully(viewer.quit)
     assert not viewer.quitting and viewer.doubt is not None
-    viewer.ask_save_path(viewer.doubt.action)
+    viewer.ask.save_path(viewer.doubt.action)
     assert viewer.question is not None
     viewer.question.answer(tmp_path / "kept.json")
     wait_for(lambda: viewer.tick(None) or viewer.quitting, "the end")

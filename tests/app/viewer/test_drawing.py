@@ -21,7 +21,7 @@ from imgui_bundle import imgui
 from PIL import Image
 
 from noisewalk.app.flying.engine import Engine
-from noisewalk.app.flying.messages import Message, Picture, SceneFacts, Status, Viewpoint
+from noisewalk.app.flying.messages import Message, Picture, SceneFacts, Setup, Status, Viewpoint
 from noisewalk.app.flying.preferences import Preferences
 from noisewalk.app.flying.series import Sample, Series
 from noisewalk.app.flying.view import MODES, DisplaySettings, colors
@@ -63,7 +63,9 @@ def picture(size: tuple[int, int] = (48, 32), reference: bool = True, steps: int
         path_frame=None,
         decibels={"denoised": 27.31, "noisy": 22.08, "oidn": 26.4} if reference else {},
         noise_floor=34.2 if reference else None,
-        estimate=Estimate(mse=1.6e-3, error=1e-4, error_map=torch.from_numpy(layers["estimated_error"])),
+        estimate=Estimate(
+            mse=1.6e-3, error=1e-4, variance=1e-4, noise=0.0, error_map=torch.from_numpy(layers["estimated_error"])
+        ),
         reference_spp=512 if reference else 0,
         trained=True,
         steps=steps,
@@ -116,8 +118,8 @@ def facts() -> SceneFacts:
         views={"1: camera": Viewpoint(POSE.to_world, 50.0), "2: window": Viewpoint(POSE.to_world, 30.0)},
         distance=4.0,
         path=CameraPath((POSE, look_at((1, 1, 4), (0, 1, 0), 50.0)), 25.0, 40.0),
-        width=48,
-        height=32,
+        setup=Setup(48, 32),
+        film=(48, 32),
         variant="llvm_ad_rgb",
         device="cpu",
         warnings=(),
@@ -207,6 +209,30 @@ def test_tone_maps_and_exposure_follow_their_formulas(gl: Any, tone: str, formul
     image = Display(gl).image(shown, DisplaySettings(left="noisy", tone=tone, exposure=-1.5))
     expected = 255 * formula(shown.layers["noisy"].astype(np.float64) * 2**-1.5)
     assert np.abs(image - expected).max() < 1.01
+
+
+@pytest.mark.parametrize(("mode", "filled"), [("denoised", True), ("albedo", True), ("oidn", True), ("error", False)])
+def test_what_a_turn_uncovers_is_filled_from_the_wide_picture(gl: Any, mode: str, filled: bool) -> None:
+    shown, size = picture(), (48, 32)
+    layers = {name: np.full((8, 12, 3), 0.5, np.float32) for name in ("denoised", "noisy", "albedo")}
+    wide = replace(shown, number=8, layers=layers)
+    half_a_width = np.array([[1.0, 0, 0.5], [0, 1, 0], [0, 0, 1]])  # to the right
+
+    def drawn(around: tuple[Picture, np.ndarray] | None) -> np.ndarray:
+        target = gl.simple_framebuffer(size, components=3)
+        Display(gl).draw(target, 32, Area(0, 0, *size), shown, DisplaySettings(mode), size, half_a_width, around)
+        rows = np.frombuffer(target.read(components=3, alignment=1), dtype=np.uint8)
+        return rows.reshape(32, 48, 3)[::-1].astype(int)
+
+    alone, together = drawn(None), drawn((wide, np.eye(3)))
+    assert (alone[:, :24] == together[:, :24]).all() and (alone[:, 24:] == alone[:, 24:25]).all()
+    assert (alone[:, 24:] != together[:, 24:]).any() == filled
+    if filled:
+        expected = srgb(np.array(0.5)) if mode == "albedo" else paper(np.array(0.5))
+        assert np.abs(together[:, 25:] - 255 * expected).max() < 1.01
+    # Where the wide picture does not reach either, the border stays.
+    nowhere = drawn((wide, np.array([[1.0, 0, 5], [0, 1, 0], [0, 0, 1]])))
+    assert (nowhere == alone).all()
 
 
 def test_every_mode_shows_its_layer(gl: Any) -> None:

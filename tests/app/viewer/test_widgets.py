@@ -16,16 +16,18 @@ from hypothesis import strategies as st
 from imgui_bundle import imgui
 
 from noisewalk.app.flying.flight import ENDS
+from noisewalk.app.flying.messages import Setup
 from noisewalk.app.flying.preferences import MAX_RECENT, Preferences, load_preferences
-from noisewalk.app.flying.viewer import Question, Viewer
+from noisewalk.app.flying.questions import Question
+from noisewalk.app.flying.viewer import Viewer
 from noisewalk.app.viewer.interface import Interface
 from tests.app.viewer.test_drawing import draw, picture, running
 
-SIZE = (1280, 900)  # all widgets are in sight
+SIZE = (1280, 1080)  # all widgets are in sight
 FIELDS = ("slider_float", "slider_int", "input_float")
 LABELS = {
     *("exposure", "error scale", "field of view", "speed", "frame", "seconds"),
-    *("iterations", "spp", "crop", "learning rate"),
+    *("iterations", "spp", "crop", "learning rate", "in motion"),
 }
 
 
@@ -36,6 +38,7 @@ def assert_sane(viewer: Viewer) -> None:
     assert 5 <= camera.fov_y <= 140 and 1e-3 <= camera.speed <= 10
     assert path and 0 < path.seconds <= 3600 and 0 <= viewer.flight.frame < len(path)
     assert 0 <= knobs.iterations <= 64 and 1 <= knobs.spp <= 256 and 32 <= knobs.crop <= 1024
+    assert 20 <= knobs.moving_ms <= 1000
     assert 1e-7 < knobs.learning_rate <= 0.11  # as float32
 
 
@@ -120,6 +123,42 @@ def test_what_is_typed_by_ctrl_click_is_clamped(gl: Any, monkeypatch: pytest.Mon
             assert_sane(viewer)
             if (label, typed) == ("exposure", "2000"):
                 assert viewer.view.exposure == 12.0  # so it was typed
+
+
+@pytest.mark.parametrize(
+    ("film_aspect", "typed", "expected"), [(True, "96", (96, 64)), (False, "96", (96, 32)), (True, "-7", (16, 16))]
+)
+def test_a_typed_width_opens_the_scene_anew(
+    gl: Any, film_aspect: bool, typed: str, expected: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place: list[tuple[float, float]] = []
+    field = imgui.input_int2
+
+    def watched(*given: Any) -> Any:
+        result = field(*given)
+        low, high = imgui.get_item_rect_min(), imgui.get_item_rect_max()
+        place[:] = [(low.x + 0.1 * (high.x - low.x), (low.y + high.y) / 2)]
+        return result
+
+    monkeypatch.setattr(imgui, "input_int2", watched)
+    viewer = all_widgets()
+    viewer.film_aspect = film_aspect
+    asked: list[Setup] = []
+    monkeypatch.setattr(viewer.engine, "reopen", asked.append)
+    with drawn(gl) as turn:
+        for _ in range(4):
+            turn(viewer)
+        io = imgui.get_io()
+        io.add_mouse_pos_event(*place[0])
+        for down in (True, False, True, False):  # a double click selects the number
+            io.add_mouse_button_event(0, down)
+            turn(viewer)
+        io.add_input_characters_utf8(typed)
+        for down in (True, False):
+            io.add_key_event(imgui.Key.enter, down)
+            turn(viewer)
+            turn(viewer)
+    assert [(setup.width, setup.height) for setup in asked] == [expected]
 
 
 @pytest.mark.parametrize("name", ["x" * 300, "\0", "~nobody/\udcff", "a/" * 3000, "..", ""])
