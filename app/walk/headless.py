@@ -126,10 +126,11 @@ def _save(session: Session, twin: CleanTwin | None, run: RunFolder, frames: int)
 def _finish(session: Session, run: RunFolder, state: str, about: dict[str, Any]) -> dict[str, Any]:
     """Writes weights, plot and run.json. Returns the result, as in run.json."""
     session.save_weights(run.weights)
-    if curves := psnr_curves(run.rows):
+    rows = run.rows()
+    if curves := psnr_curves(rows):
         settings = session.options
         title = f"{session.scene.name}, {settings.width}x{settings.height}, 2 x {settings.spp} spp"
         write_psnr_plot(run.folder / "psnr.png", curves, title)
-    result = {"run": str(run.folder), "state": state} | numbers_of(run.rows)
+    result = {"run": str(run.folder), "state": state} | numbers_of(rows)
     run.write_state(state, result=result, **FORMULAS, **about)
     return result

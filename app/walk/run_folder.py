@@ -50,7 +50,6 @@ class RunFolder:
 
     def __init__(self, folder: Path, identity: dict[str, Any], lock: FileLock) -> None:
         self.folder, self._identity, self._lock = folder, identity, lock
-        self.rows: list[dict[str, str]] = []
         (folder / "images").mkdir(exist_ok=True)
         for file in folder.rglob("*.tmp"):
             file.unlink()  # a killed process left it
@@ -74,27 +73,33 @@ class RunFolder:
                 file.unlink()
 
     @property
+    def _frames(self) -> Path:
+        return self.folder / "frames.csv"
+
+    def rows(self) -> list[dict[str, str]]:
+        """The rows of all frames so far."""
+        return read_rows(self._frames)
+
+    @property
     def weights(self) -> Path:
         """The file with the trained network."""
         return self.folder / "weights.safetensors"
 
     def start(self, frames_done: int) -> None:
         """Begins frames.csv with the first `frames_done` rows of a stopped run. Raises UsageError if any is missing."""
-        file = self.folder / "frames.csv"
-        self.rows = read_rows(file)[:frames_done] if frames_done else []
-        if len(self.rows) < frames_done:
-            raise UsageError(f"{file}: damaged: it has {len(self.rows)} of the {frames_done} frames that were done")
+        file = self._frames
+        rows = read_rows(file)[:frames_done] if frames_done else []
+        if len(rows) < frames_done:
+            raise UsageError(f"{file}: damaged: it has {len(rows)} of the {frames_done} frames that were done")
         with written_aside(file) as temporary, open(temporary, "w", newline="", encoding="utf-8") as stream:
             writer = csv.DictWriter(stream, COLUMNS)
             writer.writeheader()
-            writer.writerows(self.rows)
+            writer.writerows(rows)
 
     def append(self, row: dict[str, str]) -> None:
-        """Writes the row of a frame to disk at once."""
-        file = self.folder / "frames.csv"
-        with naming(file), open(file, "a", newline="", encoding="utf-8") as stream:
+        """Writes the row of a frame to disk at once. It is not kept in memory: walks can be long."""
+        with naming(self._frames), open(self._frames, "a", newline="", encoding="utf-8") as stream:
             csv.DictWriter(stream, COLUMNS).writerow(row)
-        self.rows.append(row)
 
     def write_state(self, state: str, **about: Any) -> None:
         """Writes run.json."""
