@@ -6,6 +6,7 @@ slow.
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import warnings
 from collections.abc import Callable, Generator, Iterator
@@ -65,12 +66,12 @@ class Cluster:
         if self._own is not None:
             self._own.close()
 
-    def share(self, content: bytes, name: str) -> Future:
+    def share(self, content: bytes) -> Future:
         """Sends what many jobs need to the scheduler once. The result stands for `content` in their arguments."""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # "large graph"
             # A task, not scattered data: if the worker with the only copy dies, it is not lost.
-            return self._client.submit(bytes, content, key=name)
+            return self._client.submit(bytes, content, key=f"shared-{hashlib.sha256(content).hexdigest()}")
 
     def run(self, jobs: Iterator[Job], talk: Talk, stop: StopSignal) -> Generator[tuple[Job, Any], None, None]:
         """Hands out all jobs. Yields each with its result, in the order in which they end. Close it to cancel the rest.

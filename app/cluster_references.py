@@ -46,7 +46,7 @@ def render_passes(
     added up until then.
     """
     options, scene = session.options, session.scene
-    shared = cluster.share(packed(scene), f"scene-{scene.content_hash}")
+    shared = cluster.share(packed(scene))
     passes = Passes(
         scene.file.name,
         scene.content_hash,

@@ -28,9 +28,8 @@ from noisewalk.renderer.path_tracer import Sensor
 from noisewalk.renderer.scene import open_scene
 
 OPEN_SCENES = 2
-ROOMS = ("app", "denoiser", "renderer", "scenes")  # of the program
-PACKAGES = ("mitsuba", "drjit", "torch", "pyoidn")
 Versions = tuple[tuple[str, str], ...]  # names and versions
+_PROGRAM = Path(reference_module.__file__).parents[1]
 _OPENED: dict[Passes, Sensor] = {}  # kept from task to task
 
 
@@ -57,22 +56,22 @@ class Refusal:
 
 def renderer_versions() -> Versions:
     """The versions that must be the same on all machines that render one picture."""
-    folder = Path(reference_module.__file__).parent
-    digest = hashlib.sha256()
-    for file in sorted(folder.glob("*.py")):
-        digest.update(file.read_bytes())
-    packages = tuple((name, version(name)) for name in ("noisewalk", "mitsuba", "drjit"))
-    return (*packages, ("renderer sources", digest.hexdigest()[:12]))
+    return _versions(("noisewalk", "mitsuba", "drjit"), ("renderer",))
 
 
 def program_versions() -> Versions:
     """The versions that must be the same where the results of training or of Open Image Denoise are compared."""
-    folder = Path(reference_module.__file__).parents[1]
+    packages = ("noisewalk", "mitsuba", "drjit", "torch", "pyoidn")
+    return _versions(packages, ("app", "denoiser", "renderer", "scenes"))
+
+
+def _versions(packages: tuple[str, ...], folders: tuple[str, ...]) -> Versions:
+    """Of those packages that are installed, and a hash of the sources in these folders of the program."""
     digest = hashlib.sha256()
-    for file in sorted(file for room in ROOMS for file in (folder / room).rglob("*.py")):
+    for file in sorted(file for folder in folders for file in (_PROGRAM / folder).rglob("*.py")):
         digest.update(file.read_bytes())
-    packages = ((name, version(name)) for name in PACKAGES if find_spec(name) is not None)
-    return (*packages, ("noisewalk's sources", digest.hexdigest()[:12]))
+    installed = ((name, version(name)) for name in packages if find_spec(name) is not None)
+    return (*installed, (f"sources of {', '.join(folders)}", digest.hexdigest()[:12]))
 
 
 def render_pass(scene: bytes, passes: Passes, camera: Camera, index: int, spp: int) -> bytes | Refusal:

@@ -8,36 +8,50 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import psutil
+# Each line of its input lets it work or rest. Its input ends when its parent does, even if that is killed.
+_MEMBER = """
+import os, sys, threading
 
-# It also ends if its parent was killed.
-_BUSY = "import os; parent = os.getppid()\nwhile os.getppid() == parent: sum(range(100000))"
+busy = threading.Event()
+
+def listen():
+    for line in sys.stdin:
+        (busy.set if line == "work\\n" else busy.clear)()
+    os._exit(0)
+
+threading.Thread(target=listen, daemon=True).start()
+while True:
+    busy.wait()
+    sum(range(100000))
+"""
 
 
 class Crowd:
-    """Processes that sleep, except within `busy`. `close` ends them."""
+    """Processes that rest, except within `busy`. `close` ends them."""
 
     def __init__(self) -> None:
-        self._members = [psutil.Popen([sys.executable, "-c", _BUSY], stdin=subprocess.DEVNULL) for _ in range(_cores())]
-        for member in self._members:
-            member.suspend()
+        command = [sys.executable, "-c", _MEMBER]
+        self._members = [subprocess.Popen(command, stdin=subprocess.PIPE, text=True) for _ in range(_cores())]
 
     @contextmanager
     def busy(self) -> Iterator[None]:
         """Within this context, each of them takes a core."""
-        for member in self._members:
-            member.resume()
+        self._tell("work")
         try:
             yield
         finally:
-            for member in self._members:
-                member.suspend()
+            self._tell("rest")
 
     def close(self) -> None:
         """Ends the processes."""
         for member in self._members:
-            member.kill()
-            member.wait()
+            member.communicate()  # closes its input
+
+    def _tell(self, word: str) -> None:
+        for member in self._members:
+            assert member.stdin is not None
+            member.stdin.write(f"{word}\n")
+            member.stdin.flush()
 
 
 def _cores() -> int:

@@ -8,7 +8,6 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from noisewalk.app.cluster import Cluster, Job
 from noisewalk.app.cluster_references import packed
@@ -44,8 +43,8 @@ def walk_there(
 ) -> None:
     """Like `walk_here`, on a cluster, which is closed then. What Ctrl-C stops in the middle of a scene is lost."""
     try:
-        jobs = _jobs(cluster, walks, tuple(models), tuple(measured), talk)
-        with talk.progress() as progress, closing(cluster.run(jobs, talk, stop)) as results:
+        jobs = list(_jobs(cluster, walks, tuple(models), tuple(measured), talk))  # all scenes can be opened and sent
+        with talk.progress() as progress, closing(cluster.run(iter(jobs), talk, stop)) as results:
             task = progress.add_task("scenes", total=len(walks), note="on the cluster")
             for _, part in results:
                 _add(done, part, list(walks))
@@ -57,6 +56,7 @@ def walk_there(
 def _jobs(
     cluster: Cluster, walks: Mapping[str, WalkOptions], models: tuple[str, ...], measured: tuple[int, ...], talk: Talk
 ) -> Iterator[Job]:
+    versions = program_versions()
     for name, options in walks.items():
         backend = choose_backend(options.variant, options.cache_dir)
         backend.activate()
@@ -64,9 +64,8 @@ def _jobs(
         for warning in scene.warnings:
             talk.warn(warning)
         weights = None if options.weights is None else options.weights.read_bytes()
-        walk = Walk(name, scene.file.name, options, models, weights, measured, program_versions())
-        content = cluster.share(packed(scene), f"scene-{scene.content_hash}")
-        yield Job(f"walk-{scene.name}", measure, (content, walk))
+        walk = Walk(name, scene.file.name, options, models, weights, measured, versions)
+        yield Job(f"walk-{scene.name}", measure, (cluster.share(packed(scene)), walk))
 
 
 def _add(done: Comparison, part: Comparison, names: Sequence[str]) -> None:
@@ -80,8 +79,7 @@ def _add(done: Comparison, part: Comparison, names: Sequence[str]) -> None:
 
 def measure(scene: bytes, walk: Walk) -> Comparison | Refusal:
     """What a worker measures in one walk, or why not. scene: a zip archive of the scene's files."""
-    result: Comparison | Refusal = answer(program_versions(), walk.versions, _measured, scene, walk)
-    return result
+    return answer(program_versions(), walk.versions, _measured, scene, walk)
 
 
 def _measured(scene: bytes, walk: Walk) -> Comparison:
@@ -96,7 +94,7 @@ def _measured(scene: bytes, walk: Walk) -> Comparison:
         options = replace(
             walk.options, scene=str(folder / "scene" / walk.file), weights=weights, cache_dir=folder / "cache"
         )
-        contenders: Any = partial(contenders_of, starts=starts_of(walk.models, weights), talk=quiet)
+        contenders = partial(contenders_of, starts=starts_of(walk.models, weights), talk=quiet)
         done = Comparison(folder, {"sizes": {}})
         walk_here({walk.name: options}, contenders, quiet, walk.measured, done, StopSignal(""))
         done.about["settings"]["weights"] = str(walk.options.weights)

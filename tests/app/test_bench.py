@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import torch
 from rich.progress import Progress
@@ -167,3 +170,15 @@ def test_minutes_that_run_out_before_the_timeline_are_told(
     printed = capsys.readouterr()
     assert "stopped after 0 minutes" in printed.out and not trace.exists()
     assert f"{trace}: no timeline was written" in printed.err
+
+
+def test_busy_programs_end_with_their_parent() -> None:
+    words = "import time; from noisewalk.app.bench.crowd import Crowd; c = Crowd(); print(flush=True); time.sleep(99)"
+    parent = subprocess.Popen([sys.executable, "-c", words], stdout=subprocess.PIPE)
+    assert parent.stdout is not None and parent.stdout.readline() == b"\n"
+    members = psutil.Process(parent.pid).children()
+    parent.kill()
+    parent.wait()
+    assert members
+    _, alive = psutil.wait_procs(members, timeout=30)
+    assert not alive
