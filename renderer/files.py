@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 
@@ -18,6 +20,21 @@ def written_aside(file: Path) -> Iterator[Path]:
             temporary.replace(file)
         finally:
             temporary.unlink(missing_ok=True)
+
+
+def make_folder(folder: Path) -> None:
+    """Makes a folder and those above, where they are missing.
+
+    Raises FileNotFoundError if another process deletes it meanwhile: `mkdir` finds it, then not, and calls that
+    FileExistsError.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except FileExistsError as error:
+        with suppress(FileNotFoundError):
+            if not stat.S_ISDIR(folder.lstat().st_mode):
+                raise error  # a file is there
+        raise FileNotFoundError(errno.ENOENT, "deleted meanwhile", str(folder)) from error
 
 
 @contextmanager

@@ -12,17 +12,19 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from noisewalk.renderer import RendererError
-from noisewalk.renderer.files import written_aside
+from noisewalk.renderer.files import make_folder, written_aside
 from noisewalk.renderer.frame import Camera
 from noisewalk.renderer.path_tracer import Sensor, reference_seed
 from noisewalk.renderer.scene import Scene
+
+T = TypeVar("T")
 
 FORMAT = "noisewalk reference 2"
 MAX_BYTES = 4 * 2**30
@@ -75,12 +77,16 @@ class ReferenceCache:
         Raises CacheError if the disk has no room for them.
         """
         needed = (count + 1) * (self._bytes() + HEADER_BYTES)
-        self._folder.mkdir(parents=True, exist_ok=True)
-        room = shutil.disk_usage(self._folder).free + sum(size for _, size, _ in cached_files(self._folder))
+        room = _insisting(self._room)
         if needed > room:
             gigabytes = f"{needed / 2**30:.1f} GiB, the disk has {room / 2**30:.1f} GiB"
             raise CacheError(self._folder, f"{count} references take {gigabytes}")
         self._max_bytes = max(self._max_bytes, needed)
+
+    def _room(self) -> int:
+        """Bytes on the disk that are free or that references take."""
+        make_folder(self._folder)
+        return shutil.disk_usage(self._folder).free + sum(size for _, size, _ in cached_files(self._folder))
 
     def file(self, camera: Camera, spp: int | None = None) -> Path:
         """The file of this view's reference of `spp`, existing or not. spp None: the one that `accumulation` grows."""
@@ -158,13 +164,10 @@ class ReferenceCache:
             return
         metadata = {"format": FORMAT, "spp_per_half": str(per_half), "passes": str(passes), "scene": self._scene.name}
         content = save(dict(zip("ab", halves, strict=True)), metadata)
-        for _ in range(CLEARED):
-            with suppress(FileNotFoundError):
-                return self._write(file, content)
-        self._write(file, content)
+        _insisting(lambda: self._write(file, content))
 
     def _write(self, file: Path, content: bytes) -> None:
-        self._folder.mkdir(parents=True, exist_ok=True)
+        make_folder(self._folder)
         self._evict(file)
         with written_aside(file) as temporary:
             temporary.write_bytes(content)
@@ -189,6 +192,14 @@ class ReferenceCache:
     def _bytes(self) -> int:
         """Size of the pixels of one reference."""
         return 2 * self._size[0] * self._size[1] * 3 * 4
+
+
+def _insisting(action: Callable[[], T]) -> T:
+    """Does it up to CLEARED times more, as long as another process clears the cache meanwhile."""
+    for _ in range(CLEARED):
+        with suppress(FileNotFoundError):
+            return action()
+    return action()
 
 
 def render_pass(sensor: Sensor, camera: Camera, index: int, spp: int) -> list[np.ndarray]:
